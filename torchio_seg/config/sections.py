@@ -1,0 +1,183 @@
+"""Every setting of an experiment: typed, frozen, strict. One line of explanation each, default beside type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Size = tuple[PositiveInt, PositiveInt, PositiveInt]
+Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A group of settings: an unknown key, a wrong type or a number out of range is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Component(Section):
+    """A named part with options of its own, which are checked against the part's `build`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    """File of that name in the part's folder, or a dotted name on the Python path."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """Name and options, as `components.assemble` takes them."""
+        return {"name": self.name, **self.options}
+
+
+class DatasetSection(Component):
+    """Where cases come from."""
+
+    root: Path | None = None
+    """Folder of the data; null: data/NAME below the current folder, NAME being the experiment's."""
+
+
+class Split(Section):
+    """Which cases train, which choose the best model, which are kept for the end."""
+
+    validation: Fraction = 0.2
+    """Share of the cases that chooses the best epoch."""
+    test: Fraction = 0.0
+    """Share of the cases that is evaluated once, with the best model, when training ends."""
+    seed: int = 0
+    """Shuffles the cases before they are divided; apart from the experiment's seed, so that repeats share a split."""
+
+
+class Preprocessing(Section):
+    """What is done to every volume before patches are cut, in training and in prediction alike."""
+
+    spacing: Spacing | Literal["native", "median"] = "native"
+    """Voxel size in mm: as it is, the median of the training cases, or three numbers (left-right, back-front, up)."""
+    resize: Size | None = None
+    """Resample to exactly this many voxels instead; undone after prediction."""
+    normalization: Literal["auto", "zscore", "percentile", "minmax", "window", "none"] = "auto"
+    """auto: percentile for CT, else zscore. zscore: per channel over non-zero voxels. percentile: clip to
+    `percentiles` of the training foreground, then z-score by its statistics. minmax: each volume to 0..1.
+    window: clip to `window`, then to 0..1."""
+    percentiles: tuple[float, float] = (0.5, 99.5)
+    """Of the foreground intensities of the training cases."""
+    window: tuple[float, float] | None = None
+    """Lowest and highest intensity for `window`, in the volume's own unit."""
+
+
+class Augmentation(Section):
+    """Random changes of training patches, in order. Spatial ones move images and labels, intensity ones images only."""
+
+    spatial: tuple[Component, ...] = ()
+    """Functions of torchio_seg/transforms/spatial.py by name, with their options."""
+    intensity: tuple[Component, ...] = ()
+    """Functions of torchio_seg/transforms/intensity.py by name, with their options."""
+
+
+class Sampling(Section):
+    """How patches are drawn and handed to training."""
+
+    patch_size: Size = (64, 64, 64)
+    """Voxels; an axis on which every training volume is shorter is shortened to the next size the network takes."""
+    sampler: Literal["uniform", "foreground"] = "foreground"
+    """uniform: anywhere. foreground: a share of the patches is centred on a voxel of a random class present."""
+    foreground_fraction: Annotated[float, Field(ge=0, le=1)] = 0.34
+    """Share of the patches that the foreground sampler centres on foreground."""
+    patches_per_case: PositiveInt = 4
+    """Drawn from a case each time it is visited; an epoch visits every case once."""
+    queue_cases: PositiveInt = 8
+    """Cases whose patches are mixed before batches are made."""
+    num_workers: NonNegativeInt = 1
+    """Processes that read and augment; the stream of patches is the same for any number."""
+
+
+class Optimization(Section):
+    """How weights are changed."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
+    """Which rule."""
+    learning_rate: PositiveFloat = 1e-3
+    """At its highest."""
+    weight_decay: NonNegativeFloat = 1e-5
+    """Decoupled with adamw, an L2 penalty with the others."""
+    momentum: Fraction = 0.9
+    """sgd only."""
+    nesterov: bool = True
+    """sgd only."""
+    schedule: Literal["constant", "poly", "cosine", "warmup_cosine"] = "cosine"
+    """How the learning rate falls over all steps of the training."""
+    power: PositiveFloat = 0.9
+    """Exponent of poly."""
+    warmup_fraction: Fraction = 0.05
+    """Share of the steps in which warmup_cosine rises to the full learning rate."""
+
+
+class Training(Section):
+    """How long and in what portions."""
+
+    epochs: PositiveInt = 100
+    """Visits to every training case."""
+    batch_size: PositiveInt = 2
+    """Patches a forward pass."""
+    accumulate: PositiveInt = 1
+    """Batches whose gradients are summed before the weights change."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Of the network's arithmetic; weights and sums stay fp32."""
+    clip_norm: PositiveFloat | None = 12.0
+    """Longest gradient vector; longer ones are shortened."""
+    validation_every: PositiveInt = 5
+    """Epochs between validations; the last epoch is always validated."""
+
+
+class Prediction(Section):
+    """How a whole volume is taken apart and put together."""
+
+    patch_size: Size | None = None
+    """Voxels; null: as in training. Networks with a fixed size ignore nothing: another size is an error."""
+    overlap: Fraction = 0.5
+    """Share of a patch that neighbours cover too, in each axis."""
+    batch_size: PositiveInt = 1
+    """Patches a forward pass."""
+    blending: Literal["crop", "average", "hann", "gaussian"] = "gaussian"
+    """crop: the middle of each patch. Others: weighted mean, by nothing, a Hann window or a Gaussian."""
+
+
+class Experiment(Section):
+    """The whole of it, as kept in the run's folder and beside the weights."""
+
+    name: str
+    """Folder below runs/."""
+    seed: NonNegativeInt = 0
+    """Of weights, patches and augmentation."""
+    device: str = "auto"
+    """auto (cuda, else mps, else cpu), cpu, cuda, cuda:1 or mps."""
+    deterministic: Literal["strict", "seeded"] = "seeded"
+    """strict: an operation without a deterministic version is an error. seeded: only random numbers are fixed."""
+    dataset: DatasetSection
+    """Folder torchio_seg/datasets/."""
+    split: Split = Split()
+    preprocessing: Preprocessing = Preprocessing()
+    augmentation: Augmentation = Augmentation()
+    sampling: Sampling = Sampling()
+    network: Component = Component(name="unet")
+    """Folder torchio_seg/networks/."""
+    loss: Component = Component(name="dice_ce")
+    """Folder torchio_seg/losses/."""
+    optimization: Optimization = Optimization()
+    training: Training = Training()
+    prediction: Prediction = Prediction()
+    tracker: Component = Component(name="none")
+    """Folder torchio_seg/trackers/; metrics.jsonl is written in any case."""

@@ -1,0 +1,39 @@
+"""What can go wrong in words a user can act on.
+
+    TorchioSegError            anything below; the command line prints its message, nothing else
+    ├── UsageError             the user's words are at fault (exit code 2)
+    │   └── ConfigError        a setting is unknown, of the wrong type or out of range
+    ├── DataError              a file or a case is at fault (exit code 1)
+    │   └── VolumeError        one volume cannot be trusted, or cannot be written
+    └── TrainingError          training cannot go on (exit code 1)
+
+A message says what was given, what is allowed and what to do now.
+"""
+
+
+class TorchioSegError(Exception):
+    """Base of every error that is a sentence to the user rather than a defect of ours."""
+
+    exit_code = 1
+
+
+class UsageError(TorchioSegError):
+    """The user's words cannot be followed."""
+
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is unknown, of the wrong type or out of range."""
+
+
+class DataError(TorchioSegError):
+    """A data set or one of its cases is at fault."""
+
+
+class VolumeError(DataError):
+    """One volume cannot be trusted, or cannot be written."""
+
+
+class TrainingError(TorchioSegError):
+    """Training cannot go on."""

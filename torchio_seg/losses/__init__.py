@@ -1,0 +1,1 @@
+"""One file a loss: build(exclusive, ...) -> callable(logits, masks) -> scalar."""

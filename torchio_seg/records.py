@@ -1,0 +1,119 @@
+"""The nouns of the house: frozen records that every room may pass on. Standard library only."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchio_seg.errors import DataError
+
+_SAFE_ID = re.compile(r"[^/\\\x00-\x1f]+")
+
+
+@dataclass(frozen=True)
+class Region:
+    """A part of the label map that is segmented: one label, or several under one name."""
+
+    name: str
+    labels: tuple[int, ...]
+    value: int
+    """What a predicted label map holds here, where no later region covers it."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The values of a label map and what is segmented of them."""
+
+    names: Mapping[int, str]
+    """Every value that a label file may hold, background (0) included."""
+    regions: tuple[Region, ...]
+    """What is segmented, in the order in which it is written: later over earlier."""
+    exclusive: bool
+    """True: one class a voxel, softmax, background is channel 0. False: overlapping, sigmoid each."""
+
+    @property
+    def num_channels(self) -> int:
+        return len(self.regions) + int(self.exclusive)
+
+    @classmethod
+    def of_classes(cls, names: Mapping[int, str]) -> Labels:
+        """Every value but 0 is a class of its own."""
+        regions = tuple(Region(names[value], (value,), value) for value in sorted(names) if value != 0)
+        return cls(dict(names), regions, exclusive=True)
+
+    @classmethod
+    def of_regions(cls, names: Mapping[int, str], regions: Mapping[str, Sequence[int]]) -> Labels:
+        """Overlapping regions, outer ones first: a region is written with the label that no later one has."""
+        ordered = list(regions.items())
+        records = []
+        for position, (name, labels) in enumerate(ordered):
+            later = {label for _, other in ordered[position + 1 :] for label in other}
+            own = sorted(set(labels) - later)
+            if unknown := sorted(set(labels) - set(names)):
+                raise DataError(f"region '{name}' names labels {unknown}; the data set has {sorted(names)}")
+            if len(own) != 1:
+                raise DataError(
+                    f"region '{name}' (labels {sorted(labels)}) keeps {own} for itself beside the regions after it; "
+                    "it must keep exactly one label to be written with. List outer regions before inner ones"
+                )
+            records.append(Region(name, tuple(sorted(labels)), own[0]))
+        return cls(dict(names), tuple(records), exclusive=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient's scan: a file holding all channels, or one file per channel, and perhaps a label map."""
+
+    id: str
+    images: tuple[Path, ...]
+    label: Path | None = None
+
+    def __post_init__(self) -> None:
+        if not _SAFE_ID.fullmatch(self.id) or self.id in {".", ".."}:
+            raise DataError(f"case id {self.id!r} cannot name a file; use letters, digits, '-', '_' and '.'")
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Cases that belong together, all with the same channels and labels."""
+
+    name: str
+    channels: tuple[str, ...]
+    labels: Labels
+    cases: tuple[Case, ...]
+
+    @property
+    def is_ct(self) -> bool:
+        """Whether intensities are Hounsfield units, the same in every scanner."""
+        return all(channel.upper() == "CT" for channel in self.channels)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which case ids train, validate and test; no id stands twice."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RegionScore:
+    """How one region of one case was predicted."""
+
+    case: str
+    region: str
+    dice: float | None
+    """None where the region is empty in truth and prediction both: there is nothing to measure."""
+    true_voxels: int
+    predicted_voxels: int
+
+    @property
+    def missed(self) -> bool:
+        return self.true_voxels > 0 and self.predicted_voxels == 0
+
+    @property
+    def invented(self) -> bool:
+        return self.true_voxels == 0 and self.predicted_voxels > 0

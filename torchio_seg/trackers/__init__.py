@@ -1,0 +1,1 @@
+"""One file a tracker: build(folder, ...) -> an object with log() and finish()."""
