@@ -1,0 +1,55 @@
+"""The command line: parse, call one workflow, show the result. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from torchio_seg.cli import config, datasets, demo, evaluate, phantom, predict, train
+from torchio_seg.cli.screen import Screen, show_failure
+from torchio_seg.cli.shared import command
+
+app = typer.Typer(
+    name="torchio-seg",
+    help="Train and use 3-D segmentation networks on patches of medical scans.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo", rich_help_panel="First steps")(command(demo.demo))
+app.command("phantom", rich_help_panel="First steps")(command(phantom.phantom))
+app.command("train", rich_help_panel="Work")(command(train.train))
+app.command("predict", rich_help_panel="Work")(command(predict.predict))
+app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
+app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
+app.add_typer(config.app, name="config", rich_help_panel="Look things up")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"torchio-seg {version('torchio-seg')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    *,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Train and use 3-D segmentation networks on patches of medical scans."""
+
+
+def main() -> None:
+    """Run one command; whatever goes wrong ends in one readable message and a fitting exit code."""
+    try:
+        app()
+    except (Exception, KeyboardInterrupt) as error:
+        if Screen.shared().debug:
+            raise
+        sys.exit(show_failure(error))

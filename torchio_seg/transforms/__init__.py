@@ -1,0 +1,1 @@
+"""What happens to voxels: preprocessing of whole volumes, random changes of patches in space and in intensity."""

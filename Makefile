@@ -1,0 +1,47 @@
+# make setup | demo | test | test-all | check | bench
+#
+# An active environment (or PYTHON=/path/to/python) is used as it is, and its torch (>= 2.10, CPU or CUDA) is kept.
+# Otherwise .venv is created from the first Python >= 3.11 that is found.
+
+.DELETE_ON_ERROR:
+.PHONY: setup demo test test-all check bench clean
+
+SEED ?= 0
+ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
+PYTHON ?= $(if $(ACTIVE),$(ACTIVE)/bin/python)
+PY := $(or $(PYTHON),.venv/bin/python)
+STAMP := build/setup-$(subst /,_,$(PY))
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt | $(if $(PYTHON),,.venv/bin/python)
+	@mkdir -p build
+	$(PY) tools/constraints.py constraints.txt > build/constraints.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -c build/constraints.txt -e '.[dev]'
+	@touch $@
+
+.venv/bin/python:
+	@for python in python3 python3.13 python3.12 python3.11; do \
+	  if $$python -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	  then $$python -m venv .venv && exit 0; fi; \
+	done; echo 'torchio-seg needs Python 3.11 or later with venv; make PYTHON=/path/to/python names one' >&2; exit 1
+
+demo: setup
+	$(PY) -m torchio_seg demo --seed $(SEED)
+
+test: setup
+	$(PY) -m pytest -q -m "not slow"
+
+test-all: setup
+	$(PY) -m pytest -q
+
+check: setup
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: setup
+	$(PY) benchmarks/phantom_difficulty.py
+
+clean:
+	rm -rf build .pytest_cache .mypy_cache .ruff_cache

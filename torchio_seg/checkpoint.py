@@ -1,0 +1,146 @@
+"""What a trained model is on disk: a folder with weights, and all that is needed to use them, in JSON.
+
+    model.safetensors   the weights
+    model.json          the card: labels, channels, preprocessing, settings, versions, and the weights' hash
+    trainer.pt          what it takes to go on training (only tensors and plain types)
+
+A folder is written beside its place and renamed into it, so it is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from torchio_seg.errors import DataError
+from torchio_seg.records import Labels
+from torchio_seg.transforms.preprocessing import Recipe
+
+WEIGHTS, CARD, TRAINER = "model.safetensors", "model.json", "trainer.pt"
+FORMAT = 1
+_PREVIOUS = ".previous"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything about a model but its weights."""
+
+    experiment: dict[str, Any]
+    """The complete settings it was trained with."""
+    dataset: str
+    channels: tuple[str, ...]
+    is_ct: bool
+    labels: Labels
+    recipe: Recipe
+    patch_size: tuple[int, int, int]
+    progress: dict[str, float | int | None] = field(default_factory=dict)
+    """Epoch, step and validation Dice when it was saved."""
+    versions: dict[str, str] = field(default_factory=dict)
+    sha256: str = ""
+    """Of the weights file."""
+    format: int = FORMAT
+
+
+_CARD = TypeAdapter(ModelCard)
+
+
+def save(folder: Path, network: torch.nn.Module, card: ModelCard, trainer_state: Mapping[str, Any]) -> None:
+    """Write a checkpoint; one that lies there already stays until the new one is whole."""
+    draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        draft.mkdir(parents=True)
+        save_file(_owned(network.state_dict()), draft / WEIGHTS)
+        card = replace(card, sha256=_sha256(draft / WEIGHTS))
+        (draft / CARD).write_bytes(_CARD.dump_json(card, indent=2))
+        torch.save(dict(trainer_state), draft / TRAINER)
+        for file in (*draft.iterdir(), draft):
+            _sync(file)
+        _swap(draft, folder)
+    except OSError as error:
+        raise DataError(f"the checkpoint {folder} could not be written: {error}; an earlier one is kept") from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def read_card(folder: Path) -> ModelCard:
+    """The card of a checkpoint."""
+    path = _present(folder) / CARD
+    try:
+        card = _CARD.validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise DataError(f"{folder} is not a model folder: {CARD} cannot be used ({error})") from error
+    if card.format != FORMAT:
+        raise DataError(f"{folder}: written in format {card.format}, this version reads {FORMAT}")
+    return card
+
+
+def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
+    """The weights of a checkpoint, if they are those that its card was written for."""
+    path = _present(folder) / WEIGHTS
+    try:
+        found = _sha256(path)
+        if found != card.sha256:
+            raise DataError(f"{path}: sha256 is {found[:12]}..., the card says {card.sha256[:12]}...; it is damaged")
+        return dict(load_file(path))
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: cannot be read: {error}") from error
+
+
+def read_trainer_state(folder: Path) -> dict[str, Any]:
+    """What a training left to be continued; only tensors and plain types are accepted."""
+    path = _present(folder) / TRAINER
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
+    return state
+
+
+def exists(folder: Path) -> bool:
+    """Whether a checkpoint lies here."""
+    return (_present(folder) / CARD).is_file()
+
+
+def _present(folder: Path) -> Path:
+    """The folder itself, or the one before it, should a kill have come between the two renames of a save."""
+    previous = folder.with_name(folder.name + _PREVIOUS)
+    return previous if not folder.exists() and previous.exists() else folder
+
+
+def _swap(draft: Path, folder: Path) -> None:
+    previous = folder.with_name(folder.name + _PREVIOUS)
+    if folder.exists():
+        shutil.rmtree(previous, ignore_errors=True)
+        folder.rename(previous)
+    draft.rename(folder)
+    _sync(folder.parent)
+    shutil.rmtree(previous, ignore_errors=True)
+
+
+def _owned(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each tensor in memory of its own: some networks hold one twice, some are not contiguous."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

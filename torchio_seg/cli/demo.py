@@ -1,0 +1,34 @@
+"""torchio-seg demo."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import RunsFolder
+
+
+def demo(
+    *,
+    seed: Annotated[int, typer.Option(min=0, help="Another seed: other phantoms, other weights.")] = 0,
+    runs: RunsFolder = Path("runs"),
+) -> None:
+    """Generate phantom brains, train on them, predict one: the whole way in a few minutes on a CPU."""
+    from torchio_seg.cli.train import report
+    from torchio_seg.workflows.demo import run_demo
+
+    screen = Screen.shared()
+    shown = run_demo(runs, seed=seed, progress=screen)
+    report(shown.trained)
+    run = shown.trained.folder
+    screen.say(f"prediction {shown.prediction} of {shown.volume}")
+    screen.say(f"record     {run / 'metrics.jsonl'}, {run / 'evaluation'}")
+    screen.say("\nnext:")
+    screen.say(f"  torchio-seg evaluate {run} --split validation")
+    screen.say(
+        "  torchio-seg config show --dataset phantom > mine.yaml   # edit, then: torchio-seg train --config mine.yaml"
+    )
+    screen.say("  torchio-seg train --dataset decathlon --root YOUR_TASK")

@@ -1,0 +1,35 @@
+"""torchio-seg evaluate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import Device, RunsFolder, gather
+
+
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="Run folder; the newest otherwise.", show_default=False)] = None,
+    *,
+    split: Annotated[
+        str | None, typer.Option(help="training, validation or test (the default where there is one).")
+    ] = None,
+    device: Device = None,
+    runs: RunsFolder = Path("runs"),
+    trust: Annotated[bool, typer.Option("--trust", help="Run code that the model names.")] = False,
+) -> None:
+    """Score a trained model on the labelled cases of its split, case by case."""
+    from torchio_seg.workflows.evaluate_run import evaluate_run
+    from torchio_seg.workflows.models import load_model
+    from torchio_seg.workflows.runs import newest_trained
+
+    screen = Screen.shared()
+    loaded = load_model(run or newest_trained(runs), changes=gather({"device": device or "auto"}, None), trust=trust)
+    screen.say(f"model {loaded.folder}")
+    evaluation, stem = evaluate_run(loaded, split, progress=screen)
+    screen.table_of_cases(evaluation.scores)
+    screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+    screen.say(f"written to {stem}.csv and {stem.name}.json")

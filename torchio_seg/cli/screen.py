@@ -1,0 +1,144 @@
+"""The one writer to the screen: messages and progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import signal
+from typing import TYPE_CHECKING, Any
+
+from torchio_seg.errors import TorchioSegError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
+
+    from torchio_seg.metrics import Summary
+    from torchio_seg.records import RegionScore
+
+
+class Screen(logging.Handler):
+    """Shows log messages as they come, and progress bars below them where there is a terminal."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from rich.console import Console
+
+        self.debug = False
+        self.errors = Console(stderr=True, highlight=False, soft_wrap=True)
+        self.results = Console(highlight=False, soft_wrap=True)
+        self._bars: Bars | None = None
+        self._tasks: list[TaskID] = []
+
+    @staticmethod
+    @functools.cache
+    def shared() -> Screen:
+        """The screen of this process, listening to the library."""
+        screen = Screen()
+        screen.listen(logging.INFO)
+        return screen
+
+    def listen(self, level: int) -> None:
+        """Show messages of the library from this level on; warnings of other packages only when saying more."""
+        library = logging.getLogger("torchio_seg")
+        library.handlers = [self]
+        library.setLevel(level)
+        library.propagate = False
+        logging.captureWarnings(True)
+        others = logging.getLogger("py.warnings")
+        others.handlers = [self] if level <= logging.DEBUG else [logging.NullHandler()]
+        others.propagate = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One message, one line."""
+        style = {logging.WARNING: "yellow", logging.ERROR: "red"}.get(record.levelno, "")
+        self.errors.print(record.getMessage(), style=style, markup=False)
+
+    def say(self, text: str) -> None:
+        """A line of the result."""
+        self.results.print(text, markup=False)
+
+    def start(self, what: str, total: int) -> None:
+        """Draw a bar for a piece of work."""
+        if not self.errors.is_terminal:
+            return
+        if self._bars is None:
+            self._bars = _make_bars(self.errors)
+            self._bars.start()
+        self._tasks.append(self._bars.add_task(what, total=total, figures=""))
+
+    def advance(self, parts: int = 1, **figures: float) -> None:
+        """Move the innermost bar."""
+        if self._bars is not None and self._tasks:
+            text = "  ".join(f"{name.replace('_per_second', '/s')} {value:.3g}" for name, value in figures.items())
+            self._bars.update(self._tasks[-1], advance=parts, figures=text)
+
+    def finish(self) -> None:
+        """Take the innermost bar away."""
+        if self._bars is None:
+            return
+        self._bars.remove_task(self._tasks.pop())
+        if not self._tasks:
+            self._bars.stop()
+            self._bars = None
+
+    def table_of_scores(self, title: str, summaries: Sequence[Summary], mean: float | None) -> None:
+        """Dice of each region, with what could not be measured counted beside it."""
+        from rich.table import Table
+
+        table = Table("region", title=title, title_justify="left")
+        for name in ("Dice", "cases", "missed", "invented", "empty"):
+            table.add_column(name, justify="right")
+        for row in summaries:
+            counts = (row.num_scored, row.num_missed, row.num_invented, row.num_empty)
+            table.add_row(row.region, number(row.mean_dice), *map(str, counts))
+        table.add_section()
+        table.add_row("mean", number(mean))
+        self.results.print(table)
+
+    def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
+        """Dice of each case and region."""
+        from rich.table import Table
+
+        regions = list(dict.fromkeys(score.region for score in scores))
+        by_case: dict[str, dict[str, str]] = {}
+        for score in scores:
+            by_case.setdefault(score.case, {})[score.region] = number(score.dice)
+        table = Table("case", *regions)
+        for case, values in by_case.items():
+            table.add_row(case, *(values[region] for region in regions))
+        self.results.print(table)
+
+
+def number(value: float | None) -> str:
+    """A score as people read it."""
+    return "n/a" if value is None else f"{value:.3f}"
+
+
+def show_failure(error: BaseException) -> int:
+    """Tell the user what went wrong; the exit code says whose fault it was."""
+    errors = Screen.shared().errors
+    if isinstance(error, KeyboardInterrupt):
+        errors.print("stopped", style="yellow")
+        return 128 + signal.SIGINT
+    if isinstance(error, TorchioSegError):
+        errors.print(f"error: {error}", style="red", markup=False)
+        return error.exit_code
+    errors.print(f"error: {type(error).__name__}: {error}", style="red", markup=False)
+    errors.print("This is unexpected. Run the command again with --debug and report what it shows.")
+    return 1
+
+
+def _make_bars(console: Any) -> Bars:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[figures]}"),
+    )
+    return Progress(*columns, console=console, transient=True)

@@ -1,0 +1,83 @@
+"""What every command has in common: -v, -q, --debug, and the ways to change settings."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+
+DatasetName = Annotated[
+    str | None,
+    typer.Option("--dataset", help="Shipped experiment, see 'torchio-seg datasets'.", rich_help_panel="Experiment"),
+]
+ConfigFile = Annotated[
+    Path | None, typer.Option("--config", help="Experiment of your own, a YAML file.", rich_help_panel="Experiment")
+]
+Root = Annotated[
+    Path | None, typer.Option("--root", help="Folder of the data (else data/NAME).", rich_help_panel="Experiment")
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting, for instance training.batch_size=4; may be repeated.",
+        rich_help_panel="Settings",
+    ),
+]
+RunsFolder = Annotated[Path, typer.Option("--runs", help="Where trainings are kept.", rich_help_panel="Output")]
+Device = Annotated[
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel="Settings")
+]
+
+
+Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel="Messages")]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what goes wrong.", rich_help_panel="Messages")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Messages")]
+
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with the options that every command has: -v, -q, --debug."""
+
+    @functools.wraps(function)
+    def run(*args: Any, verbose: bool, quiet: bool, debug: bool, **kwargs: Any) -> None:
+        screen = Screen.shared()
+        screen.debug = debug
+        screen.listen(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
+        function(*args, **kwargs)
+
+    signature = inspect.signature(function, eval_str=True)
+    common = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in (("verbose", Verbose), ("quiet", Quiet), ("debug", Debug))
+    ]
+    run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])  # type: ignore[attr-defined]
+    return run
+
+
+def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str, Any]:
+    """The changes that plain flags and --set ask for, by dotted key; --set wins."""
+    from torchio_seg.config.resolve import parse_set
+
+    given = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None}
+    return given | parse_set(assignments or [])
+
+
+def parse_size(text: str | None, option: str) -> list[int] | None:
+    """A size as the user types it: 96, 96,96,64 or 96x96x64."""
+    if text is None:
+        return None
+    parts = text.replace("x", ",").split(",")
+    if not all(part.strip().isdigit() for part in parts) or len(parts) not in {1, 3}:
+        from torchio_seg.errors import UsageError
+
+        raise UsageError(f"{option} {text}: give one number of voxels or three, as 96 or 96,96,64")
+    numbers = [int(part) for part in parts]
+    return numbers * 3 if len(numbers) == 1 else numbers

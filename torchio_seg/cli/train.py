@@ -1,0 +1,91 @@
+"""torchio-seg train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import ConfigFile, DatasetName, Device, Root, RunsFolder, Set, gather, parse_size
+
+if TYPE_CHECKING:
+    from torchio_seg.workflows.train import Trained
+
+SETTINGS = "Settings"
+
+
+def train(  # noqa: PLR0913 (flags are what the command line is made of)
+    *,
+    dataset: DatasetName = None,
+    config: ConfigFile = None,
+    root: Root = None,
+    network: Annotated[
+        str | None, typer.Option(help="unet, segresnet, ... or your own as module.name.", rich_help_panel=SETTINGS)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Patches a forward pass.", rich_help_panel=SETTINGS)
+    ] = None,
+    patch_size: Annotated[
+        str | None, typer.Option(metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel=SETTINGS)
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
+    ] = None,
+    device: Device = None,
+    set_: Set = None,
+    runs: RunsFolder = Path("runs"),
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of this run (else named).", rich_help_panel="Output")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with this run, for instance runs/latest.", rich_help_panel="Experiment")
+    ] = None,
+) -> None:
+    """Train a network on a data set, and evaluate it on the cases kept apart.
+
+    torchio-seg train --dataset phantom
+
+    torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
+    """
+    from torchio_seg.config.resolve import find_file, load
+    from torchio_seg.workflows import train as workflow
+
+    flags = {
+        "dataset.root": root,
+        "network.name": network,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "sampling.patch_size": parse_size(patch_size, "--patch-size"),
+        "seed": seed,
+        "device": device,
+    }
+    changes = gather(flags, set_)
+    screen = Screen.shared()
+    if resume is not None:
+        trained = workflow.resume(resume.resolve(), changes, progress=screen)
+    else:
+        experiment = load(find_file(dataset, config), changes)
+        trained = workflow.start(experiment, runs, folder=output, progress=screen)
+    report(trained)
+
+
+def report(trained: Trained) -> None:
+    """Show what a training gave; one that was stopped ends the command with its signal's exit code."""
+    screen = Screen.shared()
+    if trained.evaluation is not None:
+        evaluation = trained.evaluation
+        screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+        screen.say(f"run        {trained.folder}")
+        screen.say(f"model      {trained.folder / 'checkpoints' / 'best'}")
+        screen.say(f"curves     {trained.folder / 'curves.svg'}")
+        screen.say(f"predict    torchio-seg predict VOLUME.nii.gz --model {trained.folder}")
+    if trained.stopped_by is not None:
+        position = trained.position
+        screen.say(f"stopped in epoch {position.epoch + 1} after step {position.step}; everything is saved")
+        screen.say(f"go on with torchio-seg train --resume {trained.folder}")
+        raise typer.Exit(128 + trained.stopped_by)

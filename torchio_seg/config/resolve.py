@@ -1,0 +1,203 @@
+"""From a file and the user's changes to one complete, checked experiment, and back to YAML."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from torchio_seg import components
+from torchio_seg.config.reading import parse, read_mapping
+from torchio_seg.config.sections import Component, DatasetSection, Experiment, Section
+from torchio_seg.errors import ConfigError
+
+KINDS = {
+    "dataset": "datasets",
+    "network": "networks",
+    "loss": "losses",
+    "tracker": "trackers",
+    "augmentation.spatial": "transforms.spatial",
+    "augmentation.intensity": "transforms.intensity",
+}
+"""Where components stand in an experiment, and in which folder each is looked for."""
+
+
+def shipped_folder() -> Path:
+    """Where the shipped experiments lie: in the installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "configs"
+    return inside if inside.is_dir() else package.parent / "configs"
+
+
+def shipped() -> dict[str, Path]:
+    """The shipped experiments by name."""
+    return {path.stem: path for path in sorted(shipped_folder().glob("*.yaml"))}
+
+
+def find_file(dataset: str | None, config: Path | None) -> Path:
+    """The file that an experiment starts from: the user's own, or the shipped one of that name."""
+    if config is not None:
+        return config
+    known = shipped()
+    if dataset is None:
+        raise ConfigError(f"name an experiment: --dataset NAME ({', '.join(known)}) or --config FILE")
+    if dataset not in known:
+        raise ConfigError(f"no shipped experiment '{dataset}'{components.suggestion(dataset, tuple(known))}")
+    return known[dataset]
+
+
+def load(file: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
+    """The experiment of a file with changes by dotted key; every mistake is listed in one error."""
+    return resolve(read_mapping(file), changes or {}, str(file))
+
+
+def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str) -> Experiment:
+    """Apply the changes, fill in every component's defaults, check everything."""
+    data = _with_changes(settings, changes)
+    data, problems = _complete_components(data)
+    try:
+        experiment = Experiment.model_validate_json(json.dumps(data))
+    except ValidationError as error:
+        problems += [_sentence(item, Experiment, "") for item in error.errors()]
+    else:
+        if not problems:
+            return experiment
+    lines = "\n".join(f"  {problem}" for problem in dict.fromkeys(problems))
+    raise ConfigError(f"{origin} cannot be used:\n{lines}\nSee: torchio-seg config show, torchio-seg config schema")
+
+
+def parse_set(assignments: Sequence[str]) -> dict[str, Any]:
+    """`--set section.key=value`, each value read as YAML."""
+    changes = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key.strip():
+            raise ConfigError(f"--set {assignment}: write it as section.key=value, for instance training.epochs=10")
+        changes[key.strip()] = parse(value, f"--set {key.strip()}")
+    return changes
+
+
+def to_yaml(experiment: Experiment) -> str:
+    """The experiment as the YAML that `load` reads."""
+    text: str = yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120)
+    return text
+
+
+def to_schema() -> dict[str, Any]:
+    """JSON schema of an experiment, every shipped component's options included."""
+    schema = Experiment.model_json_schema()
+    for location, kind in KINDS.items():
+        section, _, key = location.partition(".")
+        options = [_component_schema(kind, name, with_root=location == "dataset") for name in components.names(kind)]
+        choice = {"anyOf": [*options, _own_component_schema()]}
+        if key:
+            schema["$defs"]["Augmentation"]["properties"][key]["items"] = choice
+        else:
+            schema["properties"][section] = choice
+    return schema
+
+
+def _with_changes(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    data = cast("dict[str, Any]", json.loads(json.dumps(settings)))
+    renames = {key: value for key, value in changes.items() if key.removesuffix(".name") in KINDS}
+    for key, value in renames.items():
+        section = key.removesuffix(".name")
+        if key != section and value != (data.get(section) or {}).get("name"):
+            data[section] = {key: kept for key, kept in (data.get(section) or {}).items() if key == "root"}
+    for key, value in {**renames, **changes}.items():
+        *path, last = key.split(".")
+        place = data
+        for part in path:
+            place = place.setdefault(part, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"--set {key}: '{part}' is {place!r}, it has no keys below it")
+        place[last] = value
+    return data
+
+
+def _complete_components(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Replace each component's section by the complete one; say what is wrong with those that cannot be."""
+    problems: list[str] = []
+    defaults = Experiment(name="", dataset=DatasetSection(name="")).model_dump(mode="json")
+    for location, kind in KINDS.items():
+        section, _, key = location.partition(".")
+        if key:
+            steps = (data.get(section) or {}).get(key)
+            if isinstance(steps, list):
+                data[section][key] = [
+                    _complete(kind, step, f"{location}[{i}]", problems) for i, step in enumerate(steps)
+                ]
+        elif section in data or section != "dataset":
+            data[section] = _complete(kind, data.get(section, defaults[section]), location, problems)
+    return data, problems
+
+
+def _complete(kind: str, section: Any, location: str, problems: list[str]) -> Any:
+    if not isinstance(section, dict) or not isinstance(section.get("name"), str):
+        problems.append(f"{location}: got {section!r}; write it as {{name: NAME, option: value}}")
+        return {"name": "?"}
+    kept = {"root": section["root"]} if kind == "datasets" and "root" in section else {}
+    options = {key: value for key, value in section.items() if key not in kept}
+    try:
+        return {"name": section["name"], **kept, **components.complete(kind, options)}
+    except ConfigError as error:
+        problems.append(f"{location}.name: {error}")
+    except ValidationError as error:
+        model = components.options_model(kind, section["name"])
+        problems.extend(_sentence(item, model, f"{location}.") for item in error.errors())
+    return {"name": section["name"]}
+
+
+def _sentence(error: Any, model: type[BaseModel], prefix: str) -> str:
+    """One pydantic error as: key, what was given, what is allowed."""
+    location = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith("tuple["))]
+    key = prefix + ".".join(str(part) for part in location)
+    if error["type"] == "extra_forbidden":
+        allowed = _keys(model, location[:-1])
+        return f"{key}: unknown key{components.suggestion(str(location[-1]), allowed)}"
+    if error["type"] == "missing":
+        return f"{key}: must be given"
+    message = error["msg"][0].lower() + error["msg"][1:]
+    return f"{key}: got {error['input']!r}; {message}"
+
+
+def _keys(model: type[BaseModel], path: Sequence[Any]) -> tuple[str, ...]:
+    for part in path:
+        annotation = model.model_fields[part].annotation if part in model.model_fields else None
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ()
+        model = annotation
+    return tuple(model.model_fields)
+
+
+def _component_schema(kind: str, name: str, *, with_root: bool) -> dict[str, Any]:
+    schema = components.options_model(kind, name).model_json_schema()
+    if with_root:
+        schema["properties"]["root"] = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
+    return schema
+
+
+def _own_component_schema() -> dict[str, Any]:
+    name = {"type": "string", "pattern": r"\.", "description": "module.function of your own"}
+    return {"type": "object", "properties": {"name": name}, "required": ["name"]}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Plain YAML: short lists on one line, no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return data is data
+
+
+def _represent_list(dumper: _Dumper, data: Sequence[Any]) -> yaml.Node:
+    flat = all(not isinstance(item, dict | list) for item in data)
+    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flat)
+
+
+_Dumper.add_representer(list, _represent_list)
+
+__all__ = ["Component", "Experiment", "Section", "find_file", "load", "parse_set", "shipped", "to_schema", "to_yaml"]

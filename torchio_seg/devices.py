@@ -1,0 +1,54 @@
+"""Which device computes, how exactly, and how reproducibly."""
+
+from __future__ import annotations
+
+import os
+import random
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+
+from torchio_seg.errors import UsageError
+
+_PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose(name: str) -> torch.device:
+    """The device of this name; `auto` takes what is there, CUDA before MPS before the CPU."""
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"device '{name}' cannot be used: {reason}. Allowed: auto, cpu, cuda, cuda:N, mps") from error
+    return device
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """The network's arithmetic in this precision inside the block."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_PRECISIONS[precision])
+
+
+def seed_everything(seed: int, *, strict: bool) -> None:
+    """Fix every generator; strict: an operation without a deterministic version raises."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 (other people's code may draw from it)
+    torch.manual_seed(seed)
+    torch.backends.cudnn.benchmark = not strict
+    if strict:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(strict)
+
+
+def describe(device: torch.device) -> str:
+    """The device in words a reader of a record understands later."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {torch.get_num_threads()} threads"

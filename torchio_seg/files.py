@@ -1,0 +1,31 @@
+"""Small files that are whole or absent, whatever interrupts their writing."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torchio_seg.errors import DataError
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text in one step."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError as error:
+        raise DataError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Strict, indented JSON: a NaN is an error here, not a surprise to whoever reads it."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")

@@ -1,0 +1,68 @@
+"""A network over a whole volume, patch by patch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torchio as tio
+
+from torchio_seg.devices import autocast
+from torchio_seg.predictor.blending import Aggregator, Blending
+from torchio_seg.progress import Progress, Silent
+from torchio_seg.subjects import IMAGE
+from torchio_seg.transforms.preprocessing import Recipe, pad_to
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Network = Callable[[torch.Tensor], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Window:
+    """How a volume is taken apart and put together."""
+
+    patch_size: tuple[int, int, int]
+    overlap: float
+    """Share of a patch that its neighbours cover too."""
+    batch_size: int
+    blending: Blending
+
+    @property
+    def overlap_voxels(self) -> tuple[int, int, int]:
+        """Even, as `tio.GridSampler` asks."""
+        i, j, k = (2 * int(size * self.overlap / 2) for size in self.patch_size)
+        return i, j, k
+
+
+def predict_logits(
+    network: Network,
+    volume: torch.Tensor,
+    window: Window,
+    *,
+    recipe: Recipe,
+    device: torch.device,
+    precision: str,
+    progress: Progress | None = None,
+) -> torch.Tensor:
+    """The network's logits C I J K, float32, for a normalised volume C I J K of any size."""
+    progress = progress or Silent()
+    shape = tuple(volume.shape[1:])
+    padded = pad_to(volume, window.patch_size, recipe)
+    sampler = tio.GridSampler(
+        tio.Subject(image=tio.ScalarImage(tensor=padded)), window.patch_size, window.overlap_voxels
+    )
+    aggregator = Aggregator(padded.shape[1:], window.patch_size, window.overlap_voxels, window.blending)
+    progress.start("patches", len(sampler))
+    try:
+        with torch.inference_mode(), autocast(device, precision):
+            for batch in tio.SubjectsLoader(sampler, batch_size=window.batch_size, num_workers=0):
+                logits = network(batch[IMAGE][tio.DATA].to(device))
+                aggregator.add_batch(logits, batch[tio.LOCATION])
+                progress.advance(len(logits))
+    finally:
+        progress.finish()
+    i, j, k = shape
+    return aggregator.get_output_tensor()[:, :i, :j, :k]

@@ -1,0 +1,80 @@
+"""Prediction of one volume, from file to the file's own grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from torchio_seg.predictor.grid import Window, predict_logits
+from torchio_seg.progress import Progress, Silent
+from torchio_seg.targets import activate, decode, region_masks
+from torchio_seg.transforms.preprocessing import Grids, Recipe, normalize, to_model_grid
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from torchio_seg.records import Labels
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What was found in a volume, on the volume's own grid."""
+
+    label_map: NDArray[np.generic]
+    """I J K, the values that the model's labels are written with."""
+    masks: NDArray[np.bool_]
+    """R I J K, one for each region, overlapping where regions do."""
+    probabilities: NDArray[np.float32]
+    """C I J K, one for each channel of the network; channel 0 is background where classes exclude each other."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A network with all that turns a volume into a prediction."""
+
+    network: Callable[[torch.Tensor], torch.Tensor]
+    labels: Labels
+    recipe: Recipe
+    window: Window
+    device: torch.device
+    precision: str
+
+    def __call__(
+        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> Prediction:
+        """The prediction for an image C I J K with this affine."""
+        logits, grids = self.logits(array, affine, progress)
+        return self.finish(logits, grids)
+
+    def logits(
+        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> tuple[torch.Tensor, Grids]:
+        """The network's logits C I J K on the model's grid, and the way back from it."""
+        if isinstance(self.network, torch.nn.Module):
+            self.network.eval()
+        volume, grids = to_model_grid(array, affine, self.recipe)
+        logits = predict_logits(
+            self.network,
+            normalize(volume, self.recipe),
+            self.window,
+            recipe=self.recipe,
+            device=self.device,
+            precision=self.precision,
+            progress=progress or Silent(),
+        )
+        return logits, grids
+
+    def finish(self, logits: torch.Tensor, grids: Grids) -> Prediction:
+        """Logits on the model's grid as a prediction on the volume's own."""
+        probabilities = grids.back(activate(logits[None], self.labels)[0])
+        restore = grids.orientation.undo
+        return Prediction(
+            label_map=np.ascontiguousarray(restore(decode(probabilities, self.labels)[None].numpy())[0]),
+            masks=np.ascontiguousarray(restore(region_masks(probabilities, self.labels).numpy())),
+            probabilities=np.ascontiguousarray(restore(probabilities.numpy())),
+        )

@@ -1,0 +1,121 @@
+"""One optimization step: forward, loss, backward, clipping, update."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn import functional
+
+from torchio_seg.devices import autocast
+from torchio_seg.errors import TrainingError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from torchio_seg.config.sections import Training
+
+    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    Pair = tuple[torch.Tensor, torch.Tensor]
+
+MOST_SKIPPED_IN_A_ROW = 20
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one step did."""
+
+    loss: float
+    gradient_norm: float
+    skipped: bool
+    """The gradient was not finite, so the weights were left as they were."""
+
+
+class Stepper:
+    """Changes a network's weights, one step a call; everything that a step needs lives and is saved here."""
+
+    def __init__(
+        self,
+        network: torch.nn.Module,
+        loss: Loss,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        *,
+        settings: Training,
+        device: torch.device,
+    ) -> None:
+        self.network = network
+        self.loss = loss
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.settings = settings
+        self.device = device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self.skipped_in_a_row = 0
+
+    @property
+    def learning_rate(self) -> float:
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def __call__(self, pairs: Sequence[Pair]) -> StepResult:
+        """One step on the images and masks of one or more batches, whose gradients are averaged."""
+        self.network.train()
+        self.optimizer.zero_grad(set_to_none=True)
+        total = sum(self._backward(images, masks, len(pairs)) for images, masks in pairs)
+        self.scaler.unscale_(self.optimizer)
+        limit = self.settings.clip_norm or math.inf
+        norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
+        skipped = not math.isfinite(norm)
+        if not skipped:
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.schedule.step()
+        self._count(skipped=skipped)
+        return StepResult(total, norm, skipped)
+
+    def _backward(self, images: torch.Tensor, masks: torch.Tensor, num_batches: int) -> float:
+        images, masks = images.to(self.device, non_blocking=True), masks.to(self.device, non_blocking=True)
+        with autocast(self.device, self.settings.precision):
+            outputs = self.network(images)
+        loss = supervised(self.loss, outputs, masks) / num_batches
+        self.scaler.scale(loss).backward()
+        return float(loss.detach())
+
+    def _count(self, *, skipped: bool) -> None:
+        self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
+        if self.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
+            raise TrainingError(
+                f"{MOST_SKIPPED_IN_A_ROW} steps in a row had a gradient that is not finite; the last good checkpoint "
+                "is kept. Lower optimization.learning_rate, or set training.precision=fp32"
+            )
+
+    def state(self) -> dict[str, Any]:
+        """All but the weights, for a later `restore`."""
+        return {
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "skipped_in_a_row": self.skipped_in_a_row,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Continue from what `state` returned."""
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.schedule.load_state_dict(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        self.skipped_in_a_row = state["skipped_in_a_row"]
+
+
+def supervised(loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], masks: torch.Tensor) -> torch.Tensor:
+    """The loss of the logits; of a list (deep supervision, finest first) the mean, weighted by 1, 1/2, 1/4, ..."""
+    if isinstance(outputs, torch.Tensor):
+        return loss(outputs.float(), masks)
+    weights = [0.5**level for level in range(len(outputs))]
+    total = masks.new_zeros(())
+    for weight, logits in zip(weights, outputs, strict=True):
+        size = logits.shape[2:]
+        coarse = masks if masks.shape[2:] == size else functional.interpolate(masks, size=size, mode="nearest-exact")
+        total = total + weight / sum(weights) * loss(logits.float(), coarse)
+    return total

@@ -1,0 +1,102 @@
+"""From a case to a `tio.Subject`: files read strictly, turned, resampled and normalised."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torchio as tio
+
+from torchio_seg.errors import DataError
+from torchio_seg.transforms.preprocessing import Recipe, labels_to_model_grid, normalize, to_model_grid
+from torchio_seg.volumes.geometry import same_grid
+from torchio_seg.volumes.nifti import Volume, read, read_geometry, read_label
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from torchio_seg.records import Case
+
+IMAGE, LABEL = "image", "label"
+
+
+def read_channels(paths: Sequence[Path], num_channels: int) -> Volume:
+    """One volume C I J K from a file of all channels or from one file per channel, on one grid."""
+    volumes = [read(path) for path in paths]
+    first = volumes[0]
+    for other in volumes[1:]:
+        if other.shape != first.shape or not same_grid(first.affine, other.affine, first.shape):
+            raise DataError(
+                f"{other.path}: {_text(other.shape)} voxels, not on the grid of {first.path} ({_text(first.shape)}); "
+                "resample the channels of a case to one grid"
+            )
+    array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
+    if len(array) != num_channels:
+        raise DataError(f"{', '.join(map(str, paths))}: {len(array)} channels, {num_channels} are expected")
+    return Volume(first.path, array, first.affine, first.header)
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Reads a case's channels for TorchIO, which asks by path."""
+
+    case: Case
+    num_channels: int
+
+    def __call__(self, _: object) -> tuple[torch.Tensor, np.ndarray]:
+        volume = read_channels(self.case.images, self.num_channels)
+        return torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32)), volume.affine
+
+
+@dataclass(frozen=True)
+class LabelReader:
+    """Reads a case's label map for TorchIO; it must lie on the image's grid, whose affine it takes."""
+
+    case: Case
+    allowed: tuple[int, ...]
+
+    def __call__(self, _: object) -> tuple[torch.Tensor, np.ndarray]:
+        volume = read_case_label(self.case, self.allowed)
+        affine = read_geometry(self.case.images[0]).affine
+        return torch.from_numpy(np.ascontiguousarray(volume.array)), affine
+
+
+def read_case_label(case: Case, allowed: Sequence[int]) -> Volume:
+    """The label map of a case, checked against the values it may hold and the grid of the image."""
+    if case.label is None:
+        raise DataError(f"case {case.id} has no label map; only cases with one can train or be evaluated")
+    volume = read_label(case.label, allowed)
+    image = read_geometry(case.images[0])
+    if volume.shape != image.shape or not same_grid(image.affine, volume.affine, image.shape):
+        raise DataError(
+            f"case {case.id}: label {case.label} ({_text(volume.shape)} voxels) does not lie on the grid of "
+            f"{case.images[0]} ({_text(image.shape)}); resample it to the image"
+        )
+    return volume
+
+
+def to_subject(case: Case, num_channels: int, allowed: Sequence[int]) -> tio.Subject:
+    """The case as TorchIO knows it; nothing is read before it is needed."""
+    image = tio.ScalarImage(case.images[0], reader=ImageReader(case, num_channels))
+    if case.label is None:
+        return tio.Subject(image=image, case=case.id)
+    label = tio.LabelMap(case.label, reader=LabelReader(case, tuple(allowed)))
+    return tio.Subject(image=image, label=label, case=case.id)
+
+
+def preprocess(subject: tio.Subject, recipe: Recipe) -> tio.Subject:
+    """The subject on the model's grid, intensities normalised."""
+    image = subject[IMAGE]
+    volume, grids = to_model_grid(image.data.numpy(), image.affine, recipe)
+    images = {IMAGE: tio.ScalarImage(tensor=normalize(volume, recipe), affine=grids.affine)}
+    if LABEL in subject:
+        label = labels_to_model_grid(subject[LABEL].data.numpy(), grids)
+        images[LABEL] = tio.LabelMap(tensor=label, affine=grids.affine)
+    return tio.Subject(**images, case=subject["case"])
+
+
+def _text(shape: Sequence[int]) -> str:
+    return " x ".join(map(str, shape))

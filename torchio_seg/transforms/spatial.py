@@ -1,0 +1,49 @@
+"""Random changes in space: images and labels move alike. Each function is a step of `augmentation.spatial`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat
+
+if TYPE_CHECKING:
+    import torchio as tio
+
+__all__ = ["affine", "elastic", "flip"]
+
+Probability = Annotated[float, Field(ge=0, le=1)]
+Axis = Annotated[int, Field(ge=0, le=2)]
+
+
+def flip(*, probability: Probability = 0.5, axes: tuple[Axis, ...] = (0, 1, 2)) -> tio.Transform:
+    """Mirror along each of the axes (0 left-right, 1 back-front, 2 down-up), each with this probability."""
+    import torchio as tio
+
+    return tio.RandomFlip(axes=axes, flip_probability=probability)
+
+
+def affine(
+    *,
+    probability: Probability = 0.2,
+    degrees: NonNegativeFloat = 15.0,
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.15,
+    translation_mm: NonNegativeFloat = 0.0,
+) -> tio.Transform:
+    """Rotate about each axis, scale and shift, each uniformly within plus or minus the given amount."""
+    import torchio as tio
+
+    return tio.RandomAffine(scales=scale, degrees=degrees, translation=translation_mm, p=probability)
+
+
+def elastic(
+    *,
+    probability: Probability = 0.1,
+    control_points: Annotated[int, Field(ge=4)] = 7,
+    max_displacement_mm: PositiveFloat = 5.0,
+) -> tio.Transform:
+    """Deform by random displacements of a coarse grid of control points."""
+    import torchio as tio
+
+    return tio.RandomElasticDeformation(
+        num_control_points=control_points, max_displacement=max_displacement_mm, locked_borders=2, p=probability
+    )

@@ -1,0 +1,94 @@
+"""Where voxels are in millimetres: orientation to and from RAS, shear, and whether two grids are one."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from nibabel.orientations import io_orientation
+
+Array: TypeAlias = npt.NDArray[Any]
+Affine: TypeAlias = npt.NDArray[np.float64]
+Shape: TypeAlias = tuple[int, int, int]
+
+_SHEAR_TOLERANCE = 1e-3  # cosine between two axes that should be perpendicular
+_FLATNESS = 1e-3  # volume of a cell over that of a box with the same edges
+_GRID_TOLERANCE = 1e-3  # of the smallest voxel edge
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """The way from stored axes to the nearest right-anterior-superior axes, remembered so that it can be undone.
+
+    Deriving the way back from the reoriented affine is ambiguous for scans at 45 degrees; this is not.
+    """
+
+    axes: tuple[int, int, int]
+    """Which stored axis becomes axis 0, 1 and 2."""
+    flips: tuple[bool, bool, bool]
+    """Which stored axes run backwards."""
+
+    @classmethod
+    def to_ras(cls, affine: Array) -> Orientation:
+        """The orientation of a grid with this affine."""
+        targets, signs = io_orientation(affine).T  # type: ignore[no-untyped-call]
+        first, second, third = (int(axis) for axis in np.argsort(targets))
+        flip_first, flip_second, flip_third = (bool(sign < 0) for sign in signs)
+        return cls((first, second, third), (flip_first, flip_second, flip_third))
+
+    def apply(self, array: Array) -> Array:
+        """C I J K from stored to RAS axes, contiguous in memory."""
+        return np.ascontiguousarray(self._flipped(array).transpose(0, *(1 + axis for axis in self.axes)))
+
+    def apply_affine(self, affine: Array, shape: Shape) -> Affine:
+        """The affine of what `apply` makes of a volume with this affine and stored shape I J K."""
+        to_stored = np.zeros((4, 4))
+        to_stored[3, 3] = 1
+        for target, axis in enumerate(self.axes):
+            to_stored[axis, target] = -1 if self.flips[axis] else 1
+            to_stored[axis, 3] = shape[axis] - 1 if self.flips[axis] else 0
+        moved: Affine = np.asarray(affine, np.float64) @ to_stored
+        return moved
+
+    def undo(self, array: Array) -> Array:
+        """C I J K from RAS axes back to stored ones, the exact inverse of `apply`, contiguous in memory."""
+        stored = array.transpose(0, *(1 + int(axis) for axis in np.argsort(self.axes)))
+        return np.ascontiguousarray(self._flipped(stored))
+
+    def _flipped(self, array: Array) -> Array:
+        flipped: Array = np.flip(array, tuple(1 + axis for axis in range(3) if self.flips[axis]))
+        return flipped
+
+
+def spacing_of(affine: Array) -> tuple[float, float, float]:
+    """The voxel edges in millimetres."""
+    first, second, third = (float(edge) for edge in np.linalg.norm(affine[:3, :3], axis=0))
+    return first, second, third
+
+
+def is_degenerate(affine: Array) -> bool:
+    """Whether voxels have no place of their own: an affine with NaN, or one that flattens the volume."""
+    edges = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or not edges.all():
+        return True
+    return bool(abs(np.linalg.det(affine[:3, :3] / edges)) < _FLATNESS)
+
+
+def is_sheared(affine: Array) -> bool:
+    """Whether the axes are not perpendicular, as in gantry-tilted CT: resampling tools drop that without a word."""
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR_TOLERANCE)
+
+
+def deviation_mm(first: Array, second: Array, shape: Shape) -> float:
+    """How far apart two affines put the same voxel of a volume of this shape, at most."""
+    corners = np.array([(*corner, 1) for corner in itertools.product(*((0, size - 1) for size in shape))])
+    return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())
+
+
+def same_grid(first: Array, second: Array, shape: Shape) -> bool:
+    """Whether two affines put every voxel within a thousandth of the smallest voxel edge of the same place."""
+    return deviation_mm(first, second, shape) <= _GRID_TOLERANCE * min(spacing_of(first))

@@ -1,0 +1,178 @@
+"""Read one volume so that what is returned is what was stored, or say why not.
+
+Common readers fill what is missing with zeros, turn NaN into 0 and disagree about damaged headers. Here the whole
+stream is read with its checksum, its length must be the described one, every voxel must be finite, and sform, qform
+and pixdim must agree. Voxels are converted piece by piece: memory is one copy of the result.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from torchio_seg.errors import VolumeError
+from torchio_seg.volumes.geometry import is_sheared, spacing_of
+from torchio_seg.volumes.header import read_layout
+from torchio_seg.volumes.stream import open_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from torchio_seg.volumes.geometry import Affine, Array, Shape
+    from torchio_seg.volumes.header import Geometry, Layout
+    from torchio_seg.volumes.stream import ByteStream
+
+_MAX_BYTES = 8 * 2**30
+_ROUNDING = 0.01  # how far from an integer a label may lie
+_MAX_ROUNDING = 0.05  # the same where the step of the scale factor is coarser
+_NUM_EXAMPLES = 5
+_MAX_LISTED = 20
+_PIECE_VOXELS = 1 << 18  # few enough to stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Volume:
+    """One file's voxels and where they are."""
+
+    path: Path
+    array: Array
+    """C I J K."""
+    affine: Affine
+    header: Any
+    """The nibabel header, unrepaired."""
+
+    @property
+    def shape(self) -> Shape:
+        """Voxels along I J K."""
+        _, first, second, third = self.array.shape
+        return first, second, third
+
+    @property
+    def num_channels(self) -> int:
+        return int(self.array.shape[0])
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """The voxel edges in millimetres."""
+        return spacing_of(self.affine)
+
+    @property
+    def is_sheared(self) -> bool:
+        """Whether the axes are not perpendicular: whoever resamples must refuse such a volume."""
+        return is_sheared(self.affine)
+
+
+def read_geometry(path: Path) -> Geometry:
+    """What a volume is, from its header alone, held to the same rules as by `read`."""
+    with open_stream(path) as stream:
+        return read_layout(stream).geometry
+
+
+def read(path: Path, *, max_bytes: int = _MAX_BYTES) -> Volume:
+    """Read an image: integers as stored, anything scaled or real as float32.
+
+    A sheared volume is read: only who resamples it has to refuse it, by `is_sheared`.
+    """
+    with open_stream(path) as stream:
+        layout = read_layout(stream)
+        _require_budget(stream, layout, max_bytes)
+        _skip(stream, layout)
+        voxels = _read_voxels(stream, layout)
+        stream.finish(layout.content_size)
+    geometry = layout.geometry
+    stored = voxels.reshape((*geometry.shape, geometry.num_channels), order="F")
+    return Volume(geometry.path, np.moveaxis(stored, -1, 0), geometry.affine, layout.header)
+
+
+def read_label(path: Path, allowed: Collection[int], *, max_bytes: int = _MAX_BYTES) -> Volume:
+    """Read a label map into the smallest unsigned type that holds every allowed value."""
+    volume = read(path, max_bytes=max_bytes)
+    if volume.num_channels != 1:
+        raise VolumeError(f"{path}: {volume.num_channels} channels; a label map has one. Merge or pick before use")
+    voxels = volume.array.ravel(order="K")  # a view: the file's own order
+    _require_whole(volume, voxels)
+    labels = np.empty(voxels.size, np.min_scalar_type(max(allowed)))
+    found: set[int] = set()
+    for piece, target in zip(_pieces(voxels), _pieces(labels), strict=True):
+        whole = np.rint(piece) if piece.dtype.kind == "f" else piece
+        found |= {int(value) for value in np.unique(whole)}
+        with np.errstate(invalid="ignore"):  # what does not fit is refused below
+            target[...] = whole
+    if unknown := found - set(allowed):
+        raise VolumeError(
+            f"{volume.path}: holds the values {_some(found)}, but the labels are {sorted(allowed)}; "
+            f"correct the file, or declare {_some(unknown)} as labels"
+        )
+    return replace(volume, array=labels.reshape(volume.array.shape, order="F"))
+
+
+def _require_budget(stream: ByteStream, layout: Layout, max_bytes: int) -> None:
+    needed = layout.num_voxels * layout.dtype.itemsize
+    if needed > max_bytes:
+        raise VolumeError(
+            f"{stream.path}: {layout.geometry.shape} voxels in {layout.geometry.num_channels} channels need "
+            f"{needed / 2**30:.2f} GiB, the budget is {max_bytes / 2**30:.2f} GiB; crop the scan or raise the budget"
+        )
+
+
+def _skip(stream: ByteStream, layout: Layout) -> None:
+    """Pass over header extensions."""
+    gap = bytearray(layout.offset - stream.position)
+    stream.fill(memoryview(gap), layout.content_size)
+
+
+def _read_voxels(stream: ByteStream, layout: Layout) -> Array:
+    """All voxels in file order, each piece converted and checked while it is in the cache."""
+    try:
+        voxels = np.empty(layout.num_voxels, layout.dtype)
+    except MemoryError as error:
+        raise VolumeError(f"{stream.path}: no memory for {layout.num_voxels} voxels; lower the budget") from error
+    is_direct = layout.dtype == layout.stored and not layout.is_scaled
+    num_bad = 0
+    for piece in _pieces(voxels):
+        raw = piece if is_direct else np.empty(piece.size, layout.stored)
+        stream.fill(raw.view(np.uint8).data, layout.content_size)
+        if not is_direct:
+            _convert(raw, piece, layout)
+        if piece.dtype.kind == "f" and not np.isfinite(piece).all():
+            num_bad += int(np.count_nonzero(~np.isfinite(piece)))
+    if num_bad:
+        raise VolumeError(
+            f"{stream.path}: {num_bad} of {voxels.size} voxels are NaN, infinite or beyond float32; "
+            "find out where they come from and replace them by a value that you choose"
+        )
+    return voxels
+
+
+def _convert(raw: Array, target: Array, layout: Layout) -> None:
+    """Scale in double precision, round once; what overflows becomes infinite and is counted by the caller."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        target[...] = raw * np.float64(layout.slope) + layout.intercept if layout.is_scaled else raw
+
+
+def _require_whole(volume: Volume, voxels: Array) -> None:
+    """Hold that every label is an integer, but for what a scale factor costs: labels 0..7 in 8 bits come as 0.988."""
+    if voxels.dtype.kind != "f":
+        return
+    half_step = 0.51 * abs(float(volume.header["scl_slope"]))
+    rounding = half_step if _ROUNDING < half_step < _MAX_ROUNDING else _ROUNDING
+    broken = [piece[np.abs(piece - np.rint(piece)) > rounding] for piece in _pieces(voxels)]
+    if num_broken := sum(values.size for values in broken):
+        examples = [round(float(value), 4) for value in np.unique(np.concatenate(broken))[:_NUM_EXAMPLES]]
+        raise VolumeError(
+            f"{volume.path}: {num_broken} of {voxels.size} voxels are no whole numbers, such as {examples}; this is "
+            "an image or an interpolated label map. Give labels, resampled by nearest neighbour"
+        )
+
+
+def _pieces(voxels: Array) -> Iterator[Array]:
+    """Views of consecutive voxels."""
+    return (voxels[start : start + _PIECE_VOXELS] for start in range(0, voxels.size, _PIECE_VOXELS))
+
+
+def _some(values: Collection[int]) -> list[int]:
+    """The smallest few of many values."""
+    return sorted(values)[:_MAX_LISTED]

@@ -1,0 +1,149 @@
+"""The bytes of one .nii or .nii.gz file, each read once, every count and checksum held."""
+
+from __future__ import annotations
+
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from torchio_seg.errors import VolumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIXES = (".nii.gz", ".nii")
+_INPUT_SIZE = 1 << 16
+_GZIP = 16 + zlib.MAX_WBITS
+_MAX_RATIO = 1032  # DEFLATE cannot expand further
+_FOREIGN = {
+    b"version https://git-lfs": "a git-lfs pointer, not the scan it stands for; run `git lfs pull`",
+    b"<!doctype html": "a web page, not a scan; download it again, signed in where the site asks for that",
+    b"<html": "a web page, not a scan; download it again, signed in where the site asks for that",
+}
+
+
+def suffix(path: Path) -> str | None:
+    """`.nii.gz` or `.nii`, in capitals too, else None."""
+    return next((ending for ending in SUFFIXES if Path(path).name.lower().endswith(ending)), None)
+
+
+def stem(path: Path) -> str:
+    """The name without .nii or .nii.gz: `sub-1.2024.nii.gz` is `sub-1.2024`."""
+    name = Path(path).name
+    return name[: len(name) - len(suffix(path) or "")]
+
+
+@contextmanager
+def open_stream(path: Path) -> Iterator[ByteStream]:
+    """The content of a NIfTI file, once its name and its first bytes agree on what it is."""
+    path = Path(path)
+    if suffix(path) is None:
+        raise VolumeError(f"{path}: only .nii and .nii.gz are read; convert the file first")
+    if path.is_dir():
+        raise VolumeError(f"{path}: this is a folder; name one .nii or .nii.gz file")
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+            file.seek(0)
+            _require_nifti(path, start)
+            yield ByteStream(file, path, compressed=start[:2] == b"\x1f\x8b")
+    except FileNotFoundError as error:
+        reason = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
+        raise VolumeError(f"{path}: {reason}; check the name, or restore the file") from error
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read ({error.strerror or error}); check permissions and disk") from error
+
+
+def _require_nifti(path: Path, start: bytes) -> None:
+    """Recognise what is plainly something else, by its first bytes."""
+    if not start:
+        raise VolumeError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    for mark, meaning in _FOREIGN.items():
+        if start.lstrip().lower().startswith(mark):
+            raise VolumeError(f"{path}: this is {meaning}")
+    compressed = start[:2] == b"\x1f\x8b"
+    if compressed and suffix(path) == ".nii":
+        raise VolumeError(f"{path}: the content is gzip although the name ends in .nii; rename it to .nii.gz")
+    if not compressed and suffix(path) == ".nii.gz":
+        raise VolumeError(
+            f"{path}: the content is not gzip although the name ends in .nii.gz; "
+            "rename it to .nii if it is a plain NIfTI file, else copy it again"
+        )
+
+
+class ByteStream:
+    """The content of an open file in order, decompressed on the way; a read is exact or an error."""
+
+    def __init__(self, file: BinaryIO, path: Path, *, compressed: bool) -> None:
+        self.path = path
+        self.compressed = compressed
+        self.file_size = path.stat().st_size
+        self.position = 0
+        self._file = file
+        self._pending = b""
+        self._inflater = zlib.decompressobj(_GZIP)
+
+    def require_size(self, expected: int) -> None:
+        """Hold, before anything is allocated, that a file of this size can have `expected` bytes of content."""
+        if not self.compressed and self.file_size != expected:
+            problem = "is truncated" if self.file_size < expected else "has bytes that the header does not describe"
+            raise VolumeError(
+                f"{self.path}: the file {problem}: {self.file_size} bytes, the header describes {expected}; "
+                "copy or download it again"
+            )
+        if self.compressed and expected > self.file_size * _MAX_RATIO:
+            raise VolumeError(
+                f"{self.path}: the header describes {expected} bytes, more than a gzip file of "
+                f"{self.file_size} bytes can hold; header or file is damaged, copy or download it again"
+            )
+
+    def fill(self, view: memoryview, expected: int) -> None:
+        """Fill `view` with the next bytes; `expected` is the length of all content, for the message."""
+        num_read = self._inflate(view) if self.compressed else self._read(view)
+        self.position += num_read
+        if num_read < len(view):
+            raise VolumeError(
+                f"{self.path}: truncated: {self.position} of {expected} bytes are there; copy or download it again"
+            )
+
+    def finish(self, expected: int) -> None:
+        """Hold that nothing follows, and that the checksum over all that was read is right."""
+        view = memoryview(bytearray(1))
+        if self._inflate(view) if self.compressed else self._read(view):
+            raise VolumeError(
+                f"{self.path}: more than the {expected} bytes that the header describes; its dimensions do not fit "
+                "its voxels. Export it again"
+            )
+        if self.compressed and not self._inflater.eof:
+            raise VolumeError(
+                f"{self.path}: truncated: the checksum that ends a gzip file is missing; copy or download it again"
+            )
+
+    def _read(self, view: memoryview) -> int:
+        done = 0
+        while done < len(view) and (piece := self._file.read(len(view) - done)):
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        return done
+
+    def _inflate(self, view: memoryview) -> int:
+        """Decompress into `view` until it is full or the file ends; several gzip members are one content."""
+        done = 0
+        while done < len(view):
+            self._pending = self._pending or self._file.read(_INPUT_SIZE)
+            if not self._pending:
+                break
+            if self._inflater.eof:
+                self._inflater = zlib.decompressobj(_GZIP)
+            try:
+                piece = self._inflater.decompress(self._pending, len(view) - done)
+            except zlib.error as error:
+                raise VolumeError(
+                    f"{self.path}: damaged: the gzip data are wrong near byte {self.position + done} of the content "
+                    f"({error}); copy or download it again"
+                ) from error
+            self._pending = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+            view[done : done + len(piece)] = piece
+            done += len(piece)
+        return done

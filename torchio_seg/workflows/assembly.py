@@ -1,0 +1,182 @@
+"""From an experiment's words to the parts of a training: cases, split, preprocessing, patch size, network."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torchio as tio
+
+from torchio_seg import components
+from torchio_seg.errors import ConfigError, DataError
+from torchio_seg.network_sizes import Sizes, check_patch_size, fit, sizes_of
+from torchio_seg.predictor.grid import Window
+from torchio_seg.sampling import PatchRecipe, shrink
+from torchio_seg.splits import hold_out
+from torchio_seg.subjects import read_case_label, read_channels
+from torchio_seg.transforms.preprocessing import Grids, Recipe, Statistics, find_grids, measure
+from torchio_seg.volumes.nifti import read_geometry
+from torchio_seg.workflows.cases import load_dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from torchio_seg.config.sections import Experiment
+    from torchio_seg.records import Case, Dataset, Split
+
+log = logging.getLogger(__name__)
+
+Size = tuple[int, int, int]
+FOREGROUND_SAMPLES_PER_CASE = 10_000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a training that follows from the settings and the files, before the first step."""
+
+    dataset: Dataset
+    split: Split
+    recipe: Recipe
+    patch_size: Size
+    network: torch.nn.Module
+
+    def cases(self, ids: Sequence[str]) -> list[Case]:
+        """The cases of these ids, in their order."""
+        by_id = {case.id: case for case in self.dataset.cases}
+        return [by_id[case_id] for case_id in ids]
+
+
+def make_plan(experiment: Experiment) -> Plan:
+    """Find the cases, divide them, resolve preprocessing, and build a network that fits the patches."""
+    dataset = load_dataset(experiment)
+    settings = experiment.split
+    ids = [case.id for case in dataset.cases]
+    split = hold_out(ids, validation=settings.validation, test=settings.test, seed=settings.seed)
+    by_id = {case.id: case for case in dataset.cases}
+    training = [by_id[case_id] for case_id in split.training]
+    build_network(experiment, dataset, experiment.sampling.patch_size)  # what cannot fit stops before files are read
+    recipe, grids = resolve_preprocessing(experiment, dataset, training)
+    network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
+    return Plan(dataset, split, recipe, patch_size, network)
+
+
+def resolve_preprocessing(
+    experiment: Experiment, dataset: Dataset, training: Sequence[Case]
+) -> tuple[Recipe, list[Grids]]:
+    """The recipe with what the training cases decide filled in, and each training case's grids under it."""
+    settings = experiment.preprocessing
+    normalization = settings.normalization
+    if normalization == "auto":
+        normalization = "percentile" if dataset.is_ct else "zscore"
+    if normalization == "window" and settings.window is None:
+        raise ConfigError("preprocessing.normalization is window, so preprocessing.window must give [lowest, highest]")
+    recipe = Recipe(None, settings.resize, normalization, settings.window)
+    geometries = [read_geometry(case.images[0]) for case in training]
+    if settings.spacing == "median":
+        turned = [find_grids(geometry.shape, geometry.affine, Recipe(None, None, "none")) for geometry in geometries]
+        spacings = [np.linalg.norm(grid.affine[:3, :3], axis=0).tolist() for grid in turned]
+        i, j, k = (round(median(axis), 6) for axis in zip(*spacings, strict=True))
+        recipe = replace(recipe, spacing=(i, j, k))
+        log.info("voxel size %.3g x %.3g x %.3g mm, the median of the training cases", i, j, k)
+    elif settings.spacing != "native":
+        recipe = replace(recipe, spacing=settings.spacing)
+    if normalization == "percentile":
+        recipe = replace(recipe, statistics=learn_statistics(dataset, training, settings.percentiles))
+    return recipe, [find_grids(geometry.shape, geometry.affine, recipe) for geometry in geometries]
+
+
+def learn_statistics(
+    dataset: Dataset, training: Sequence[Case], percentiles: tuple[float, float]
+) -> tuple[Statistics, ...]:
+    """Foreground intensities of the training cases, each case with the same weight."""
+    samples = [_foreground_sample(dataset, case) for case in training]
+    if not sum(sample.shape[1] for sample in samples):
+        raise DataError("no training case has foreground, so preprocessing.normalization=percentile has nothing to use")
+    return measure(samples, percentiles)
+
+
+def build_network(experiment: Experiment, dataset: Dataset, patch_size: Size) -> torch.nn.Module:
+    """The network for this data set's channels; its first weights depend on the seed alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(experiment.seed)
+        network = components.assemble(
+            "networks", experiment.network.section, len(dataset.channels), dataset.labels.num_channels, patch_size
+        )
+    if not isinstance(network, torch.nn.Module):
+        raise ConfigError(f"network '{experiment.network.name}': build() gave {type(network).__name__}, not a module")
+    check_patch_size(patch_size, sizes_of(network), experiment.network.name)
+    return network
+
+
+def fit_network(experiment: Experiment, dataset: Dataset, shapes: Sequence[Size]) -> tuple[torch.nn.Module, Size]:
+    """The network and its patch size, no larger than the volumes need, tried once on zeros."""
+    wanted = experiment.sampling.patch_size
+    network = build_network(experiment, dataset, wanted)
+    patch_size = fit(shrink(wanted, shapes), sizes_of(network))
+    if patch_size != wanted:
+        log.info("patch %s instead of %s: no training volume is larger", _text(patch_size), _text(wanted))
+        network = build_network(experiment, dataset, patch_size)
+    channels = len(dataset.channels), dataset.labels.num_channels
+    _try_once(network, experiment.network.name, channels=channels, patch_size=patch_size)
+    return network, patch_size
+
+
+def make_window(experiment: Experiment, patch_size: Size, sizes: Sizes) -> Window:
+    """How volumes are predicted: as the settings say, with the training's patch where they say nothing."""
+    settings = experiment.prediction
+    chosen = settings.patch_size or patch_size
+    check_patch_size(chosen, sizes, experiment.network.name, setting="prediction.patch_size")
+    return Window(chosen, settings.overlap, settings.batch_size, settings.blending)
+
+
+def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
+    """How training cases become patches."""
+    sampling = experiment.sampling
+    steps = [
+        components.assemble(f"transforms.{part}", step.section)
+        for part, section in (
+            ("spatial", experiment.augmentation.spatial),
+            ("intensity", experiment.augmentation.intensity),
+        )
+        for step in section
+    ]
+    fraction = sampling.foreground_fraction if sampling.sampler == "foreground" else 0.0
+    return PatchRecipe(plan.recipe, plan.patch_size, sampling.patches_per_case, fraction, tio.Compose(steps))
+
+
+def _foreground_sample(dataset: Dataset, case: Case) -> NDArray[np.float32]:
+    image = read_channels(case.images, len(dataset.channels)).array
+    label = read_case_label(case, sorted(dataset.labels.names)).array[0]
+    foreground = np.flatnonzero(label)
+    chosen = np.random.default_rng(0).choice(
+        foreground, min(len(foreground), FOREGROUND_SAMPLES_PER_CASE), replace=False
+    )
+    sample: NDArray[np.float32] = image.reshape(len(image), -1)[:, chosen].astype(np.float32)
+    return sample
+
+
+def _try_once(network: torch.nn.Module, name: str, *, channels: tuple[int, int], patch_size: Size) -> None:
+    """One forward pass on zeros: a network that answers in the wrong shape is found before training."""
+    training = network.training
+    network.eval()
+    try:
+        with torch.inference_mode():
+            outputs = network(torch.zeros(1, channels[0], *patch_size))
+    except RuntimeError as error:
+        raise ConfigError(f"network '{name}' fails on a patch of {_text(patch_size)}: {error}") from error
+    finally:
+        network.train(training)
+    expected = (1, channels[1], *patch_size)
+    if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != expected:
+        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
+        raise ConfigError(f"network '{name}' answers {found}; logits of shape {expected} are expected")
+
+
+def _text(size: Sequence[int]) -> str:
+    return " x ".join(map(str, size))

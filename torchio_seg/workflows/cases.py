@@ -1,0 +1,24 @@
+"""Where an experiment's cases are. Imports nothing heavy, so that looking things up is instant."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchio_seg import components
+from torchio_seg.config.sections import Experiment
+from torchio_seg.errors import DataError
+from torchio_seg.records import Dataset
+
+
+def load_dataset(experiment: Experiment) -> Dataset:
+    """The cases of the experiment's layout, from its root."""
+    root = find_root(experiment)
+    dataset: Dataset = components.assemble("datasets", experiment.dataset.section, root)
+    if not dataset.cases:
+        raise DataError(f"{root} holds no case with a label map; training needs some")
+    return dataset
+
+
+def find_root(experiment: Experiment) -> Path:
+    """Where the data is: the setting, else data/NAME."""
+    return experiment.dataset.root or Path("data") / experiment.name

@@ -1,0 +1,59 @@
+"""A trained model from its folder, ready to predict."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from torchio_seg import checkpoint, components, devices
+from torchio_seg.checkpoint import ModelCard
+from torchio_seg.config.resolve import resolve
+from torchio_seg.config.sections import Experiment
+from torchio_seg.errors import DataError, UsageError
+from torchio_seg.network_sizes import sizes_of
+from torchio_seg.predictor.native import Predictor
+from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.runs import find_checkpoint
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A checkpoint that was opened, and what it can do."""
+
+    folder: Path
+    card: ModelCard
+    experiment: Experiment
+    """Its settings, with what the user changed of those that prediction follows."""
+    predictor: Predictor
+
+
+def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: bool = False) -> LoadedModel:
+    """Open a run or checkpoint folder; changes are settings of `prediction`, the device and the precision."""
+    folder = find_checkpoint(model)
+    card = checkpoint.read_card(folder)
+    network_name = card.experiment.get("network", {}).get("name", "")
+    if "." in network_name and not trust:
+        raise UsageError(
+            f"{folder} was trained with the network '{network_name}', code from outside this package, which using it "
+            "would run. If you trust that code, add --trust"
+        )
+    experiment = resolve(card.experiment, changes or {}, str(folder / checkpoint.CARD))
+    device = devices.choose(experiment.device)
+    network = components.assemble(
+        "networks", experiment.network.section, len(card.channels), card.labels.num_channels, card.patch_size
+    )
+    _load_weights(network, folder, card)
+    window = make_window(experiment, card.patch_size, sizes_of(network))
+    predictor = Predictor(
+        network.to(device).eval(), card.labels, card.recipe, window, device, experiment.training.precision
+    )
+    return LoadedModel(folder, card, experiment, predictor)
+
+
+def _load_weights(network: torch.nn.Module, folder: Path, card: ModelCard) -> None:
+    try:
+        network.load_state_dict(checkpoint.read_weights(folder, card))
+    except RuntimeError as error:
+        raise DataError(f"the weights in {folder} do not fit the network that its card describes: {error}") from error

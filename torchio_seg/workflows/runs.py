@@ -1,0 +1,125 @@
+"""Folders of trainings: runs/EXPERIMENT/TIME-WORDS/, and runs/latest, which points to the newest."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from torchio_seg import checkpoint
+from torchio_seg.errors import UsageError
+
+ADJECTIVES = (
+    "amber",
+    "brave",
+    "calm",
+    "clear",
+    "eager",
+    "gentle",
+    "keen",
+    "lively",
+    "quiet",
+    "steady",
+    "swift",
+    "warm",
+)
+NOUNS = ("alder", "birch", "brook", "cedar", "falcon", "heron", "lark", "maple", "otter", "robin", "willow", "wren")
+LATEST = "latest"
+
+
+def create(runs: Path, experiment: str) -> Path:
+    """A new, empty folder for a training."""
+    time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    folder = runs / experiment / f"{time}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+    claim(folder)
+    link = runs / LATEST
+    draft = runs / f".{LATEST}.{secrets.token_hex(4)}"
+    draft.symlink_to(folder.relative_to(runs), target_is_directory=True)
+    draft.replace(link)
+    return folder
+
+
+def claim(folder: Path) -> None:
+    """Make the folder of a new training; one that holds anything is refused."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise UsageError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+    if occupied:
+        raise UsageError(f"{folder} already holds a training or other files; name another folder, or --resume it")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of the folder; the lock ends with the process, however it ends."""
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UsageError(f"another training is writing to {folder}; wait for it, or use another folder") from error
+        yield
+
+
+def find_checkpoint(model: Path) -> Path:
+    """The checkpoint of a run (the best, else the last), or the folder itself where it is one."""
+    candidates = (model, model / "checkpoints" / "best", model / "checkpoints" / "last")
+    for folder in candidates:
+        if checkpoint.exists(folder):
+            return folder
+    if not model.exists():
+        raise UsageError(f"no model at {model}: there is no such folder")
+    raise UsageError(f"no model at {model}: neither a checkpoint folder nor a run with checkpoints")
+
+
+def newest_trained(runs: Path) -> Path:
+    """The newest run that has a checkpoint."""
+    trained = {path.parents[2] for path in runs.glob("*/*/checkpoints/*/model.json")}
+    if not trained:
+        raise UsageError(
+            f"no trained run below {runs.resolve()}; train one (torchio-seg train --dataset phantom) or name a model "
+            "with --model FOLDER"
+        )
+    return max(trained, key=lambda folder: folder.name)
+
+
+def run_of(folder: Path) -> Path:
+    """The run that a checkpoint folder belongs to."""
+    if folder.resolve().parent.name == "checkpoints":
+        return folder.resolve().parents[1]
+    raise UsageError(f"{folder} is not inside a run, so its data set and split are not known; name the run's folder")
+
+
+class Journal:
+    """metrics.jsonl: one record a line, flushed at once."""
+
+    def __init__(self, path: Path) -> None:
+        self.records = read_journal(path) if path.exists() else []
+        self._file = path.open("a", encoding="utf-8")
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Write one record; a number that is not finite is written as null."""
+        clean = json.loads(json.dumps(record), parse_constant=lambda _: None)
+        self.records.append(clean)
+        self._file.write(json.dumps(clean, allow_nan=False) + "\n")
+        self._file.flush()
+
+    def finish(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read_journal(path: Path) -> list[dict[str, Any]]:
+    """The records of a run; a last line that a kill cut short is left out."""
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return records
