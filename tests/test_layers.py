@@ -72,7 +72,9 @@ def imports(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
-FILES = sorted(path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in {"__init__", "__main__"})
+FILES = sorted(
+    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.stem not in {"__init__", "__main__"}
+)
 
 
 def test_every_room_has_a_layer() -> None:
@@ -113,7 +115,9 @@ def test_nothing_read_from_disk_is_executed() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call):
                 called = ast.unparse(node.func)
-                assert called not in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load", "os.system"}, path
+                assert called not in {"eval", "exec", "pickle.load", "pickle.loads", "yaml.unsafe_load", "os.system"}, (
+                    path
+                )
                 assert not called.endswith("extractall"), path
                 if called == "torch.load":
                     options = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}

@@ -61,8 +61,8 @@ def options_model(kind: str, name: str) -> type[BaseModel]:
             annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
             fields[parameter.name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
     strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, frozen=True)
-    module = build.__module__
-    return create_model(name, __config__=strict, __module__=module, name=(Literal[name], name), **fields)
+    fields["name"] = (Literal[name], name)
+    return create_model(name, __config__=strict, __module__=build.__module__, **fields)
 
 
 def complete(kind: str, section: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,17 +20,19 @@ import torchio as tio
 from torch.utils.data import DataLoader, Sampler
 
 from torchio_seg.errors import DataError, TorchioSegError
-from torchio_seg.subjects import IMAGE, LABEL, preprocess
+from torchio_seg.subjects import IMAGE, LABEL, make_subject, part, preprocess
 from torchio_seg.transforms.preprocessing import Recipe, pad_to
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterator, Sequence
 
     from torchio_seg.config.sections import Sampling
 
 Batch = tuple[torch.Tensor, torch.Tensor]
 """Images B C I J K, float32, and label values B 1 I J K, integers."""
 WORKER_TIMEOUT_S = 600
+"""A worker that gives nothing for so long is taken for hung."""
+WORKER_GRACE_S = 20
 _PR_SET_PDEATHSIG = 1
 
 
@@ -55,8 +57,8 @@ class ForegroundSampler(tio.data.PatchSampler):
         super().__init__(patch_size)
         self.fraction = fraction
 
-    def _generate_patches(self, subject: tio.Subject, num_patches: int | None = None) -> Iterator[tio.Subject]:
-        label_map = subject[LABEL].data[0]
+    def _generate_patches(self, subject: tio.Subject, num_patches: int | None = None) -> Generator[tio.Subject]:
+        label_map = part(subject, LABEL).data[0]
         room = [n - int(size) for n, size in zip(label_map.shape, self.patch_size, strict=True)]
         present = [int(value) for value in label_map.unique() if value != 0] if self.fraction > 0 else []
         voxels = {value: (label_map == value).flatten().nonzero()[:, 0] for value in present}
@@ -105,18 +107,16 @@ class CaseDataset(tio.SubjectsDataset):
     def _cut(self, subject: tio.Subject) -> list[tio.Subject]:
         recipe = self.recipe
         prepared = preprocess(subject, recipe.preprocessing)
-        image = pad_to(prepared[IMAGE].data, recipe.patch_size, recipe.preprocessing)
-        label = pad_to(prepared[LABEL].data, recipe.patch_size)
-        affine = prepared[IMAGE].affine
-        padded = tio.Subject(
-            image=tio.ScalarImage(tensor=image, affine=affine), label=tio.LabelMap(tensor=label, affine=affine)
-        )
+        image = pad_to(part(prepared, IMAGE).data, recipe.patch_size, recipe.preprocessing)
+        label = pad_to(part(prepared, LABEL).data, recipe.patch_size)
+        padded = make_subject(image, label, part(prepared, IMAGE).affine, str(prepared["case"]))
         patches = ForegroundSampler(recipe.patch_size, recipe.foreground_fraction)(padded, recipe.patches_per_case)
         return [self._augmented(patch, label.dtype) for patch in patches]
 
     def _augmented(self, patch: tio.Subject, label_type: torch.dtype) -> tio.Subject:
         changed = self.recipe.augmentation(patch)
-        changed[LABEL].set_data(changed[LABEL].data.to(label_type))  # TorchIO's resampling leaves floats behind
+        label = part(changed, LABEL)
+        label.set_data(label.data.to(label_type))  # TorchIO's resampling leaves floats behind
         return changed
 
 
@@ -158,6 +158,12 @@ class EpochQueue(tio.Queue):
         )
         self._generator = torch.Generator().manual_seed(derive_seed(*dataset.key, "mix"))
 
+    def close(self) -> None:
+        """End the workers, which an error's traceback would otherwise keep until the process waits for them."""
+        workers, self._subjects_iterable = self._subjects_iterable, None
+        if self.num_workers and workers is not None:
+            workers._shutdown_workers()  # noqa: SLF001 (torch offers no other way)
+
     def _shuffle_patches_list(self) -> None:
         order = torch.randperm(self.num_patches, generator=self._generator).tolist()
         self.patches_list = [self.patches_list[i] for i in order]
@@ -198,8 +204,11 @@ class PatchStream:
         queue = EpochQueue(dataset, queue_cases=self.settings.queue_cases, num_workers=self.settings.num_workers)
         generator = torch.Generator().manual_seed(0)
         loader = tio.SubjectsLoader(queue, batch_size=self.batch_size, num_workers=0, generator=generator)
-        for batch in islice(loader, self.batches_per_epoch):
-            yield batch[IMAGE][tio.DATA], batch[LABEL][tio.DATA]
+        try:
+            for batch in islice(loader, self.batches_per_epoch):
+                yield batch[IMAGE][tio.DATA], batch[LABEL][tio.DATA]
+        finally:
+            queue.close()
 
 
 def shrink(patch_size: Sequence[int], shapes: Sequence[Sequence[int]]) -> tuple[int, int, int]:
@@ -209,9 +218,12 @@ def shrink(patch_size: Sequence[int], shapes: Sequence[Sequence[int]]) -> tuple[
 
 
 def _start_worker(_: int) -> None:
-    """A worker computes on one core, leaves signals to its parent, and ends with it."""
+    """A worker computes on one core, ends with its parent, and leaves the answer to signals to it.
+
+    A SIGTERM sent to the whole group must not end a worker before its parent has finished the step and saved.
+    """
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE_S))
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

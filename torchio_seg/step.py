@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch.nn import functional
 
+from torchio_seg.config.sections import Training
 from torchio_seg.devices import autocast
 from torchio_seg.errors import TrainingError
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from torchio_seg.config.sections import Training
-
-    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-    Pair = tuple[torch.Tensor, torch.Tensor]
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Pair = tuple[torch.Tensor, torch.Tensor]
+"""Images and masks, both B C I J K."""
 
 MOST_SKIPPED_IN_A_ROW = 20
 
@@ -70,8 +68,8 @@ class Stepper:
         skipped = not math.isfinite(norm)
         if not skipped:
             self.scaler.step(self.optimizer)
+            self.schedule.step()
         self.scaler.update()
-        self.schedule.step()
         self._count(skipped=skipped)
         return StepResult(total, norm, skipped)
 

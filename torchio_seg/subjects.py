@@ -80,22 +80,35 @@ def read_case_label(case: Case, allowed: Sequence[int]) -> Volume:
 
 def to_subject(case: Case, num_channels: int, allowed: Sequence[int]) -> tio.Subject:
     """The case as TorchIO knows it; nothing is read before it is needed."""
-    image = tio.ScalarImage(case.images[0], reader=ImageReader(case, num_channels))
+    image = tio.ScalarImage(case.images[0], reader=ImageReader(case, num_channels), verify_path=False)
     if case.label is None:
         return tio.Subject(image=image, case=case.id)
-    label = tio.LabelMap(case.label, reader=LabelReader(case, tuple(allowed)))
+    label = tio.LabelMap(case.label, reader=LabelReader(case, tuple(allowed)), verify_path=False)
     return tio.Subject(image=image, label=label, case=case.id)
+
+
+def part(subject: tio.Subject, name: str) -> tio.Image:
+    """The subject's image or label."""
+    image = subject[name]
+    if not isinstance(image, tio.Image):
+        raise TypeError(f"'{name}' of a subject is {type(image).__name__}, not an image")
+    return image
+
+
+def make_subject(image: torch.Tensor, label: torch.Tensor | None, affine: np.ndarray, case: str) -> tio.Subject:
+    """A subject of tensors C I J K on one grid."""
+    images: dict[str, tio.Image] = {IMAGE: tio.ScalarImage(tensor=image, affine=affine)}
+    if label is not None:
+        images[LABEL] = tio.LabelMap(tensor=label, affine=affine)
+    return tio.Subject(**images, case=case)
 
 
 def preprocess(subject: tio.Subject, recipe: Recipe) -> tio.Subject:
     """The subject on the model's grid, intensities normalised."""
-    image = subject[IMAGE]
+    image = part(subject, IMAGE)
     volume, grids = to_model_grid(image.data.numpy(), image.affine, recipe)
-    images = {IMAGE: tio.ScalarImage(tensor=normalize(volume, recipe), affine=grids.affine)}
-    if LABEL in subject:
-        label = labels_to_model_grid(subject[LABEL].data.numpy(), grids)
-        images[LABEL] = tio.LabelMap(tensor=label, affine=grids.affine)
-    return tio.Subject(**images, case=subject["case"])
+    label = labels_to_model_grid(part(subject, LABEL).data.numpy(), grids) if LABEL in subject else None
+    return make_subject(normalize(volume, recipe), label, grids.affine, str(subject["case"]))
 
 
 def _text(shape: Sequence[int]) -> str:

@@ -118,7 +118,12 @@ def test_a_network_that_answers_nan_is_an_error(tmp_path: Path) -> None:
     from torchio_seg.errors import TorchioSegError
 
     broken = Predictor(
-        lambda images: images * float("nan"), LABELS, AS_IT_IS, Window((8, 8, 8), 0.5, 1, "hann"), torch.device("cpu"), "fp32"
+        lambda images: images * float("nan"),
+        LABELS,
+        AS_IT_IS,
+        Window((8, 8, 8), 0.5, 1, "hann"),
+        torch.device("cpu"),
+        "fp32",
     )
     with pytest.raises(TorchioSegError, match="not finite"):
         broken(np.zeros((3, 9, 9, 9), np.float32), np.eye(4))

@@ -189,8 +189,8 @@ def _own_component_schema() -> dict[str, Any]:
 class _Dumper(yaml.SafeDumper):
     """Plain YAML: short lists on one line, no aliases."""
 
-    def ignore_aliases(self, data: Any) -> bool:
-        return data is data
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (PyYAML's signature)
+        return True
 
 
 def _represent_list(dumper: _Dumper, data: Sequence[Any]) -> yaml.Node:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 CHANNELS = ("FLAIR", "T1w", "T1gd", "T2w")
 LABELS = {0: "background", 1: "edema", 2: "non-enhancing tumor", 3: "enhancing tumor"}
 REGIONS = {"whole_tumor": (1, 2, 3), "tumor_core": (2, 3), "enhancing_tumor": (3,)}
-HEALTHY_EVERY = 8
+HEALTHY_EVERY = 6
 """One case in so many has no lesion."""
 
 INTENSITIES = {
@@ -33,7 +33,7 @@ INTENSITIES = {
     "white": (0.42, 0.68, 0.70, 0.45),
     "vessel": (0.45, 0.45, 1.00, 0.45),
     "plexus": (0.60, 0.45, 0.95, 0.70),
-    "spot": (0.90, 0.50, 0.50, 0.82),
+    "spot": (0.90, 0.58, 0.58, 0.66),
     "edema": (0.90, 0.45, 0.46, 0.82),
     "necrosis": (0.45, 0.25, 0.30, 0.88),
     "enhancing": (0.72, 0.45, 0.98, 0.62),

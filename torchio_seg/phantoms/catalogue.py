@@ -35,7 +35,7 @@ def random_numbers(seed: int, index: int) -> np.random.Generator:
 
 
 def has_lesion(index: int) -> bool:
-    """The last of every eight brains has none."""
+    """The last of every six brains has none."""
     return index % brain.HEALTHY_EVERY != brain.HEALTHY_EVERY - 1
 
 

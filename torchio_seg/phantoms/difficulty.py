@@ -19,11 +19,11 @@ class Difficulty:
     """Smooth unevenness of each channel, as the deviation of its logarithm."""
     gain: float = 0.3
     """Each channel of each case is brighter or darker by a factor of up to exp(gain)."""
-    tissue_spread: float = 0.04
+    tissue_spread: float = 0.03
     """How far the intensity of each tissue strays from case to case."""
     texture: float = 0.06
     """Unevenness within tissues, a few voxels wide."""
-    contrast: tuple[float, float] = (0.75, 1.0)
+    contrast: tuple[float, float] = (0.85, 1.0)
     """How far lesion tissue differs from the grey matter: 1 fully, 0 not at all; drawn for each case."""
     radius: tuple[float, float] = (10.0, 14.0)
     """Of the whole lesion, in voxels of a field of 64 x 64 x 48."""
@@ -37,5 +37,5 @@ class Difficulty:
     """How far the outlines of the lesion's parts stray, as a share of its radius."""
     vessels: float = 0.13
     """Thickness of the vessels, which enhance as the tumour does."""
-    spots: float = 1.5
+    spots: float = 1.9
     """Bright spots in the white matter, which look as oedema does: a higher number means fewer and smaller ones."""

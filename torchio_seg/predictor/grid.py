@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 import torchio as tio
@@ -12,10 +12,11 @@ from torchio_seg.devices import autocast
 from torchio_seg.predictor.blending import Aggregator, Blending
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.subjects import IMAGE
-from torchio_seg.transforms.preprocessing import Recipe, pad_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from torch.utils.data import Dataset
 
     Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -42,27 +43,24 @@ def predict_logits(
     volume: torch.Tensor,
     window: Window,
     *,
-    recipe: Recipe,
     device: torch.device,
     precision: str,
     progress: Progress | None = None,
 ) -> torch.Tensor:
-    """The network's logits C I J K, float32, for a normalised volume C I J K of any size."""
+    """The network's logits C I J K, float32, for a normalised volume C I J K no shorter than a patch on any axis."""
     progress = progress or Silent()
-    shape = tuple(volume.shape[1:])
-    padded = pad_to(volume, window.patch_size, recipe)
     sampler = tio.GridSampler(
-        tio.Subject(image=tio.ScalarImage(tensor=padded)), window.patch_size, window.overlap_voxels
+        tio.Subject(image=tio.ScalarImage(tensor=volume)), window.patch_size, window.overlap_voxels
     )
-    aggregator = Aggregator(padded.shape[1:], window.patch_size, window.overlap_voxels, window.blending)
+    aggregator = Aggregator(volume.shape[1:], window.patch_size, window.overlap_voxels, window.blending)
     progress.start("patches", len(sampler))
     try:
         with torch.inference_mode(), autocast(device, precision):
-            for batch in tio.SubjectsLoader(sampler, batch_size=window.batch_size, num_workers=0):
+            loader = tio.SubjectsLoader(cast("Dataset[tio.Subject]", sampler), batch_size=window.batch_size)
+            for batch in loader:
                 logits = network(batch[IMAGE][tio.DATA].to(device))
                 aggregator.add_batch(logits, batch[tio.LOCATION])
                 progress.advance(len(logits))
     finally:
         progress.finish()
-    i, j, k = shape
-    return aggregator.get_output_tensor()[:, :i, :j, :k]
+    return aggregator.get_output_tensor()

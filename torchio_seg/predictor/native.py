@@ -11,7 +11,7 @@ import torch
 from torchio_seg.predictor.grid import Window, predict_logits
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.targets import activate, decode, region_masks
-from torchio_seg.transforms.preprocessing import Grids, Recipe, normalize, to_model_grid
+from torchio_seg.transforms.preprocessing import Grids, Recipe, normalize, pad_to, to_model_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,14 +60,14 @@ class Predictor:
         volume, grids = to_model_grid(array, affine, self.recipe)
         logits = predict_logits(
             self.network,
-            normalize(volume, self.recipe),
+            pad_to(normalize(volume, self.recipe), self.window.patch_size, self.recipe),
             self.window,
-            recipe=self.recipe,
             device=self.device,
             precision=self.precision,
             progress=progress or Silent(),
         )
-        return logits, grids
+        i, j, k = grids.model_shape
+        return logits[:, :i, :j, :k], grids
 
     def finish(self, logits: torch.Tensor, grids: Grids) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own."""

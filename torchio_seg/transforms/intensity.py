@@ -49,6 +49,6 @@ def scale_shift(
     *, probability: Probability = 1.0, scale: NonNegativeFloat = 0.1, shift: NonNegativeFloat = 0.1
 ) -> tio.Transform:
     """Multiply each channel by 1 + a and add b, a and b uniform within plus or minus the given amounts."""
-    from torchio_seg.transforms.scale_shift import RandomScaleShift
+    from torchio_seg.transforms.random import RandomScaleShift
 
     return RandomScaleShift(scale=scale, shift=shift, p=probability)

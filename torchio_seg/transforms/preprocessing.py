@@ -68,9 +68,8 @@ class Grids:
     """Of the model's grid."""
 
     def back(self, values: torch.Tensor) -> torch.Tensor:
-        """Values C I J K on the model's grid (or longer at the end of an axis) on the turned original grid."""
-        i, j, k = self.model_shape
-        return resample(values[:, :i, :j, :k], self.turned_shape)
+        """Values C I J K from the model's grid on the turned original grid."""
+        return resample(values, self.turned_shape)
 
 
 def to_model_grid(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import Field, NonNegativeFloat, PositiveFloat
+from pydantic import Field, NonNegativeFloat
 
 if TYPE_CHECKING:
     import torchio as tio
@@ -38,12 +38,10 @@ def affine(
 def elastic(
     *,
     probability: Probability = 0.1,
-    control_points: Annotated[int, Field(ge=4)] = 7,
-    max_displacement_mm: PositiveFloat = 5.0,
+    control_points: Annotated[int, Field(ge=5)] = 7,
+    displacement: Annotated[float, Field(gt=0, lt=0.5)] = 0.25,
 ) -> tio.Transform:
-    """Deform by random displacements of a coarse grid of control points."""
-    import torchio as tio
+    """Deform by random displacements of a coarse grid, each within a share of the grid's cell."""
+    from torchio_seg.transforms.random import RandomElastic
 
-    return tio.RandomElasticDeformation(
-        num_control_points=control_points, max_displacement=max_displacement_mm, locked_borders=2, p=probability
-    )
+    return RandomElastic(control_points=control_points, displacement=displacement, p=probability)

@@ -13,14 +13,15 @@ import torchio as tio
 
 from torchio_seg import components
 from torchio_seg.errors import ConfigError, DataError
-from torchio_seg.network_sizes import Sizes, check_patch_size, fit, sizes_of
+from torchio_seg.network_sizes import Sizes, check_patch_size
 from torchio_seg.predictor.grid import Window
-from torchio_seg.sampling import PatchRecipe, shrink
+from torchio_seg.sampling import PatchRecipe
 from torchio_seg.splits import hold_out
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import Grids, Recipe, Statistics, find_grids, measure
 from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.cases import load_dataset
+from torchio_seg.workflows.network import build_network, fit_network
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Size = tuple[int, int, int]
 FOREGROUND_SAMPLES_PER_CASE = 10_000
 
 
@@ -43,7 +43,7 @@ class Plan:
     dataset: Dataset
     split: Split
     recipe: Recipe
-    patch_size: Size
+    patch_size: tuple[int, int, int]
     network: torch.nn.Module
 
     def cases(self, ids: Sequence[str]) -> list[Case]:
@@ -101,33 +101,7 @@ def learn_statistics(
     return measure(samples, percentiles)
 
 
-def build_network(experiment: Experiment, dataset: Dataset, patch_size: Size) -> torch.nn.Module:
-    """The network for this data set's channels; its first weights depend on the seed alone."""
-    with torch.random.fork_rng():
-        torch.manual_seed(experiment.seed)
-        network = components.assemble(
-            "networks", experiment.network.section, len(dataset.channels), dataset.labels.num_channels, patch_size
-        )
-    if not isinstance(network, torch.nn.Module):
-        raise ConfigError(f"network '{experiment.network.name}': build() gave {type(network).__name__}, not a module")
-    check_patch_size(patch_size, sizes_of(network), experiment.network.name)
-    return network
-
-
-def fit_network(experiment: Experiment, dataset: Dataset, shapes: Sequence[Size]) -> tuple[torch.nn.Module, Size]:
-    """The network and its patch size, no larger than the volumes need, tried once on zeros."""
-    wanted = experiment.sampling.patch_size
-    network = build_network(experiment, dataset, wanted)
-    patch_size = fit(shrink(wanted, shapes), sizes_of(network))
-    if patch_size != wanted:
-        log.info("patch %s instead of %s: no training volume is larger", _text(patch_size), _text(wanted))
-        network = build_network(experiment, dataset, patch_size)
-    channels = len(dataset.channels), dataset.labels.num_channels
-    _try_once(network, experiment.network.name, channels=channels, patch_size=patch_size)
-    return network, patch_size
-
-
-def make_window(experiment: Experiment, patch_size: Size, sizes: Sizes) -> Window:
+def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes: Sizes) -> Window:
     """How volumes are predicted: as the settings say, with the training's patch where they say nothing."""
     settings = experiment.prediction
     chosen = settings.patch_size or patch_size
@@ -159,24 +133,3 @@ def _foreground_sample(dataset: Dataset, case: Case) -> NDArray[np.float32]:
     )
     sample: NDArray[np.float32] = image.reshape(len(image), -1)[:, chosen].astype(np.float32)
     return sample
-
-
-def _try_once(network: torch.nn.Module, name: str, *, channels: tuple[int, int], patch_size: Size) -> None:
-    """One forward pass on zeros: a network that answers in the wrong shape is found before training."""
-    training = network.training
-    network.eval()
-    try:
-        with torch.inference_mode():
-            outputs = network(torch.zeros(1, channels[0], *patch_size))
-    except RuntimeError as error:
-        raise ConfigError(f"network '{name}' fails on a patch of {_text(patch_size)}: {error}") from error
-    finally:
-        network.train(training)
-    expected = (1, channels[1], *patch_size)
-    if not isinstance(outputs, torch.Tensor) or tuple(outputs.shape) != expected:
-        found = tuple(outputs.shape) if isinstance(outputs, torch.Tensor) else type(outputs).__name__
-        raise ConfigError(f"network '{name}' answers {found}; logits of shape {expected} are expected")
-
-
-def _text(size: Sequence[int]) -> str:
-    return " x ".join(map(str, size))

@@ -1,0 +1,136 @@
+"""From files and changes to a complete experiment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from torchio_seg.config.reading import read_mapping
+from torchio_seg.config.resolve import find_file, load, parse_set, resolve, shipped, shipped_folder, to_schema, to_yaml
+from torchio_seg.errors import ConfigError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+SHIPPED = sorted(shipped())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_experiment_is_complete_and_explicit(name: str) -> None:
+    """Nothing is left to defaults: what the file says is what the resolved experiment says."""
+    file = shipped()[name]
+    assert read_mapping(file) == load(file).model_dump(mode="json")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_experiment_says_what_it_is_and_how_to_run_it(name: str) -> None:
+    first, second, *_ = shipped()[name].read_text(encoding="utf-8").splitlines()
+    assert first.startswith("# ")
+    assert second.startswith(f"# torchio-seg train --dataset {name}")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_printed_experiment_loads_as_the_same(name: str, tmp_path: Path) -> None:
+    experiment = load(shipped()[name], {"optimization.learning_rate": 3e-5, "sampling.patch_size": [32, 48, 64]})
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(to_yaml(experiment), encoding="utf-8")
+    assert load(copy) == experiment
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("training.epoch=3", ["training.epoch: unknown key", "did you mean 'epochs'?", "batch_size"]),
+        ("trainin.epochs=3", ["trainin: unknown key", "did you mean 'training'?"]),
+        ("training.epochs=many", ["training.epochs: got 'many'", "integer"]),
+        ("training.epochs=true", ["training.epochs: got True", "integer"]),
+        ("training.epochs=0", ["training.epochs: got 0", "greater than 0"]),
+        ("training.precision=fp8", ["training.precision: got 'fp8'", "'fp32'", "'bf16'", "'fp16'"]),
+        ("sampling.patch_size=[32, 32]", ["sampling.patch_size"]),
+        ("optimization.learning_rate=.nan", ["optimization.learning_rate"]),
+        ("network.name=resnet", ["network.name: unknown name 'resnet'", "segresnet"]),
+        ("network.dropoutt=0.1", ["network.dropoutt: unknown key", "did you mean 'dropout'?"]),
+        ("network.dropout=high", ["network.dropout: got 'high'"]),
+        ("augmentation.spatial=[{name: flp}]", ["augmentation.spatial[0].name", "did you mean 'flip'?"]),
+        ("augmentation.intensity=[{name: noise, std: 3}]", ["augmentation.intensity[0].std: got 3"]),
+        ("loss=dice", ["loss: got 'dice'", "{name: NAME"]),
+        ("dataset.kind=spine", ["dataset.kind: got 'spine'", "'brain'"]),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_is_allowed(assignment: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(shipped()["phantom"], parse_set([assignment]))
+    for word in words:
+        assert word in str(raised.value)
+
+
+def test_every_mistake_is_listed_not_only_the_first() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(shipped()["phantom"], parse_set(["training.epoch=3", "network.dropoutt=1", "split.test=2"]))
+    assert all(key in str(raised.value) for key in ("training.epoch", "network.dropoutt", "split.test"))
+
+
+def test_another_network_brings_its_own_defaults() -> None:
+    experiment = load(shipped()["phantom"], parse_set(["network.name=segresnet", "network.dropout=0.4"]))
+    assert experiment.network.options["dropout"] == 0.4
+    assert "num_res_units" not in experiment.network.options
+    assert experiment.network.options["init_filters"] == 16
+
+
+def test_another_dataset_keeps_the_root() -> None:
+    changes = {"dataset.root": "somewhere", "dataset.name": "decathlon"}
+    section = load(shipped()["phantom"], changes).dataset
+    assert section.root == Path("somewhere")
+    assert "kind" not in section.options
+
+
+def test_set_needs_a_key_and_a_value() -> None:
+    with pytest.raises(ConfigError, match=r"section\.key=value"):
+        parse_set(["training.epochs"])
+    with pytest.raises(ConfigError, match="no keys below it"):
+        load(shipped()["phantom"], parse_set(["seed.x=1"]))
+
+
+def test_an_unknown_experiment_suggests_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="did you mean 'phantom'"):
+        find_file("phantm", None)
+
+
+def test_an_experiment_needs_a_dataset() -> None:
+    with pytest.raises(ConfigError, match="dataset: must be given"):
+        resolve({"name": "mine"}, {}, "mine.yaml")
+
+
+def test_the_schema_knows_sections_and_components() -> None:
+    schema = to_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    titles = {choice.get("title") for choice in schema["properties"]["network"]["anyOf"]}
+    assert {"unet", "segresnet", "unetr"} <= titles
+
+
+def test_the_settings_lie_beside_the_package_in_a_checkout() -> None:
+    assert shipped_folder() == REPOSITORY / "configs"
+
+
+@pytest.mark.slow
+def test_the_settings_are_inside_the_wheel(tmp_path: Path) -> None:
+    """The wheel, unpacked elsewhere, finds its own experiments."""
+    build = [sys.executable, "-c", "import hatchling.build, sys; print(hatchling.build.build_wheel(sys.argv[1]))"]
+    subprocess.run([*build, str(tmp_path)], cwd=REPOSITORY, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
+    show = "from torchio_seg.config.resolve import shipped_folder, shipped; print(shipped_folder()); print(*shipped())"
+    out = subprocess.run(
+        [sys.executable, "-c", show],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path / "installed")},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    folder, names = out.stdout.splitlines()
+    assert folder == str(tmp_path / "installed" / "torchio_seg" / "configs")
+    assert names.split() == SHIPPED
