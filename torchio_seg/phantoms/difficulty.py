@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Difficulty:
     """How hard it is to find the lesion and its parts; intensities are shares of the brightest tissue."""
 
-    noise: float = 0.22
+    noise: float = 0.18
     """Deviation of the noise in one voxel."""
     shading: float = 0.12
     """Smooth unevenness of each channel, as the deviation of its logarithm."""
@@ -25,17 +25,17 @@ class Difficulty:
     """Unevenness within tissues, a few voxels wide."""
     contrast: tuple[float, float] = (0.85, 1.0)
     """How far lesion tissue differs from the grey matter: 1 fully, 0 not at all; drawn for each case."""
-    radius: tuple[float, float] = (10.0, 14.0)
+    radius: tuple[float, float] = (11.5, 14.0)
     """Of the whole lesion, in voxels of a field of 64 x 64 x 48."""
     core: float = 0.70
     """Radius of the tumour core as a share of the lesion's."""
     necrosis: float = 0.42
     """Radius of the part that does not enhance, as a share of the lesion's."""
-    thinnest_rim: float = 0.12
+    thinnest_rim: float = 0.16
     """Least thickness of what enhances around that part, as a share of the lesion's radius."""
     ruggedness: float = 0.10
     """How far the outlines of the lesion's parts stray, as a share of its radius."""
     vessels: float = 0.13
     """Thickness of the vessels, which enhance as the tumour does."""
-    spots: float = 1.9
+    spots: float = 2.2
     """Bright spots in the white matter, which look as oedema does: a higher number means fewer and smaller ones."""

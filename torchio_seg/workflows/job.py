@@ -6,7 +6,7 @@ import importlib.metadata
 import logging
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,16 +38,22 @@ log = logging.getLogger(__name__)
 PACKAGES = ("torchio-seg", "torch", "torchio", "monai", "nibabel", "numpy")
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a training keeps what it makes, and who is told."""
+
+    folder: Path
+    log: Callable[[Mapping[str, Any]], None]
+    progress: Progress
+    should_stop: Callable[[], bool]
+
+
 class Job:
     """One training's parts, joined: what it optimizes, validates, saves and evaluates."""
 
-    def __init__(
-        self, experiment: Experiment, plan: Plan, folder: Path, *, log: Callable[[Mapping[str, Any]], None]
-    ) -> None:
+    def __init__(self, experiment: Experiment, plan: Plan) -> None:
         self.experiment = experiment
         self.plan = plan
-        self.folder = folder
-        self.log = log
         self.device = devices.choose(experiment.device)
         devices.seed_everything(experiment.seed, strict=experiment.deterministic == "strict")
         if self.device.type == "cpu":
@@ -63,12 +69,13 @@ class Job:
             self.device,
             experiment.training.precision,
         )
+        self.stream = self._make_stream()
 
-    def describe(self) -> None:
+    def describe(self, folder: Path) -> None:
         """Write the settings and what followed from them into the run's folder, and say the most important."""
         plan, split = self.plan, self.plan.split
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        write_text(self.folder / "config.yaml", to_yaml(self.experiment))
+        write_text(folder / "config.yaml", to_yaml(self.experiment))
         facts = {
             "dataset": plan.dataset.name,
             "channels": plan.dataset.channels,
@@ -80,15 +87,15 @@ class Job:
             "device": devices.describe(self.device),
             "versions": versions(),
         }
-        write_json(self.folder / "run.json", facts)
+        write_json(folder / "run.json", facts)
         regions = ", ".join(f"{region.name} {list(region.labels)}" for region in plan.dataset.labels.regions)
         log.info("%s: channels %s; regions %s", plan.dataset.name, ", ".join(plan.dataset.channels), regions)
         log.info("%d training, %d validation, %d test cases", *map(len, (split.training, split.validation, split.test)))
         log.info("%s, %.1f million parameters, on %s", self.experiment.network.name, parameters / 1e6, facts["device"])
 
-    def trainer(self, progress: Progress, should_stop: Callable[[], bool], *, resume: bool) -> Trainer:
+    def trainer(self, surroundings: Surroundings, *, resume: bool) -> Trainer:
         """A trainer at the beginning, or where the last checkpoint left it."""
-        stream = self._stream()
+        stream = self.stream
         settings = self.experiment.training
         steps = settings.epochs * -(-stream.batches_per_epoch // settings.accumulate)
         optimizer = build_optimizer(self.network.parameters(), self.experiment.optimization)
@@ -99,12 +106,12 @@ class Job:
             batches=partial(self._batches, stream),
             batches_per_epoch=stream.batches_per_epoch,
             validate=self.validate,
-            save=partial(self._save, stepper),
-            log=self.log,
-            should_stop=should_stop,
-            progress=progress,
+            save=partial(self._save, surroundings.folder, stepper),
+            log=surroundings.log,
+            should_stop=surroundings.should_stop,
+            progress=surroundings.progress,
         )
-        return Trainer(parts, settings, self._restore(stepper) if resume else Position())
+        return Trainer(parts, settings, self._restore(surroundings.folder, stepper) if resume else Position())
 
     def validate(self, progress: Progress) -> Validation:
         """Dice and loss of whole-volume predictions of the validation cases."""
@@ -120,20 +127,20 @@ class Job:
         loss = sum(losses) / len(losses) if losses else None
         return Validation(mean_dice(summaries), loss, {summary.region: summary.mean_dice for summary in summaries})
 
-    def evaluate(self, progress: Progress) -> Evaluation:
+    def evaluate(self, surroundings: Surroundings) -> Evaluation:
         """The best model on the test part, or on the validation part where there is no test."""
-        folder = find_checkpoint(self.folder)
+        folder = find_checkpoint(surroundings.folder)
         card = checkpoint.read_card(folder)
         self.network.load_state_dict(checkpoint.read_weights(folder, card))
         part = "test" if self.plan.split.test else "validation"
         ids = self.plan.split.test or self.plan.split.validation
-        scores = evaluate_cases(self.predictor, self.plan.cases(ids), self.plan.dataset, progress=progress)
+        scores = evaluate_cases(self.predictor, self.plan.cases(ids), self.plan.dataset, progress=surroundings.progress)
         evaluation = Evaluation(part, scores)
-        write_evaluation(self.folder, evaluation, card)
-        self.log({"kind": "evaluation", "part": part, "mean_dice": evaluation.mean_dice})
+        write_evaluation(surroundings.folder, evaluation, card)
+        surroundings.log({"kind": "evaluation", "part": part, "mean_dice": evaluation.mean_dice})
         return evaluation
 
-    def _stream(self) -> PatchStream:
+    def _make_stream(self) -> PatchStream:
         dataset, experiment = self.plan.dataset, self.experiment
         subjects = tuple(
             to_subject(case, len(dataset.channels), sorted(dataset.labels.names))
@@ -152,20 +159,20 @@ class Job:
         with torch.inference_mode():
             return float(self.loss(logits[None], masks))
 
-    def _save(self, stepper: Stepper, name: str, position: Position) -> None:
+    def _save(self, folder: Path, stepper: Stepper, name: str, position: Position) -> None:
         state = {
             "stepper": stepper.state(),
             "position": asdict(position),
             "generators": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
         }
         progress = {"epoch": position.epoch, "step": position.step, "mean_dice": position.best_dice}
-        checkpoint.save(self.folder / "checkpoints" / name, self.network, self._card(progress), state)
+        checkpoint.save(folder / "checkpoints" / name, self.network, self._card(progress), state)
 
-    def _restore(self, stepper: Stepper) -> Position:
-        folder = self.folder / "checkpoints" / "last"
-        card = checkpoint.read_card(folder)
-        self.network.load_state_dict(checkpoint.read_weights(folder, card))
-        state = checkpoint.read_trainer_state(folder)
+    def _restore(self, folder: Path, stepper: Stepper) -> Position:
+        last = folder / "checkpoints" / "last"
+        card = checkpoint.read_card(last)
+        self.network.load_state_dict(checkpoint.read_weights(last, card))
+        state = checkpoint.read_trainer_state(last)
         stepper.restore(state["stepper"])
         torch.set_rng_state(state["generators"]["cpu"])
         if self.device.type == "cuda":

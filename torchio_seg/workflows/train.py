@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torchio_seg import checkpoint, components
+from torchio_seg import checkpoint, components, devices
 from torchio_seg.config.resolve import load
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, UsageError
@@ -18,9 +18,9 @@ from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
-from torchio_seg.workflows.assembly import Plan, make_plan
+from torchio_seg.workflows.assembly import make_plan
 from torchio_seg.workflows.evaluate import Evaluation
-from torchio_seg.workflows.job import Job
+from torchio_seg.workflows.job import Job, Surroundings
 from torchio_seg.workflows.stopping import stop_requests
 
 log = logging.getLogger(__name__)
@@ -42,36 +42,37 @@ def start(
     experiment: Experiment, runs_folder: Path, *, folder: Path | None = None, progress: Progress | None = None
 ) -> Trained:
     """Train in a new run folder, which is made once everything fits together."""
-    plan = make_plan(experiment)
+    devices.choose(experiment.device)  # a device that is not there is found before any file is read
+    job = Job(experiment, make_plan(experiment))
     if folder is None:
         folder = runs.create(runs_folder, experiment.name)
     else:
         runs.claim(folder)
-    return _train(experiment, plan, folder, progress or Silent(), resume=False)
+    return _train(job, folder, progress or Silent(), resume=False)
 
 
 def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None) -> Trained:
     """Go on where the last checkpoint of a run is; its length may be changed."""
-    last = folder / "checkpoints" / "last"
-    if not checkpoint.exists(last):
+    if not checkpoint.exists(folder / "checkpoints" / "last"):
         raise UsageError(f"{folder} has no checkpoint to go on from (checkpoints/last); start a new training")
     earlier = load(folder / "config.yaml")
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
-    return _train(experiment, make_plan(experiment), folder, progress or Silent(), resume=True)
+    return _train(Job(experiment, make_plan(experiment)), folder, progress or Silent(), resume=True)
 
 
-def _train(experiment: Experiment, plan: Plan, folder: Path, progress: Progress, *, resume: bool) -> Trained:
+def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Trained:
     with runs.locked(folder):
         journal = runs.Journal(folder / "metrics.jsonl")
-        tracker = components.assemble("trackers", experiment.tracker.section, folder)
-        job = Job(experiment, plan, folder, log=partial(_record, folder, journal, tracker))
+        tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
+        log_record = partial(_record, folder, journal, tracker)
         try:
-            job.describe()
+            job.describe(folder)
             with stop_requests() as request:
-                trainer = job.trainer(progress, lambda: request.signal is not None, resume=resume)
+                surroundings = Surroundings(folder, log_record, progress, lambda: request.signal is not None)
+                trainer = job.trainer(surroundings, resume=resume)
                 finished = trainer.run()
-            evaluation = job.evaluate(progress) if finished else None
+            evaluation = job.evaluate(surroundings) if finished else None
         finally:
             journal.finish()
             tracker.finish()

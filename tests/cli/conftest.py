@@ -1,0 +1,67 @@
+"""A small trained run that the tests of the command line share, and a way to call the command line in-process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from torchio_seg.cli import main
+
+SETTINGS = (
+    "dataset.cases=8",
+    "dataset.shape=[32,32,32]",
+    "sampling.patch_size=[32,32,32]",
+    "sampling.patches_per_case=2",
+    "training.epochs=2",
+    "training.precision=fp32",
+    "device=cpu",
+)
+OWN_NETWORK = [word for setting in SETTINGS for word in ("--set", setting)]
+TINY = [*OWN_NETWORK, "--set", "network.channels=[8,16]"]
+
+
+@dataclass
+class Result:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Result]
+
+
+@pytest.fixture
+def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Run `torchio-seg` with these words."""
+
+    def run(*words: object) -> Result:
+        monkeypatch.setattr(sys, "argv", ["torchio-seg", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "200")
+        capfd.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        captured = capfd.readouterr()
+        return Result(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data/phantom and runs/, after `torchio-seg train --dataset phantom` made small."""
+    import subprocess
+
+    folder = tmp_path_factory.mktemp("work")
+    command = [sys.executable, "-m", "torchio_seg", "train", "--dataset", "phantom", *TINY]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder

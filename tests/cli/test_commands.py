@@ -1,0 +1,383 @@
+"""The commands as a user types them: what they make, what they say, how they end."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from conftest import OWN_NETWORK, TINY, Call
+
+from torchio_seg import checkpoint
+from torchio_seg.config.reading import read_mapping
+from torchio_seg.config.resolve import load, shipped
+from torchio_seg.volumes.nifti import create
+
+COMMANDS = ["demo", "phantom", "train", "predict", "evaluate", "datasets", "config", "config show", "config schema"]
+
+
+@pytest.fixture
+def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The trained folder, seen from a current folder of the test's own."""
+    (tmp_path / "runs").symlink_to(trained / "runs")
+    (tmp_path / "data").symlink_to(trained / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def first_image(work: Path) -> Path:
+    return work / "data" / "phantom" / "imagesTr" / "phantom_000.nii.gz"
+
+
+# ── training ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_keeps_everything_that_its_numbers_depend_on(trained: Path) -> None:
+    run = (trained / "runs" / "latest").resolve()
+    assert run.parent.name == "phantom"
+    assert load(run / "config.yaml").model_dump(mode="json") == read_mapping(run / "config.yaml")
+    facts = json.loads((run / "run.json").read_text())
+    split = facts["split"]
+    assert sorted(split["training"] + split["validation"] + split["test"]) == [f"phantom_{i:03d}" for i in range(8)]
+    assert facts["versions"]["torch"] == torch.__version__
+    records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [r["kind"] for r in records if r["kind"] != "step"] == ["epoch", "epoch", "validation", "evaluation"]
+    assert (run / "curves.svg").read_text().startswith("<svg")
+    assert sorted(path.name for path in (run / "checkpoints" / "last").iterdir()) == [
+        "model.json",
+        "model.safetensors",
+        "trainer.pt",
+    ]
+
+
+def test_the_table_the_csv_and_the_json_agree(work: Path, call: Call) -> None:
+    result = call("evaluate", "runs/latest")
+    assert result.code == 0
+    run = (work / "runs" / "latest").resolve()
+    content = json.loads((run / "evaluation" / "test.json").read_text())
+    with (run / "evaluation" / "test.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(content["cases"]) == 3 * len({row["case"] for row in rows})
+    for summary in content["regions"]:
+        values = [float(r["dice"]) for r in rows if r["region"] == summary["region"] and r["dice"] != "n/a"]
+        assert summary["mean_dice"] == (pytest.approx(sum(values) / len(values), abs=1e-5) if values else None)
+    shown = "n/a" if content["mean_dice"] is None else f"{content['mean_dice']:.3f}"
+    assert shown in result.out
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained: Path, tmp_path: Path) -> None:
+    def weights(*more: str) -> dict[str, torch.Tensor]:
+        folder = tmp_path / "-".join(["run", *more])
+        command = [
+            sys.executable,
+            "-m",
+            "torchio_seg",
+            "train",
+            "--dataset",
+            "phantom",
+            *TINY,
+            *more,
+            "-o",
+            str(folder),
+        ]
+        subprocess.run(command, cwd=trained, check=True, capture_output=True)
+        return weights_of(folder)
+
+    first = weights_of(trained / "runs" / "latest")
+    again = weights("--set", "sampling.num_workers=2")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
+    other = weights("--seed", "5")
+    assert not all(torch.equal(tensor, other[name]) for name, tensor in first.items())
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_training_saves_and_goes_on_to_the_same_weights_as_one_never_stopped(
+    trained: Path, tmp_path: Path, number: int, code: int
+) -> None:
+    folder = tmp_path / "run"
+    base = [sys.executable, "-m", "torchio_seg", "train"]
+    start = [*base, "--dataset", "phantom", *TINY, "--set", "training.epochs=3", "--set", "sampling.num_workers=1"]
+    with subprocess.Popen([*start, "-o", str(folder)], cwd=trained, stdout=subprocess.PIPE, text=True) as child:
+        journal = folder / "metrics.jsonl"
+        wait_until(lambda: journal.exists() and '"step"' in journal.read_text())
+        child.send_signal(number)
+        out, _ = child.communicate(timeout=60)
+    assert child.returncode == code
+    assert f"--resume {folder}" in out
+    steps = last_step(folder)
+    done = subprocess.run([*base, "--resume", str(folder)], cwd=trained, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert last_step(folder) > steps
+    records = [json.loads(line) for line in journal.read_text().splitlines()]
+    numbers = [record["step"] for record in records if record["kind"] == "step"]
+    assert numbers == list(range(1, len(numbers) + 1))
+    subprocess.run([*start, "-o", str(tmp_path / "whole")], cwd=trained, capture_output=True, check=True)
+    resumed, whole = weights_of(folder), weights_of(tmp_path / "whole")
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def weights_of(run: Path) -> dict[str, torch.Tensor]:
+    last = run / "checkpoints" / "last"
+    return checkpoint.read_weights(last, checkpoint.read_card(last))
+
+
+def last_step(folder: Path) -> int:
+    return int(checkpoint.read_card(folder / "checkpoints" / "last").progress["step"] or 0)
+
+
+def wait_until(condition: object, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def test_a_resumed_training_keeps_its_settings(work: Path, call: Call) -> None:
+    result = call("train", "--resume", "runs/latest", "--batch-size", 7)
+    assert result.code == 2
+    assert "training.batch_size differ" in result.err
+
+
+def test_a_folder_that_holds_a_training_is_refused(work: Path, call: Call) -> None:
+    result = call("train", "--dataset", "phantom", *TINY, "-o", (work / "runs" / "latest").resolve())
+    assert result.code == 2
+    assert "already holds" in result.err
+
+
+def test_a_network_of_the_users_trains_and_predicts_only_with_trust(
+    work: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (work / "scratch").mkdir()
+    (work / "scratch" / "mine_of_test.py").write_text(
+        "import torch\n"
+        "def build(in_channels: int, out_channels: int, patch_size, *, width: int = 4):\n"
+        "    return torch.nn.Sequential(torch.nn.Conv3d(in_channels, width, 3, padding=1), torch.nn.ReLU(),\n"
+        "                               torch.nn.Conv3d(width, out_channels, 1))\n"
+    )
+    monkeypatch.syspath_prepend(work / "scratch")
+    folder = work / "own"
+    result = call("train", "--dataset", "phantom", "--network", "mine_of_test.build", *OWN_NETWORK, "-o", folder)
+    assert result.code == 0, result.err
+    refused = call("predict", first_image(work), "--model", folder)
+    assert refused.code == 2
+    assert "--trust" in refused.err
+    assert call("predict", first_image(work), "--model", folder, "--trust").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [
+        (["--dataset", "phantm"], ["no shipped experiment 'phantm'", "did you mean 'phantom'"]),
+        ([], ["--dataset NAME", "phantom"]),
+        (["--config", "gone.yaml"], ["gone.yaml"]),
+        (["--dataset", "phantom", "--set", "training.epoch=1"], ["did you mean 'epochs'"]),
+        (["--dataset", "phantom", "--patch-size", "50"], ["50 x 50 x 50", "multiple of", "use 48 x 48 x 48"]),
+        (["--dataset", "phantom", "--patch-size", "a"], ["--patch-size a", "96,96,64"]),
+        (["--dataset", "phantom", "--network", "nothere"], ["unknown name 'nothere'", "unet"]),
+        (["--dataset", "phantom", "--device", "tpu9"], ["device 'tpu9'", "cuda"]),
+        (["--dataset", "phantom", "--patch-size", "16"], ["bf16", "48"]),
+        (["--dataset", "phantom", "--set", "loss.name=dice_ce"], ["dice_bce"]),
+    ],
+)
+def test_the_users_mistakes_end_in_one_message_and_no_run(
+    work: Path, call: Call, words: list[str], messages: list[str]
+) -> None:
+    before = sorted((work / "runs").rglob("run.json"))
+    small = ["--set", "dataset.cases=8", "--set", "dataset.shape=[32,32,32]"] if "phantom" in words else []
+    result = call("train", *small, *words)
+    assert result.code == 2, result.err
+    for message in messages:
+        assert message in result.err
+    assert "Traceback" not in result.err
+    assert sorted((work / "runs").rglob("run.json")) == before
+
+
+def test_data_that_is_not_there_is_said_with_where_it_was_looked_for(work: Path, call: Call) -> None:
+    result = call("train", "--dataset", "decathlon", "--root", "nowhere/Task04")
+    assert result.code == 1
+    assert "nowhere/Task04" in result.err
+
+
+def test_a_traceback_is_shown_only_when_asked_for(trained: Path) -> None:
+    command = [sys.executable, "-m", "torchio_seg", "train", "--config", "gone.yaml"]
+    quiet = subprocess.run(command, cwd=trained, capture_output=True, text=True, check=False)
+    loud = subprocess.run([*command, "--debug"], cwd=trained, capture_output=True, text=True, check=False)
+    assert "Traceback" not in quiet.stderr
+    assert "Traceback" in loud.stderr
+
+
+# ── prediction ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_prediction_lies_in_the_current_folder_on_the_inputs_own_grid(work: Path, call: Call) -> None:
+    image = first_image(work)
+    result = call("predict", image)
+    assert result.code == 0, result.err
+    assert "model runs" in result.out.replace(str(work), "")
+    original, written = nib.load(image), nib.load(work / "phantom_000_seg.nii.gz")
+    assert written.shape == original.shape[:3]
+    assert np.array_equal(written.affine, original.affine)
+    assert written.get_data_dtype() == np.uint8
+    assert set(np.unique(written.dataobj)) <= {0, 1, 2, 3}
+
+
+def test_an_output_is_replaced_only_when_asked_for(work: Path, call: Call) -> None:
+    image = first_image(work)
+    assert call("predict", image).code == 0
+    refused = call("predict", image)
+    assert refused.code == 2
+    assert "--overwrite" in refused.err
+    assert call("predict", image, "--overwrite").code == 0
+
+
+def test_masks_and_probabilities_agree_with_the_label_map(work: Path, call: Call) -> None:
+    result = call("predict", first_image(work), "-o", "out", "--regions", "--probabilities")
+    assert result.code == 0, result.err
+    label = np.asarray(nib.load(work / "out" / "phantom_000_seg.nii.gz").dataobj)
+    probabilities = np.asarray(nib.load(work / "out" / "phantom_000_probabilities.nii.gz").dataobj)
+    assert probabilities.shape == (*label.shape, 3)
+    assert probabilities.dtype == np.float32
+    expected = np.zeros_like(label)
+    for number, (name, value) in enumerate((("whole_tumor", 1), ("tumor_core", 2), ("enhancing_tumor", 3))):
+        mask = np.asarray(nib.load(work / "out" / f"phantom_000_{name}.nii.gz").dataobj)
+        assert np.array_equal(mask == 1, probabilities[..., number] > 0.5)
+        expected[mask == 1] = value
+    assert np.array_equal(label, expected)
+
+
+def test_one_file_a_channel_gives_what_one_file_of_all_gives(work: Path, call: Call) -> None:
+    image = nib.load(first_image(work))
+    array = np.asarray(image.dataobj)
+    words = []
+    for number, channel in enumerate(("FLAIR", "T1w", "T1gd", "T2w")):
+        path = work / f"pat_{channel}.nii.gz"
+        create(path, array[..., number], image.affine)
+        words.append(f"{channel}={path}")
+    assert call("predict", first_image(work)).code == 0
+    assert call("predict", *words).code == 0
+    both = [np.asarray(nib.load(work / f"{name}_seg.nii.gz").dataobj) for name in ("phantom_000", "pat")]
+    assert np.array_equal(*both)
+
+
+def test_a_folder_is_predicted_and_a_broken_volume_in_it_is_listed(work: Path, call: Call) -> None:
+    (work / "in").mkdir()
+    for image in sorted((work / "data" / "phantom" / "imagesTr").glob("*.nii.gz"))[:3]:
+        shutil.copy(image, work / "in")
+    broken = work / "in" / "phantom_001.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    result = call("predict", "in", "-o", "out")
+    assert result.code == 1
+    assert "phantom_001.nii.gz" in result.out
+    assert sorted(path.name for path in (work / "out").iterdir()) == [
+        "phantom_000_seg.nii.gz",
+        "phantom_002_seg.nii.gz",
+    ]
+
+
+def test_a_single_broken_or_missing_volume_leaves_no_file(work: Path, call: Call) -> None:
+    broken = work / "broken.nii.gz"
+    broken.write_bytes(first_image(work).read_bytes()[:3000])
+    for path, code in ((broken, 1), (work / "gone.nii.gz", 2)):
+        result = call("predict", path)
+        assert result.code == code
+        assert path.name in result.err
+    assert not list(work.glob("*_seg*"))
+
+
+def test_an_implicit_model_of_another_kind_is_refused(work: Path, call: Call) -> None:
+    rng = np.random.default_rng(0)
+    ct = rng.normal(40, 20, (4, 20, 20, 20))
+    ct[:, :5] = -1000
+    create(work / "ct.nii.gz", ct.astype(np.int16), np.eye(4))
+    create(work / "one.nii.gz", ct[:1].astype(np.int16), np.eye(4))
+    result = call("predict", "ct.nii.gz")
+    assert result.code == 1
+    assert "looks like CT" in result.err
+    assert "--model" in result.err
+    assert call("predict", "ct.nii.gz", "--model", "runs/latest").code == 0
+    result = call("predict", "one.nii.gz")
+    assert result.code == 1
+    assert "has 1 channel, the model takes 4" in result.err
+
+
+def test_prediction_settings_may_differ_from_trainings_within_what_the_network_takes(work: Path, call: Call) -> None:
+    image = first_image(work)
+    words = ["--overwrite", "--overlap", 0.25, "--blending", "crop", "--batch-size", 3]
+    assert call("predict", image, "--patch-size", 24, *words).code == 0
+    refused = call("predict", image, "--patch-size", 25, *words)
+    assert refused.code == 2
+    assert "prediction.patch_size" in refused.err
+    assert call("predict", image, "--overlap", 1.5).code == 2
+    assert call("predict", image, "--blending", "smooth").code == 2
+
+
+def test_no_model_yet_says_how_to_get_one(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = call("predict", "a.nii.gz")
+    assert result.code == 2
+    assert "torchio-seg train" in result.err
+
+
+# ── looking things up ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_a_short_form_and_names_every_option(command: str, call: Call) -> None:
+    short, long = call(*command.split(), "-h"), call(*command.split(), "--help")
+    assert short.code == long.code == 0
+    assert short.out == long.out
+    if command != "config":
+        assert "--debug" in short.out
+
+
+def test_help_and_version_open_at_once_and_without_torch() -> None:
+    script = (
+        "import sys, time; start = time.perf_counter(); sys.argv = ['torchio-seg', *sys.argv[1:]]\n"
+        "from torchio_seg.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "heavy = [m for m in ('torch', 'torchio', 'monai', 'numpy', 'nibabel') if m in sys.modules]\n"
+        "print(heavy, time.perf_counter() - start, file=sys.stderr)"
+    )
+    for words in (["--help"], ["train", "--help"], ["predict", "-h"], ["--version"]):
+        times = []
+        for _ in range(3):
+            done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
+            heavy, seconds = done.stderr.strip().rsplit(" ", 1)
+            assert heavy == "[]", words
+            times.append(float(seconds))
+        assert min(times) < 0.5
+
+
+def test_the_shown_configuration_can_be_trained_from(work: Path, call: Call) -> None:
+    result = call("config", "show", "--dataset", "phantom", "--set", "training.epochs=3")
+    (work / "mine.yaml").write_text(result.out)
+    assert load(work / "mine.yaml") == load(shipped()["phantom"], {"training.epochs": 3})
+
+
+def test_the_schema_is_json(call: Call) -> None:
+    schema = json.loads(call("config", "schema").out)
+    assert "training" in schema["properties"]
+
+
+def test_the_experiments_are_listed(work: Path, call: Call) -> None:
+    result = call("datasets")
+    assert result.code == 0
+    for name in shipped():
+        assert name in result.out
+
+
+def test_phantoms_are_written_once(tmp_path: Path, call: Call) -> None:
+    words = ["--cases", 2, "--shape", "24", "--kind", "thorax", "--seed", 3]
+    assert call("phantom", tmp_path / "p", *words).code == 0
+    assert len(list((tmp_path / "p" / "imagesTr").glob("*.nii.gz"))) == 2
+    assert call("phantom", tmp_path / "p", *words).code == 2
+    assert call("phantom", tmp_path / "q", "--kind", "leg").code == 2

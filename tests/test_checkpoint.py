@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchio_seg import checkpoint
+from torchio_seg.checkpoint import CARD, TRAINER, WEIGHTS, ModelCard
+from torchio_seg.errors import DataError
+from torchio_seg.records import Labels
+from torchio_seg.transforms.preprocessing import Recipe, Statistics
+
+CARD_OF_TESTS = ModelCard(
+    experiment={"name": "x", "nested": {"values": [1, 2.5, None]}},
+    dataset="d",
+    channels=("CT",),
+    is_ct=True,
+    labels=Labels.of_classes({0: "background", 4: "organ"}),
+    recipe=Recipe((1.0, 1.5, 2.0), None, "percentile", statistics=(Statistics(-1.0, 2.0, 0.5, 0.25),)),
+    patch_size=(32, 48, 64),
+    progress={"epoch": 3, "mean_dice": None},
+)
+
+
+class Tied(torch.nn.Module):
+    """Holds one tensor under two names, and one that is not contiguous."""
+
+    def __init__(self, seed: int = 0) -> None:
+        super().__init__()
+        torch.manual_seed(seed)
+        self.first = torch.nn.Conv3d(2, 3, 3)
+        self.again = self.first
+        self.turned = torch.nn.Parameter(torch.randn(4, 5).T)
+
+
+def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
+    network = Tied()
+    folder = tmp_path / "best"
+    checkpoint.save(folder, network, CARD_OF_TESTS, {"step": 7, "generator": torch.get_rng_state()})
+    card = checkpoint.read_card(folder)
+    assert (card.labels, card.recipe, card.patch_size) == (CARD_OF_TESTS.labels, CARD_OF_TESTS.recipe, (32, 48, 64))
+    assert card.experiment == CARD_OF_TESTS.experiment
+    other = Tied(seed=1)
+    other.load_state_dict(checkpoint.read_weights(folder, card), strict=True)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, other.state_dict()[name])
+    assert checkpoint.read_trainer_state(folder)["step"] == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["best"]
+
+
+def test_a_damaged_checkpoint_is_told_from_a_whole_one(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    checkpoint.save(folder, Tied(), CARD_OF_TESTS, {})
+    card = checkpoint.read_card(folder)
+    content = bytearray((folder / WEIGHTS).read_bytes())
+    content[-3] ^= 1
+    (folder / WEIGHTS).write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        checkpoint.read_weights(folder, card)
+    (folder / CARD).write_text("{}")
+    with pytest.raises(DataError, match="not a model folder"):
+        checkpoint.read_card(folder)
+
+
+def test_another_format_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "best"
+    checkpoint.save(folder, Tied(), CARD_OF_TESTS, {})
+    card = json.loads((folder / CARD).read_text())
+    (folder / CARD).write_text(json.dumps({**card, "format": 99}))
+    with pytest.raises(DataError, match="format 99"):
+        checkpoint.read_card(folder)
+
+
+class _Malicious:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, ("was_executed",)
+
+
+def test_a_pickle_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "best"
+    checkpoint.save(folder, Tied(), CARD_OF_TESTS, {})
+    torch.save({"x": _Malicious()}, folder / TRAINER)
+    with pytest.raises(DataError, match="cannot be read"):
+        checkpoint.read_trainer_state(folder)
+    (folder / TRAINER).write_bytes(pickle.dumps(_Malicious()))
+    with pytest.raises(DataError, match="cannot be read"):
+        checkpoint.read_trainer_state(folder)
+    assert not (tmp_path / "was_executed").exists()
+
+
+def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
+    """A child saves without end, is killed at odd moments, and what it leaves loads with its own hash."""
+    script = textwrap.dedent(
+        """
+        import sys
+        sys.path.insert(0, sys.argv[2])
+        from pathlib import Path
+        from test_checkpoint import CARD_OF_TESTS, Tied, checkpoint
+        folder = Path(sys.argv[1]) / "last"
+        for seed in range(10_000):
+            checkpoint.save(folder, Tied(seed), CARD_OF_TESTS, {"seed": seed})
+            if seed == 1:
+                print("started", flush=True)
+        """
+    )
+    folder = tmp_path / "last"
+    command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
+    for attempt in range(6):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == "started\n"
+            try:
+                child.wait(timeout=0.003 * attempt)
+            except subprocess.TimeoutExpired:
+                child.send_signal(signal.SIGKILL)
+        card = checkpoint.read_card(folder)
+        seed = checkpoint.read_trainer_state(folder)["seed"]
+        expected = Tied(seed).state_dict()
+        for name, tensor in checkpoint.read_weights(folder, card).items():
+            assert torch.equal(tensor, expected[name])
+
+
+def test_a_save_that_fails_keeps_the_earlier_checkpoint_and_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "last"
+    checkpoint.save(folder, Tied(0), CARD_OF_TESTS, {"seed": 0})
+
+    class Unsavable:
+        pass
+
+    with pytest.raises(Exception, match=r"Unsavable|pickle"):
+        checkpoint.save(folder, Tied(1), CARD_OF_TESTS, {"seed": Unsavable()})
+    assert checkpoint.read_trainer_state(folder)["seed"] == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["last"]

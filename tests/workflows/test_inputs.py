@@ -1,0 +1,84 @@
+"""What the user may name, and which cases come of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from torchio_seg.errors import DataError, UsageError
+from torchio_seg.volumes.nifti import create
+from torchio_seg.workflows.inputs import find_cases
+
+BRATS = ("FLAIR", "T1w", "T1gd", "T2w")
+
+
+def volume(path: Path, channels: int = 1) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    create(path, np.zeros((channels, 4, 4, 4), np.int16), np.eye(4))
+    return path
+
+
+def four_files(folder: Path, name: str, endings: tuple[str, ...] = BRATS, mark: str = "_") -> list[Path]:
+    return [volume(folder / f"{name}{mark}{ending}.nii.gz") for ending in endings]
+
+
+def test_a_file_of_all_channels_is_a_case(tmp_path: Path) -> None:
+    path = volume(tmp_path / "sub.01.nii.gz", 4)
+    [case] = find_cases([str(path)], BRATS)
+    assert (case.id, case.images) == ("sub.01", (path,))
+
+
+@pytest.mark.parametrize(
+    ("endings", "mark"),
+    [(BRATS, "_"), (("flair", "t1w", "t1gd", "t2w"), "-"), (("0000", "0001", "0002", "0003"), "_")],
+)
+def test_files_of_one_channel_are_grouped_by_the_ends_of_their_names(
+    tmp_path: Path, endings: tuple[str, ...], mark: str
+) -> None:
+    first = four_files(tmp_path, "a", endings, mark)
+    second = four_files(tmp_path, "b", endings, mark)
+    cases = find_cases([str(tmp_path)], BRATS)
+    assert [(case.id, list(case.images)) for case in cases] == [("a", first), ("b", second)]
+
+
+def test_channels_can_be_assigned_in_any_order(tmp_path: Path) -> None:
+    files = dict(zip(BRATS, four_files(tmp_path, "p"), strict=True))
+    [case] = find_cases([f"{channel}={files[channel]}" for channel in reversed(BRATS)], BRATS)
+    assert case.images == tuple(files.values())
+    assert case.id == "p"
+
+
+def test_folders_patterns_and_files_can_be_mixed(tmp_path: Path) -> None:
+    volume(tmp_path / "one" / "a.nii.gz")
+    volume(tmp_path / "two" / "b.nii")
+    (tmp_path / "one" / "notes.txt").write_text("x")
+    volume(tmp_path / "one" / ".partial-1.nii.gz")
+    cases = find_cases([str(tmp_path / "one"), str(tmp_path / "t*" / "*.nii")], ["MRI"])
+    assert [case.id for case in cases] == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error", "words"),
+    [
+        (["gone.nii.gz"], UsageError, "no file or folder gone"),
+        (["no*.nii.gz"], UsageError, "matches"),
+        (["empty"], UsageError, "holds no"),
+        (["FLAIR=a_FLAIR.nii.gz", "T1w=a_T1w.nii.gz"], UsageError, "each channel once"),
+        (["a_FLAIR.nii.gz", "a_T1w.nii.gz"], DataError, "no file for channel T1gd, T2w"),
+        (["single.nii.gz"], DataError, "has 1 channel, the model takes 4"),
+        (["x/same.nii.gz", "y/same.nii.gz"], UsageError, "one name, same_seg"),
+    ],
+)
+def test_what_cannot_be_a_case_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: list[str], error: type[Exception], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    four_files(Path(), "a")
+    volume(Path("single.nii.gz"))
+    volume(Path("x/same.nii.gz"), 4)
+    volume(Path("y/same.nii.gz"), 4)
+    with pytest.raises(error, match=words):
+        find_cases(inputs, BRATS)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from torchio_seg.errors import UsageError
+from torchio_seg.workflows import runs
+
+
+def test_a_run_has_a_folder_of_its_own_and_latest_points_to_the_newest(tmp_path: Path) -> None:
+    folders = [runs.create(tmp_path, "brain") for _ in range(3)]
+    assert len(set(folders)) == 3
+    assert (tmp_path / "latest").resolve() == folders[-1].resolve()
+    assert not (tmp_path / "latest").readlink().is_absolute()
+
+
+def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("x")
+    with pytest.raises(UsageError, match="already holds"):
+        runs.claim(tmp_path)
+    assert runs.claim(tmp_path / "new" / "run") is None
+
+
+def test_two_trainings_cannot_write_to_one_folder(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from torchio_seg.workflows import runs\n"
+        "with runs.locked(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(UsageError, match="another training"), runs.locked(tmp_path):
+            pass
+        other.kill()
+    with runs.locked(tmp_path):
+        pass
+
+
+def test_the_journal_is_strict_json_even_for_what_is_not_finite(tmp_path: Path) -> None:
+    journal = runs.Journal(tmp_path / "metrics.jsonl")
+    journal.log({"kind": "step", "loss": math.nan, "norm": math.inf, "step": 1})
+    text = (tmp_path / "metrics.jsonl").read_text()
+    assert json.loads(text, parse_constant=pytest.fail) == {"kind": "step", "loss": None, "norm": None, "step": 1}
+    journal.finish()
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"kind": "st')
+    again = runs.Journal(tmp_path / "metrics.jsonl")
+    assert len(again.records) == 1
+    again.finish()
+
+
+def test_a_model_is_named_by_run_or_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no such folder"):
+        runs.find_checkpoint(tmp_path / "nothing")
+    with pytest.raises(UsageError, match="neither"):
+        runs.find_checkpoint(tmp_path)
+    with pytest.raises(UsageError, match="no trained run"):
+        runs.newest_trained(tmp_path)
+    for name in ("20260101-000000-a-b", "20260102-000000-a-b"):
+        last = tmp_path / "x" / name / "checkpoints" / "last"
+        last.mkdir(parents=True)
+        (last / "model.json").write_text("{}")
+    newest = runs.newest_trained(tmp_path)
+    assert newest.name == "20260102-000000-a-b"
+    assert runs.find_checkpoint(newest) == last
+    assert runs.run_of(last) == newest
+    best = newest / "checkpoints" / "best"
+    best.mkdir()
+    (best / "model.json").write_text("{}")
+    assert runs.find_checkpoint(newest) == best
