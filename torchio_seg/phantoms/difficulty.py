@@ -13,7 +13,7 @@ from dataclasses import dataclass
 class Difficulty:
     """How hard it is to find the lesion and its parts; intensities are shares of the brightest tissue."""
 
-    noise: float = 0.18
+    noise: float = 0.22
     """Deviation of the noise in one voxel."""
     shading: float = 0.12
     """Smooth unevenness of each channel, as the deviation of its logarithm."""
