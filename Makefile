@@ -10,7 +10,8 @@ SEED ?= 0
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
 PYTHON ?= $(if $(ACTIVE),$(ACTIVE)/bin/python)
 PY := $(or $(PYTHON),.venv/bin/python)
-STAMP := build/setup-$(subst /,_,$(PY))
+PREFIX := $(if $(PYTHON),$(shell $(PYTHON) -c 'import sys; print(sys.prefix)'),.venv)
+STAMP := $(PREFIX)/.torchio-seg-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 setup: $(STAMP)
 
@@ -27,7 +28,7 @@ $(STAMP): pyproject.toml constraints.txt | $(if $(PYTHON),,.venv/bin/python)
 	done; echo 'torchio-seg needs Python 3.11 or later with venv; make PYTHON=/path/to/python names one' >&2; exit 1
 
 demo: setup
-	$(PY) -m torchio_seg demo --seed $(SEED)
+	$(PY) -P -m torchio_seg demo --seed $(SEED)
 
 test: setup
 	$(PY) -m pytest -q -m "not slow"

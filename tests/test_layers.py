@@ -11,8 +11,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "torchio_seg"
 
 LAYERS = (
     ("errors", "records", "progress", "components", "config"),
-    ("files", "volumes", "splits", "phantoms"),
-    ("datasets", "networks", "network_sizes", "losses", "optimization", "metrics", "targets"),
+    ("files", "volumes", "splits", "phantoms", "network_sizes", "soft_dice"),
+    ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects"),
     ("devices", "sampling", "step", "checkpoint", "trackers"),
     ("trainer", "predictor", "reports"),
@@ -26,17 +26,14 @@ LADDERS = {
     ("components", "errors"),
     ("config", "components"),
     ("config", "errors"),
-    ("datasets", "metrics"),
-    ("networks", "network_sizes"),
     ("subjects", "transforms"),
-    ("sampling", "devices"),
     ("step", "devices"),
 }
 """Rooms of one layer of which the first may use the second."""
 
 ONLY_IN = {
     "torchio": {"subjects", "transforms", "sampling", "predictor", "workflows"},
-    "monai": {"networks", "losses", "weights", "export"},
+    "monai": {"networks"},
     "wandb": {"trackers"},
     "typer": {"cli"},
     "rich": {"cli"},
@@ -45,11 +42,17 @@ ONLY_IN = {
 }
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK"}
 LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
-LIGHT |= {"networks", "losses", "cli", "network_sizes"}
+LIGHT |= {"networks", "losses", "cli", "network_sizes", "soft_dice"}
 
 
 def room_of(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def is_our_package(module: str) -> bool:
+    """Whether what is imported from it may be modules of their own."""
+    root, *rooms = module.split(".")
+    return root == PACKAGE.name and PACKAGE.joinpath(*rooms).is_dir()
 
 
 def imports(path: Path) -> list[tuple[str, bool]]:
@@ -63,7 +66,7 @@ def imports(path: Path) -> list[tuple[str, bool]]:
                 found.extend((alias.name, at_start) for alias in child.names)
             elif isinstance(child, ast.ImportFrom) and child.module:
                 names = [f"{child.module}.{alias.name}" for alias in child.names]
-                found.extend((name, at_start) for name in (names if child.module == "torchio_seg" else [child.module]))
+                found.extend((name, at_start) for name in (names if is_our_package(child.module) else [child.module]))
             inside = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             visit(child, at_start and not inside and not typing_only)
@@ -100,6 +103,12 @@ def test_libraries_stay_in_their_rooms(path: Path) -> None:
         assert room in ONLY_IN.get(library, {room}), f"{library} is imported in {room}"
         if at_start and room in LIGHT:
             assert library not in NEVER_AT_START, f"{room} imports {library} at its start"
+
+
+def test_a_module_imported_from_its_package_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "dice_ce.py"
+    file.write_text("from torchio_seg.losses import dice\nfrom torchio_seg.errors import ConfigError\n")
+    assert imports(file) == [("torchio_seg.losses.dice", True), ("torchio_seg.errors", True)]
 
 
 def test_siblings_inside_component_folders_do_not_import_each_other() -> None:

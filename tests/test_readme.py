@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -17,6 +19,16 @@ COMMANDS = [
     for line in re.sub(r"\\\n\s+", "", README).splitlines()
     if line.startswith("    ") and "torchio-seg" in line and "venv" not in line
 ]
+SMALL = (
+    "dataset.cases=6",
+    "dataset.shape=[32,32,32]",
+    "sampling.patch_size=[32,32,32]",
+    "sampling.patches_per_case=1",
+    "training.epochs=1",
+    "training.precision=fp32",
+    "device=cpu",
+)
+"""The README's network learns nothing from so little, but it goes all the way."""
 
 
 def test_there_are_commands_to_check() -> None:
@@ -42,6 +54,28 @@ def test_shown_settings_exist() -> None:
 
     for name in ("phantom", "decathlon"):
         load(shipped()[name], parse_set([w for w in re.findall(r"--set (\S+)", README) if "width" not in w]))
+
+
+def test_the_network_of_the_readme_trains(tmp_path: Path) -> None:
+    [(name, code)] = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", README, re.DOTALL)
+    (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
+    small = [word for setting in SMALL for word in ("--set", setting)]
+    own = ["--network", f"{name}.build", "--set", "network.width=4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "torchio_seg", "train", "--dataset", "phantom", *own, *small],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    [weights] = (tmp_path / "runs" / "latest").glob("checkpoints/best/*.safetensors")
+    assert load_file(weights)["0.weight"].shape == (4, 4, 3, 3, 3)  # of width 4, from the phantom's four channels
+
+
+def test_nothing_in_the_readme_is_left_to_be_filled_in() -> None:
+    assert "<!--" not in README
 
 
 def test_links_lead_somewhere() -> None:

@@ -133,8 +133,9 @@ def test_a_broken_case_is_named_whether_read_here_or_in_a_worker(tmp_path: Path)
     path = cases[3].images[0]
     path.write_bytes(path.read_bytes()[:-40])
     for num_workers in (0, 1):
-        with pytest.raises(DataError, match=r"3\.nii\.gz"):
+        with pytest.raises(DataError, match=r"3\.nii\.gz") as raised:
             list(stream(cases, num_workers=num_workers).epoch(0))
+        assert len(str(raised.value).splitlines()) == 1
 
 
 class _StopsInWorker:

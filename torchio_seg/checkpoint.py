@@ -112,6 +112,11 @@ def exists(folder: Path) -> bool:
     return (_present(folder) / CARD).is_file()
 
 
+def saved_at(folder: Path) -> float:
+    """When a checkpoint was saved, in seconds since 1970."""
+    return (_present(folder) / CARD).stat().st_mtime
+
+
 def _present(folder: Path) -> Path:
     """The folder itself, or the one before it, should a kill have come between the two renames of a save."""
     previous = folder.with_name(folder.name + _PREVIOUS)

@@ -35,7 +35,7 @@ def build_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Optimiza
 def build_schedule(optimizer: Optimizer, settings: Optimization, num_steps: int) -> LambdaLR:
     """The schedule whose `step()` follows each step of the optimizer."""
     if num_steps < 1:
-        raise ConfigError(f"training has {num_steps} steps; it needs at least 1: raise training.epochs or --max-time")
+        raise ConfigError(f"training has {num_steps} steps; it needs at least 1: raise training.epochs")
     return LambdaLR(optimizer, lambda step: factor(settings, step, num_steps))
 
 

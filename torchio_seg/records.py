@@ -84,6 +84,13 @@ class Dataset:
     labels: Labels
     cases: tuple[Case, ...]
 
+    def choose(self, ids: Sequence[str]) -> list[Case]:
+        """The cases of these ids, in their order."""
+        by_id = {case.id: case for case in self.cases}
+        if missing := [case_id for case_id in ids if case_id not in by_id]:
+            raise DataError(f"{self.name} has no case {', '.join(missing[:5])} (any more); it has {len(by_id)} others")
+        return [by_id[case_id] for case_id in ids]
+
     @property
     def is_ct(self) -> bool:
         """Whether intensities are Hounsfield units, the same in every scanner."""

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import signal
 import sys
+import traceback
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -94,15 +95,20 @@ class CaseDataset(tio.SubjectsDataset):
         self.key = key
 
     def __getitem__(self, index: int) -> Any:
-        """A list of subjects; an error names the case."""
+        """A list of subjects, or the error that kept them from being made, which is raised where they are used.
+
+        An error that a worker raised would reach the user as the text of a traceback.
+        """
         case = self.dry_iter()[index]["case"]
         try:
             with seeded(*self.key, "case", int(index)):
                 return self._cut(super().__getitem__(index))
-        except TorchioSegError:
-            raise
-        except Exception as error:
-            raise DataError(f"case {case}: {type(error).__name__}: {error}") from error
+        except TorchioSegError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 (handed on, with the case's name)
+            named = DataError(f"case {case}: {type(error).__name__}: {error}")
+            named.add_note(traceback.format_exc())
+            return named
 
     def _cut(self, subject: tio.Subject) -> list[tio.Subject]:
         recipe = self.recipe
@@ -121,9 +127,11 @@ class CaseDataset(tio.SubjectsDataset):
 
 
 class _HandOut(tio.data.PatchSampler):
-    """What the queue calls a sampler: passes on the patches that the worker has cut."""
+    """What the queue calls a sampler: passes on the patches, or the error, that the worker has handed over."""
 
     def __call__(self, subject: Any, num_patches: int | None = None) -> Any:
+        if isinstance(subject, Exception):
+            raise subject
         return islice(subject, num_patches)
 
 

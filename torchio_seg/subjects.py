@@ -11,7 +11,7 @@ import torchio as tio
 
 from torchio_seg.errors import DataError
 from torchio_seg.transforms.preprocessing import Recipe, labels_to_model_grid, normalize, to_model_grid
-from torchio_seg.volumes.geometry import same_grid
+from torchio_seg.volumes.geometry import deviation_mm, same_grid
 from torchio_seg.volumes.nifti import Volume, read, read_geometry, read_label
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def read_channels(paths: Sequence[Path], num_channels: int) -> Volume:
     for other in volumes[1:]:
         if other.shape != first.shape or not same_grid(first.affine, other.affine, first.shape):
             raise DataError(
-                f"{other.path}: {_text(other.shape)} voxels, not on the grid of {first.path} ({_text(first.shape)}); "
+                f"{other.path} is not on the grid of {first.path}: {_difference(first, other)}; "
                 "resample the channels of a case to one grid"
             )
     array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
@@ -109,6 +109,13 @@ def preprocess(subject: tio.Subject, recipe: Recipe) -> tio.Subject:
     volume, grids = to_model_grid(image.data.numpy(), image.affine, recipe)
     label = labels_to_model_grid(part(subject, LABEL).data.numpy(), grids) if LABEL in subject else None
     return make_subject(normalize(volume, recipe), label, grids.affine, str(subject["case"]))
+
+
+def _difference(first: Volume, other: Volume) -> str:
+    """What keeps two volumes from lying on one grid."""
+    if other.shape != first.shape:
+        return f"{_text(other.shape)} voxels, not {_text(first.shape)}"
+    return f"voxels lie up to {deviation_mm(first.affine, other.affine, first.shape):.3g} mm apart"
 
 
 def _text(shape: Sequence[int]) -> str:

@@ -49,7 +49,8 @@ class Parts:
     batches: Callable[[int], Iterator[Pair]]
     """Images and masks of one epoch, always the same for the same epoch."""
     batches_per_epoch: int
-    validate: Callable[[Progress], Validation]
+    validate: Callable[[Progress], Validation] | None
+    """None where no case is kept for it."""
     save: Callable[[str, Position], None]
     """Keep the model as `best` or `last`."""
     log: Callable[[Mapping[str, Any]], None]
@@ -69,8 +70,8 @@ class Trainer:
         """Train to the last epoch; False where a stop was asked for before."""
         while self.position.epoch < self.settings.epochs:
             complete = self._train_epoch()
-            if complete and self._validation_is_due():
-                self._validate()
+            if complete and self._validation_is_due() and self.parts.validate is not None:
+                self._validate(self.parts.validate)
             self.parts.save("last", self.position)
             if not complete or (self.parts.should_stop() and self.position.epoch < self.settings.epochs):
                 return False
@@ -115,11 +116,11 @@ class Trainer:
         epoch = self.position.epoch
         return epoch % self.settings.validation_every == 0 or epoch == self.settings.epochs
 
-    def _validate(self) -> None:
-        """Score the model as it is, and keep it if no earlier one was better."""
-        validation = self.parts.validate(self.parts.progress)
+    def _validate(self, validate: Callable[[Progress], Validation]) -> None:
+        """Score the model as it is, and keep it unless an earlier one was better."""
+        validation = validate(self.parts.progress)
         best = self.position.best_dice
-        improved = validation.mean_dice is not None and (best is None or validation.mean_dice > best)
+        improved = validation.mean_dice is not None and (best is None or validation.mean_dice >= best)
         if improved:
             self.position.best_dice, self.position.best_epoch = validation.mean_dice, self.position.epoch
         self._log("validation", improved=improved, **asdict(validation))

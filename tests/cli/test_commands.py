@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import OWN_NETWORK, TINY, Call
+from conftest import OWN_NETWORK, SETTINGS, TINY, Call
 
 from torchio_seg import checkpoint
 from torchio_seg.config.reading import read_mapping
@@ -141,6 +141,73 @@ def wait_until(condition: object, seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+def test_a_finished_training_can_be_extended_and_keeps_its_split_when_cases_are_added(
+    trained: Path, tmp_path: Path
+) -> None:
+    """What was kept for the test stays there, and the recipe learnt at first is the one that is used on."""
+    root, folder = tmp_path / "task", tmp_path / "run"
+    shutil.copytree(trained / "data" / "phantom", root)
+    content = json.loads((root / "dataset.json").read_text())
+    (root / "dataset.json").write_text(json.dumps({**content, "training": content["training"][:6]}))
+    command = [sys.executable, "-m", "torchio_seg", "train"]
+    small = [word for setting in SETTINGS if "dataset" not in setting for word in ("--set", setting)]
+    start = [
+        "--dataset",
+        "decathlon",
+        "--root",
+        str(root),
+        *small,
+        "--set",
+        "network.channels=[8,16]",
+        "-o",
+        str(folder),
+    ]
+    subprocess.run([*command, *start], cwd=tmp_path, capture_output=True, check=True)
+    before = json.loads((folder / "run.json").read_text())
+    (root / "dataset.json").write_text(json.dumps(content))
+    root.rename(tmp_path / "moved")
+    more = ["--resume", str(folder), "--epochs", "3", "--root", str(tmp_path / "moved")]
+    done = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    after = json.loads((folder / "run.json").read_text())
+    assert {case for ids in after["split"].values() for case in ids} == {f"phantom_{i:03d}" for i in range(6)}
+    assert (after["split"], after["preprocessing"]) == (before["split"], before["preprocessing"])
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [record["epoch"] for record in records if record["kind"] == "epoch"] == [1, 2, 3]
+
+
+def test_a_run_without_its_data_does_not_make_other_data(trained: Path, tmp_path: Path, call: Call) -> None:
+    shutil.copytree(trained / "runs", tmp_path / "runs", symlinks=True)
+    gone = tmp_path / "gone"
+    result = call("evaluate", tmp_path / "runs" / "latest", "--root", gone)
+    assert result.code == 1
+    assert "--root" in result.err
+    assert not gone.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--dataset", "phantom", "--config", "mine.yaml"],
+        ["--dataset", "phantom", "--resume", "runs/latest"],
+        ["--resume", "runs/latest", "-o", "elsewhere"],
+    ],
+)
+def test_contradicting_words_are_refused(work: Path, call: Call, words: list[str]) -> None:
+    result = call("train", *words)
+    assert result.code == 2
+    assert "give one of them" in result.err
+
+
+def test_a_training_without_held_out_cases_says_which_model_it_left(work: Path, call: Call) -> None:
+    settings = ["--set", "split.validation=0", "--set", "split.test=0", "--epochs", 1]
+    result = call("train", "--dataset", "phantom", *TINY, *settings, "-o", work / "all")
+    assert result.code == 0, result.err
+    assert str(work / "all" / "checkpoints" / "last") in result.out
+    assert "Dice" not in result.out
+    assert not (work / "all" / "evaluation").exists()
+
+
 def test_a_resumed_training_keeps_its_settings(work: Path, call: Call) -> None:
     result = call("train", "--resume", "runs/latest", "--batch-size", 7)
     assert result.code == 2
@@ -171,6 +238,26 @@ def test_a_network_of_the_users_trains_and_predicts_only_with_trust(
     assert refused.code == 2
     assert "--trust" in refused.err
     assert call("predict", first_image(work), "--model", folder, "--trust").code == 0
+
+
+def test_a_model_that_names_code_anywhere_runs_none_of_it_without_trust(work: Path, call: Call) -> None:
+    folder = work / "model"
+    shutil.copytree(work / "runs" / "latest" / "checkpoints" / "last", folder)
+    (work / "evil_of_test.py").write_text("open('was_executed', 'w').close()\ndef build(exclusive): ...\n")
+    card = json.loads((folder / "model.json").read_text())
+    card["experiment"]["loss"] = {"name": "evil_of_test.build"}
+    (folder / "model.json").write_text(json.dumps(card))
+    for command in ([sys.executable, "-m", "torchio_seg"], [str(Path(sys.executable).with_name("torchio-seg"))]):
+        done = subprocess.run(
+            [*command, "predict", str(first_image(work)), "--model", str(folder)],
+            cwd=work,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 2
+        assert "--trust" in done.stderr
+    assert not (work / "was_executed").exists()
 
 
 @pytest.mark.parametrize(

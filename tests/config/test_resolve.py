@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import zipfile
@@ -11,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from torchio_seg.config.reading import read_mapping
-from torchio_seg.config.resolve import find_file, load, parse_set, resolve, shipped, shipped_folder, to_schema, to_yaml
+from torchio_seg.config.resolve import (
+    find_file,
+    load,
+    named_code,
+    parse_set,
+    resolve,
+    shipped,
+    shipped_folder,
+    to_yaml,
+)
 from torchio_seg.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -57,6 +65,12 @@ def test_the_printed_experiment_loads_as_the_same(name: str, tmp_path: Path) -> 
         ("augmentation.spatial=[{name: flp}]", ["augmentation.spatial[0].name", "did you mean 'flip'?"]),
         ("augmentation.intensity=[{name: noise, std: 3}]", ["augmentation.intensity[0].std: got 3"]),
         ("loss=dice", ["loss: got 'dice'", "{name: NAME"]),
+        ("augmentation=none", ["augmentation"]),
+        ("augmentation.spatial=[flip]", ["augmentation.spatial[0]: got 'flip'"]),
+        ("name=../outside", ["name: got '../outside'"]),
+        ("preprocessing.window=[300, 100]", ["window is 300 to 100"]),
+        ("preprocessing.percentiles=[99, 1]", ["percentiles are 99 and 1"]),
+        ("preprocessing.normalization=window", ["window must give"]),
         ("dataset.kind=spine", ["dataset.kind: got 'spine'", "'brain'"]),
     ],
 )
@@ -104,13 +118,6 @@ def test_an_experiment_needs_a_dataset() -> None:
         resolve({"name": "mine"}, {}, "mine.yaml")
 
 
-def test_the_schema_knows_sections_and_components() -> None:
-    schema = to_schema()
-    assert json.loads(json.dumps(schema)) == schema
-    titles = {choice.get("title") for choice in schema["properties"]["network"]["anyOf"]}
-    assert {"unet", "segresnet", "unetr"} <= titles
-
-
 def test_the_settings_lie_beside_the_package_in_a_checkout() -> None:
     assert shipped_folder() == REPOSITORY / "configs"
 
@@ -134,3 +141,21 @@ def test_the_settings_are_inside_the_wheel(tmp_path: Path) -> None:
     folder, names = out.stdout.splitlines()
     assert folder == str(tmp_path / "installed" / "torchio_seg" / "configs")
     assert names.split() == SHIPPED
+
+
+def test_a_section_that_is_no_section_is_explained_and_can_be_replaced() -> None:
+    settings = read_mapping(shipped()["phantom"])
+    with pytest.raises(ConfigError, match="network: got 'unet'"):
+        resolve({**settings, "network": "unet"}, {}, "mine.yaml")
+    with pytest.raises(ConfigError, match="augmentation"):
+        resolve({**settings, "augmentation": ["flip"]}, {}, "mine.yaml")
+    assert resolve({**settings, "network": "unet"}, {"network.name": "segresnet"}, "x").network.name == "segresnet"
+
+
+def test_own_code_is_found_wherever_it_is_named() -> None:
+    settings = read_mapping(shipped()["phantom"])
+    assert named_code(settings) == []
+    for section in ("dataset", "network", "loss", "tracker"):
+        assert named_code({**settings, section: {"name": "their.code"}}) == ["their.code"]
+    steps = {"spatial": [{"name": "flip"}, {"name": "their.flip"}], "intensity": [{"name": "their.noise"}]}
+    assert named_code({**settings, "augmentation": steps}) == ["their.flip", "their.noise"]

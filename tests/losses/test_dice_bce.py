@@ -34,6 +34,14 @@ def test_without_cross_entropy_it_is_dice() -> None:
     assert torch.equal(found, expected)
 
 
+def test_smoothing_is_that_of_dice() -> None:
+    masks, logits = torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2, 2, 2, 2)
+    smoothing = {"smooth_numerator": 0.5, "smooth_denominator": 2.0}
+    found = dice_bce.build(False, bce_weight=0.0, **smoothing)(logits, masks)
+    assert float(found) == pytest.approx(1 - 0.5 / (4 + 2))
+    assert torch.equal(found, dice.build(False, **smoothing)(logits, masks))
+
+
 def test_exclusive_classes_are_sent_to_dice_ce() -> None:
     with pytest.raises(ConfigError, match=r"dice_bce is for overlapping regions.*use dice_ce"):
         components.assemble("losses", {"name": "dice_bce"}, True)

@@ -9,7 +9,7 @@ from monai.losses.dice import DiceCELoss
 
 from torchio_seg import components
 from torchio_seg.errors import ConfigError
-from torchio_seg.losses import dice_ce
+from torchio_seg.losses import dice, dice_ce
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,15 @@ def test_cross_entropy_by_hand() -> None:
     logits = torch.tensor([math.log(3), 0, 0, 0]).reshape(1, 2, 2, 1, 1)  # true probabilities 3/4 and 1/2
     found = dice_ce.build(True, dice_weight=0.0)(logits, masks)
     assert float(found) == pytest.approx(-(math.log(0.75) + math.log(0.5)) / 2)
+
+
+def test_smoothing_is_that_of_dice() -> None:
+    masks, logits = torch.zeros(1, 2, 2, 2, 2), torch.zeros(1, 2, 2, 2, 2)
+    masks[:, 0] = 1
+    smoothing = {"smooth_numerator": 0.5, "smooth_denominator": 2.0}
+    found = dice_ce.build(True, ce_weight=0.0, **smoothing)(logits, masks)
+    assert float(found) == pytest.approx(1 - 0.5 / (4 + 2))
+    assert torch.equal(found, dice.build(True, **smoothing)(logits, masks))
 
 
 def test_regions_are_sent_to_dice_bce() -> None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.records import Case
+from torchio_seg.subjects import read_channels
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.inputs import find_cases
 
@@ -59,6 +61,29 @@ def test_folders_patterns_and_files_can_be_mixed(tmp_path: Path) -> None:
     assert [case.id for case in cases] == ["a", "b"]
 
 
+def test_a_file_of_all_channels_may_have_a_name_that_ends_like_a_channel(tmp_path: Path) -> None:
+    whole = volume(tmp_path / "pat_0003.nii.gz", 4)
+    split = four_files(tmp_path, "other")
+    assert find_cases([str(tmp_path)], BRATS) == [Case("pat_0003", (whole,)), Case("other", tuple(split))]
+
+
+@pytest.mark.parametrize("name", ["broken.nii.gz", "pat_0003.nii.gz"])
+def test_a_file_that_cannot_be_read_is_a_case_whose_own_error_comes_later(tmp_path: Path, name: str) -> None:
+    good = volume(tmp_path / "good.nii.gz", 4)
+    broken = tmp_path / name
+    broken.write_bytes(b"not a volume")
+    cases = find_cases([str(tmp_path)], BRATS)
+    assert {case.images for case in cases} == {(good,), (broken,)}
+    with pytest.raises(DataError, match="not gzip"):
+        read_channels((broken,), len(BRATS))
+
+
+def test_a_channel_that_cannot_be_read_stays_with_its_case(tmp_path: Path) -> None:
+    files = four_files(tmp_path, "a")
+    files[2].write_bytes(b"")
+    assert find_cases([str(tmp_path)], BRATS) == [Case("a", tuple(files))]
+
+
 @pytest.mark.parametrize(
     ("inputs", "error", "words"),
     [
@@ -68,6 +93,8 @@ def test_folders_patterns_and_files_can_be_mixed(tmp_path: Path) -> None:
         (["FLAIR=a_FLAIR.nii.gz", "T1w=a_T1w.nii.gz"], UsageError, "each channel once"),
         (["a_FLAIR.nii.gz", "a_T1w.nii.gz"], DataError, "no file for channel T1gd, T2w"),
         (["single.nii.gz"], DataError, "has 1 channel, the model takes 4"),
+        (["FLAIR=gone.nii.gz", *(f"{c}=a_{c}.nii.gz" for c in BRATS[1:])], UsageError, "no file for FLAIR=gone"),
+        (["a_FLAIR.nii.gz", "a_0000.nii.gz"], UsageError, "are both channel FLAIR of a"),
         (["x/same.nii.gz", "y/same.nii.gz"], UsageError, "one name, same_seg"),
     ],
 )
@@ -77,6 +104,7 @@ def test_what_cannot_be_a_case_is_explained(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     four_files(Path(), "a")
+    volume(Path("a_0000.nii.gz"))
     volume(Path("single.nii.gz"))
     volume(Path("x/same.nii.gz"), 4)
     volume(Path("y/same.nii.gz"), 4)

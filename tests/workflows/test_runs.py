@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,13 @@ def test_the_journal_is_strict_json_even_for_what_is_not_finite(tmp_path: Path) 
         file.write('{"kind": "st')
     again = runs.Journal(tmp_path / "metrics.jsonl")
     assert len(again.records) == 1
+    again.log({"kind": "step", "step": 2})
+    again.log({"kind": "step", "step": 3})
+    again.keep_until(2)
+    again.log({"kind": "step", "step": 3, "again": True})
     again.finish()
+    steps = [(record["step"], record.get("again")) for record in runs.read_journal(tmp_path / "metrics.jsonl")]
+    assert steps == [(1, None), (2, None), (3, True)]
 
 
 def test_a_model_is_named_by_run_or_checkpoint(tmp_path: Path) -> None:
@@ -63,10 +70,14 @@ def test_a_model_is_named_by_run_or_checkpoint(tmp_path: Path) -> None:
         runs.find_checkpoint(tmp_path)
     with pytest.raises(UsageError, match="no trained run"):
         runs.newest_trained(tmp_path)
-    for name in ("20260101-000000-a-b", "20260102-000000-a-b"):
+    for time, name in ((100, "zzz-my-old-run"), (200, "20260102-000000-a-b")):
         last = tmp_path / "x" / name / "checkpoints" / "last"
         last.mkdir(parents=True)
         (last / "model.json").write_text("{}")
+        os.utime(last / "model.json", (time, time))
+    draft = tmp_path / "x" / "killed" / "checkpoints" / ".last.1.tmp"
+    draft.mkdir(parents=True)
+    (draft / "model.json").write_text("{}")
     newest = runs.newest_trained(tmp_path)
     assert newest.name == "20260102-000000-a-b"
     assert runs.find_checkpoint(newest) == last

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib.metadata import version
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -45,8 +47,13 @@ def root(
     """Train and use 3-D segmentation networks on patches of medical scans."""
 
 
+def _unwind(number: int, _: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run one command; whatever goes wrong ends in one readable message and a fitting exit code."""
+    signal.signal(signal.SIGTERM, _unwind)  # so that what is half written is taken away
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:

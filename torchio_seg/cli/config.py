@@ -30,6 +30,6 @@ def show(*, dataset: DatasetName = None, config: ConfigFile = None, root: Root =
 @command
 def schema() -> None:
     """Print the JSON schema of an experiment, for editors that complete and check YAML."""
-    from torchio_seg.config.resolve import to_schema
+    from torchio_seg.config.schema import to_schema
 
     Screen.shared().say(json.dumps(to_schema(), indent=2))

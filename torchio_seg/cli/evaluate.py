@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import Device, RunsFolder, gather
+from torchio_seg.cli.shared import Device, Root, RunsFolder, gather
 
 
 def evaluate(
@@ -17,6 +17,7 @@ def evaluate(
     split: Annotated[
         str | None, typer.Option(help="training, validation or test (the default where there is one).")
     ] = None,
+    root: Root = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
     trust: Annotated[bool, typer.Option("--trust", help="Run code that the model names.")] = False,
@@ -26,8 +27,9 @@ def evaluate(
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 
+    flags = {"device": device or "auto", "dataset.root": root}
     screen = Screen.shared()
-    loaded = load_model(run or newest_trained(runs), changes=gather({"device": device or "auto"}, None), trust=trust)
+    loaded = load_model(run or newest_trained(runs), changes=gather(flags, None), trust=trust)
     screen.say(f"model {loaded.folder}")
     evaluation, stem = evaluate_run(loaded, split, progress=screen)
     screen.table_of_cases(evaluation.scores)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from torchio_seg.errors import TorchioSegError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -87,28 +87,37 @@ class Screen(logging.Handler):
     def table_of_scores(self, title: str, summaries: Sequence[Summary], mean: float | None) -> None:
         """Dice of each region, with what could not be measured counted beside it."""
         from rich.table import Table
+        from rich.text import Text
 
         table = Table("region", title=title, title_justify="left")
         for name in ("Dice", "cases", "missed", "invented", "empty"):
             table.add_column(name, justify="right")
         for row in summaries:
             counts = (row.num_scored, row.num_missed, row.num_invented, row.num_empty)
-            table.add_row(row.region, number(row.mean_dice), *map(str, counts))
+            table.add_row(Text(row.region), number(row.mean_dice), *map(str, counts))
         table.add_section()
         table.add_row("mean", number(mean))
         self.results.print(table)
 
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""
-        from rich.table import Table
-
         regions = list(dict.fromkeys(score.region for score in scores))
         by_case: dict[str, dict[str, str]] = {}
         for score in scores:
             by_case.setdefault(score.case, {})[score.region] = number(score.dice)
-        table = Table("case", *regions)
-        for case, values in by_case.items():
-            table.add_row(case, *(values[region] for region in regions))
+        rows = [(case, *(values[region] for region in regions)) for case, values in by_case.items()]
+        self.table(("case", *regions), rows)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+        """Rows of words, shown as they are: what looks like markup is none."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table()
+        for column in columns:
+            table.add_column(Text(column))
+        for row in rows:
+            table.add_row(*map(Text, row))
         self.results.print(table)
 
 

@@ -39,7 +39,9 @@ Device = Annotated[
 
 
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel="Messages")]
-Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Say only what goes wrong.", rich_help_panel="Messages")]
+Quiet = Annotated[
+    bool, typer.Option("-q", "--quiet", help="Say only results and what goes wrong.", rich_help_panel="Messages")
+]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Messages")]
 
 

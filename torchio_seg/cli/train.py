@@ -53,6 +53,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
     """
     from torchio_seg.config.resolve import find_file, load
+    from torchio_seg.errors import UsageError
     from torchio_seg.workflows import train as workflow
 
     flags = {
@@ -66,6 +67,11 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     }
     changes = gather(flags, set_)
     screen = Screen.shared()
+    given = {"--dataset": dataset, "--config": config, "--resume": resume}
+    if len(named := [name for name, value in given.items() if value is not None]) > 1:
+        raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
+    if resume is not None and output is not None:
+        raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
     if resume is not None:
         trained = workflow.resume(resume.resolve(), changes, progress=screen)
     else:
@@ -80,8 +86,9 @@ def report(trained: Trained) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+    if trained.stopped_by is None:
         screen.say(f"run        {trained.folder}")
-        screen.say(f"model      {trained.folder / 'checkpoints' / 'best'}")
+        screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
         screen.say(f"predict    torchio-seg predict VOLUME.nii.gz --model {trained.folder}")
     if trained.stopped_by is not None:

@@ -70,6 +70,20 @@ def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str
     raise ConfigError(f"{origin} cannot be used:\n{lines}\nSee: torchio-seg config show, torchio-seg config schema")
 
 
+def named_code(settings: Mapping[str, Any]) -> list[str]:
+    """The names in these settings that reach code outside the package, which resolving them would import."""
+    names = []
+    for location in KINDS:
+        section, _, key = location.partition(".")
+        found = settings.get(section)
+        parts = (found.get(key) if isinstance(found, dict) else None) if key else [found]
+        for part in parts if isinstance(parts, list) else []:
+            name = part.get("name") if isinstance(part, dict) else None
+            if isinstance(name, str) and "." in name:
+                names.append(name)
+    return names
+
+
 def parse_set(assignments: Sequence[str]) -> dict[str, Any]:
     """`--set section.key=value`, each value read as YAML."""
     changes = {}
@@ -87,27 +101,15 @@ def to_yaml(experiment: Experiment) -> str:
     return text
 
 
-def to_schema() -> dict[str, Any]:
-    """JSON schema of an experiment, every shipped component's options included."""
-    schema = Experiment.model_json_schema()
-    for location, kind in KINDS.items():
-        section, _, key = location.partition(".")
-        options = [_component_schema(kind, name, with_root=location == "dataset") for name in components.names(kind)]
-        choice = {"anyOf": [*options, _own_component_schema()]}
-        if key:
-            schema["$defs"]["Augmentation"]["properties"][key]["items"] = choice
-        else:
-            schema["properties"][section] = choice
-    return schema
-
-
 def _with_changes(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     data = cast("dict[str, Any]", json.loads(json.dumps(settings)))
     renames = {key: value for key, value in changes.items() if key.removesuffix(".name") in KINDS}
     for key, value in renames.items():
         section = key.removesuffix(".name")
-        if key != section and value != (data.get(section) or {}).get("name"):
-            data[section] = {key: kept for key, kept in (data.get(section) or {}).items() if key == "root"}
+        earlier = data.get(section)
+        earlier = earlier if isinstance(earlier, dict) else {}
+        if key != section and value != earlier.get("name"):
+            data[section] = {key: kept for key, kept in earlier.items() if key == "root"}
     for key, value in {**renames, **changes}.items():
         *path, last = key.split(".")
         place = data
@@ -122,15 +124,14 @@ def _with_changes(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> di
 def _complete_components(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Replace each component's section by the complete one; say what is wrong with those that cannot be."""
     problems: list[str] = []
-    defaults = Experiment(name="", dataset=DatasetSection(name="")).model_dump(mode="json")
+    defaults = Experiment(name="defaults", dataset=DatasetSection(name="")).model_dump(mode="json")
     for location, kind in KINDS.items():
         section, _, key = location.partition(".")
         if key:
-            steps = (data.get(section) or {}).get(key)
-            if isinstance(steps, list):
-                data[section][key] = [
-                    _complete(kind, step, f"{location}[{i}]", problems) for i, step in enumerate(steps)
-                ]
+            found = data.get(section)
+            steps = found.get(key) if isinstance(found, dict) else None
+            if isinstance(found, dict) and isinstance(steps, list):
+                found[key] = [_complete(kind, step, f"{location}[{i}]", problems) for i, step in enumerate(steps)]
         elif section in data or section != "dataset":
             data[section] = _complete(kind, data.get(section, defaults[section]), location, problems)
     return data, problems
@@ -174,18 +175,6 @@ def _keys(model: type[BaseModel], path: Sequence[Any]) -> tuple[str, ...]:
     return tuple(model.model_fields)
 
 
-def _component_schema(kind: str, name: str, *, with_root: bool) -> dict[str, Any]:
-    schema = components.options_model(kind, name).model_json_schema()
-    if with_root:
-        schema["properties"]["root"] = {"anyOf": [{"type": "string"}, {"type": "null"}], "default": None}
-    return schema
-
-
-def _own_component_schema() -> dict[str, Any]:
-    name = {"type": "string", "pattern": r"\.", "description": "module.function of your own"}
-    return {"type": "object", "properties": {"name": name}, "required": ["name"]}
-
-
 class _Dumper(yaml.SafeDumper):
     """Plain YAML: short lists on one line, no aliases."""
 
@@ -200,4 +189,4 @@ def _represent_list(dumper: _Dumper, data: Sequence[Any]) -> yaml.Node:
 
 _Dumper.add_representer(list, _represent_list)
 
-__all__ = ["Component", "Experiment", "Section", "find_file", "load", "parse_set", "shipped", "to_schema", "to_yaml"]
+__all__ = ["Component", "Experiment", "Section", "find_file", "load", "parse_set", "shipped", "to_yaml"]

@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+    model_validator,
+)
 
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
@@ -77,6 +86,19 @@ class Preprocessing(Section):
     window: tuple[float, float] | None = None
     """Lowest and highest intensity for `window`, in the volume's own unit."""
 
+    @model_validator(mode="after")
+    def _require_bounds(self) -> Preprocessing:
+        low, high = self.percentiles
+        if not 0 <= low < high <= 100:
+            raise ValueError(
+                f"percentiles are {low:g} and {high:g}; give two numbers from 0 to 100, the lower one first"
+            )
+        if self.window is not None and not self.window[0] < self.window[1]:
+            raise ValueError(f"window is {self.window[0]:g} to {self.window[1]:g}; give the lower number first")
+        if self.normalization == "window" and self.window is None:
+            raise ValueError("normalization is window, so window must give [lowest, highest]")
+        return self
+
 
 class Augmentation(Section):
     """Random changes of training patches, in order. Spatial ones move images and labels, intensity ones images only."""
@@ -133,7 +155,7 @@ class Training(Section):
     batch_size: PositiveInt = 2
     """Patches a forward pass."""
     accumulate: PositiveInt = 1
-    """Batches whose gradients are summed before the weights change."""
+    """Batches whose gradients are averaged before the weights change."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the network's arithmetic; weights and sums stay fp32."""
     clip_norm: PositiveFloat | None = 12.0
@@ -146,7 +168,7 @@ class Prediction(Section):
     """How a whole volume is taken apart and put together."""
 
     patch_size: Size | None = None
-    """Voxels; null: as in training. Networks with a fixed size ignore nothing: another size is an error."""
+    """Voxels; null: as in training, which is the only size that unetr takes."""
     overlap: Fraction = 0.5
     """Share of a patch that neighbours cover too, in each axis."""
     batch_size: PositiveInt = 1
@@ -158,8 +180,8 @@ class Prediction(Section):
 class Experiment(Section):
     """The whole of it, as kept in the run's folder and beside the weights."""
 
-    name: str
-    """Folder below runs/."""
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
+    """Folder below runs/: letters, digits, '-', '_' and '.'."""
     seed: NonNegativeInt = 0
     """Of weights, patches and augmentation."""
     device: str = "auto"

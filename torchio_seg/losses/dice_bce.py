@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 from pydantic import NonNegativeFloat
 
 from torchio_seg.errors import ConfigError
-from torchio_seg.losses import dice
+from torchio_seg.soft_dice import SMOOTHING, Denominator, soft_dice
 
 if TYPE_CHECKING:
     import torch
 
 
-def build(
+def build(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
     squared_prediction: bool = False,
+    smooth_numerator: NonNegativeFloat = SMOOTHING,
+    smooth_denominator: Denominator = SMOOTHING,
     batch: bool = False,
     dice_weight: NonNegativeFloat = 1.0,
     bce_weight: NonNegativeFloat = 1.0,
@@ -28,7 +30,14 @@ def build(
 
     from torch.nn.functional import binary_cross_entropy_with_logits
 
-    overlap = dice.build(exclusive, squared_prediction=squared_prediction, batch=batch)
+    overlap = soft_dice(
+        exclusive,
+        squared_prediction=squared_prediction,
+        smooth_numerator=smooth_numerator,
+        smooth_denominator=smooth_denominator,
+        include_background=False,
+        batch=batch,
+    )
 
     def loss(logits: "torch.Tensor", masks: "torch.Tensor") -> "torch.Tensor":
         logits, masks = logits.float(), masks.float()

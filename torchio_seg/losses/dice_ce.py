@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 from pydantic import NonNegativeFloat
 
 from torchio_seg.errors import ConfigError
-from torchio_seg.losses import dice
+from torchio_seg.soft_dice import SMOOTHING, Denominator, soft_dice
 
 if TYPE_CHECKING:
     import torch
 
 
-def build(
+def build(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
     squared_prediction: bool = False,
+    smooth_numerator: NonNegativeFloat = SMOOTHING,
+    smooth_denominator: Denominator = SMOOTHING,
     include_background: bool = False,
     batch: bool = False,
     dice_weight: NonNegativeFloat = 1.0,
@@ -29,8 +31,13 @@ def build(
 
     from torch.nn.functional import cross_entropy
 
-    overlap = dice.build(
-        exclusive, squared_prediction=squared_prediction, include_background=include_background, batch=batch
+    overlap = soft_dice(
+        exclusive,
+        squared_prediction=squared_prediction,
+        smooth_numerator=smooth_numerator,
+        smooth_denominator=smooth_denominator,
+        include_background=include_background,
+        batch=batch,
     )
 
     def loss(logits: "torch.Tensor", masks: "torch.Tensor") -> "torch.Tensor":

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 760, 190, 64, 150, 34, 52
+WIDTH, PANEL, LEFT, RIGHT, TOP, GAP = 860, 190, 64, 240, 52, 52
+LEGEND_LINE, SAMPLE = 17, 26
+LONGEST_NAME = 18
+"""Letters of a line's name beside the diagram; RIGHT leaves room for them, a sample of the line and a number."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 
 Points = list[tuple[float, float]]
@@ -37,9 +40,11 @@ def curves(records: Iterable[Mapping[str, Any]], title: str) -> str:
         Panel("Validation Dice", dice, 0.0, 1.0),
         Panel("Learning rate", {"learning rate": _points(epochs, "learning_rate")}, 0.0),
     )
-    last = max((record["epoch"] for record in records), default=1)
-    height = TOP + len(panels) * (PANEL + GAP)
-    body = "".join(_panel(panel, TOP + i * (PANEL + GAP), max(last, 1)) for i, panel in enumerate(panels))
+    last = max((record["epoch"] for record in (*epochs, *validations)), default=1)
+    height, body = TOP, ""
+    for panel in panels:
+        body += _panel(panel, height, max(last, 1))
+        height += max(PANEL, LEGEND_LINE * len(panel.lines)) + GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
         'font-family="sans-serif" font-size="12">'
@@ -74,12 +79,38 @@ def _panel(panel: Panel, top: int, last_epoch: int) -> str:
         if epoch == int(epoch)
     ]
     for number, (name, points) in enumerate(panel.lines.items()):
-        color = COLORS[number % len(COLORS)]
-        parts.append(_line([place(point) for point in points], color))
-        y = top + 14 + 17 * number
-        latest = f" {points[-1][1]:.3g}" if points else ""
-        parts.append(f'<text x="{WIDTH - RIGHT + 12}" y="{y}" fill="{color}">{escape(name)}{latest}</text>')
+        parts.append(_line([place(point) for point in points], number))
+        parts.append(_legend(name, points, number, top + 14 + LEGEND_LINE * number))
     return "".join(parts)
+
+
+def _legend(name: str, points: Points, number: int, y: int) -> str:
+    latest = f" {points[-1][1]:.3g}" if points else ""
+    x = WIDTH - RIGHT + 12
+    return (
+        f'<line x1="{x}" x2="{x + SAMPLE}" y1="{y - 4}" y2="{y - 4}" {_stroke(number)}/>'
+        f'<text x="{x + SAMPLE + 6}" y="{y}" fill="{_color(number)}">{escape(_shorten(name))}{latest}'
+        f"<title>{escape(name)}</title></text>"
+    )
+
+
+def _shorten(name: str) -> str:
+    """A name that fits beside the diagram; names of one kind differ at their ends, which are kept."""
+    if len(name) <= LONGEST_NAME:
+        return name
+    end = LONGEST_NAME // 2 + 1
+    return f"{name[: LONGEST_NAME - end - 1]}…{name[-end:]}"
+
+
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
+
+
+def _stroke(number: int) -> str:
+    """Colour, and a dash pattern of its own for each time that the colours have come round."""
+    cycle = number // len(COLORS)
+    dashes = f' stroke-dasharray="{"7 3" + " 2 3" * (cycle - 1)}"' if cycle else ""
+    return f'stroke="{_color(number)}" stroke-width="1.6"{dashes}'
 
 
 def _rule(value: float, y: float, span: float) -> str:
@@ -89,11 +120,13 @@ def _rule(value: float, y: float, span: float) -> str:
     )
 
 
-def _line(points: Points, color: str) -> str:
+def _line(points: Points, number: int) -> str:
     if len(points) == 1:
-        return f'<circle cx="{points[0][0]:.1f}" cy="{points[0][1]:.1f}" r="3" fill="{color}"/>'
+        (x, y), cycle = points[0], number // len(COLORS)
+        look = f'fill="none" stroke="{_color(number)}"' if cycle else f'fill="{_color(number)}"'
+        return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{3 + cycle}" {look}/>'
     path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
-    return f'<polyline points="{path}" fill="none" stroke="{color}" stroke-width="1.6"/>' if points else ""
+    return f'<polyline points="{path}" fill="none" {_stroke(number)}/>' if points else ""
 
 
 def _ticks(low: float, high: float) -> list[float]:

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from torchio_seg.volumes.geometry import Orientation
+from torchio_seg.errors import DataError
+from torchio_seg.volumes.geometry import Orientation, is_sheared
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,6 +98,11 @@ def find_grids(shape: tuple[int, ...], affine: NDArray[np.float64], recipe: Reci
     turned_affine = orientation.apply_affine(affine, (i, j, k))
     turned_shape = orientation.apply(np.broadcast_to(np.uint8(0), (1, i, j, k))).shape[1:]
     model_shape = recipe.grid(turned_shape, np.linalg.norm(turned_affine[:3, :3], axis=0))
+    if model_shape != turned_shape and is_sheared(affine):
+        raise DataError(
+            "the axes of the volume are not perpendicular, so it has no voxel size to resample to; use "
+            "preprocessing.spacing=native, or resample it to a straight grid first"
+        )
     ratio = np.array(turned_shape) / np.array(model_shape)
     scale = np.eye(4)
     scale[:3, :3] = np.diag(ratio)

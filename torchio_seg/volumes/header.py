@@ -47,7 +47,7 @@ class Geometry:
 
     @property
     def is_sheared(self) -> bool:
-        """Whether the axes are not perpendicular: whoever resamples must refuse such a volume."""
+        """Whether the axes are not perpendicular, so that the volume has no voxel size to resample to."""
         return is_sheared(self.affine)
 
 

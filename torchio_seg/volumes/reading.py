@@ -61,7 +61,7 @@ class Volume:
 
     @property
     def is_sheared(self) -> bool:
-        """Whether the axes are not perpendicular: whoever resamples must refuse such a volume."""
+        """Whether the axes are not perpendicular, so that the volume has no voxel size to resample to."""
         return is_sheared(self.affine)
 
 
@@ -74,7 +74,7 @@ def read_geometry(path: Path) -> Geometry:
 def read(path: Path, *, max_bytes: int = _MAX_BYTES) -> Volume:
     """Read an image: integers as stored, anything scaled or real as float32.
 
-    A sheared volume is read: only who resamples it has to refuse it, by `is_sheared`.
+    A sheared volume is read; preprocessing refuses to resample it.
     """
     with open_stream(path) as stream:
         layout = read_layout(stream)

@@ -12,15 +12,16 @@ import torch
 import torchio as tio
 
 from torchio_seg import components
-from torchio_seg.errors import ConfigError, DataError
-from torchio_seg.network_sizes import Sizes, check_patch_size
+from torchio_seg.checkpoint import ModelCard
+from torchio_seg.errors import DataError
+from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
 from torchio_seg.predictor.grid import Window
 from torchio_seg.sampling import PatchRecipe
 from torchio_seg.splits import hold_out
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import Grids, Recipe, Statistics, find_grids, measure
 from torchio_seg.volumes.nifti import read_geometry
-from torchio_seg.workflows.cases import load_dataset
+from torchio_seg.workflows.cases import find_root, load_dataset, require_root
 from torchio_seg.workflows.network import build_network, fit_network
 
 if TYPE_CHECKING:
@@ -46,11 +47,6 @@ class Plan:
     patch_size: tuple[int, int, int]
     network: torch.nn.Module
 
-    def cases(self, ids: Sequence[str]) -> list[Case]:
-        """The cases of these ids, in their order."""
-        by_id = {case.id: case for case in self.dataset.cases}
-        return [by_id[case_id] for case_id in ids]
-
 
 def make_plan(experiment: Experiment) -> Plan:
     """Find the cases, divide them, resolve preprocessing, and build a network that fits the patches."""
@@ -58,12 +54,25 @@ def make_plan(experiment: Experiment) -> Plan:
     settings = experiment.split
     ids = [case.id for case in dataset.cases]
     split = hold_out(ids, validation=settings.validation, test=settings.test, seed=settings.seed)
-    by_id = {case.id: case for case in dataset.cases}
-    training = [by_id[case_id] for case_id in split.training]
-    build_network(experiment, dataset, experiment.sampling.patch_size)  # what cannot fit stops before files are read
+    training = dataset.choose(split.training)
+    _require_parts(experiment, dataset)
     recipe, grids = resolve_preprocessing(experiment, dataset, training)
     network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
     return Plan(dataset, split, recipe, patch_size, network)
+
+
+def recall_plan(experiment: Experiment, card: ModelCard, split: Split) -> Plan:
+    """The plan that an earlier training followed: what it learnt from its files is taken from its records."""
+    require_root(experiment)
+    dataset = load_dataset(experiment)
+    if (dataset.channels, dataset.labels) != (card.channels, card.labels):
+        raise DataError(
+            f"{find_root(experiment)} has other channels or labels than when training began; start a new one"
+        )
+    for ids in (split.training, split.validation, split.test):
+        dataset.choose(ids)
+    network = build_network(experiment, dataset, card.patch_size)
+    return Plan(dataset, split, card.recipe, card.patch_size, network)
 
 
 def resolve_preprocessing(
@@ -74,8 +83,6 @@ def resolve_preprocessing(
     normalization = settings.normalization
     if normalization == "auto":
         normalization = "percentile" if dataset.is_ct else "zscore"
-    if normalization == "window" and settings.window is None:
-        raise ConfigError("preprocessing.normalization is window, so preprocessing.window must give [lowest, highest]")
     recipe = Recipe(None, settings.resize, normalization, settings.window)
     geometries = [read_geometry(case.images[0]) for case in training]
     if settings.spacing == "median":
@@ -109,9 +116,8 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
     return Window(chosen, settings.overlap, settings.batch_size, settings.blending)
 
 
-def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
-    """How training cases become patches."""
-    sampling = experiment.sampling
+def make_augmentation(experiment: Experiment) -> tio.Compose:
+    """The random changes of a patch, spatial ones first."""
     steps = [
         components.assemble(f"transforms.{part}", step.section)
         for part, section in (
@@ -120,8 +126,23 @@ def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
         )
         for step in section
     ]
+    return tio.Compose(steps)
+
+
+def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
+    """How training cases become patches."""
+    sampling = experiment.sampling
     fraction = sampling.foreground_fraction if sampling.sampler == "foreground" else 0.0
-    return PatchRecipe(plan.recipe, plan.patch_size, sampling.patches_per_case, fraction, tio.Compose(steps))
+    augmentation = make_augmentation(experiment)
+    return PatchRecipe(plan.recipe, plan.patch_size, sampling.patches_per_case, fraction, augmentation)
+
+
+def _require_parts(experiment: Experiment, dataset: Dataset) -> None:
+    """Build everything once, so that what cannot be built or does not fit stops before volumes are read."""
+    network = build_network(experiment, dataset, experiment.sampling.patch_size)
+    make_window(experiment, experiment.sampling.patch_size, sizes_of(network))
+    make_augmentation(experiment)
+    components.assemble("losses", experiment.loss.section, dataset.labels.exclusive)
 
 
 def _foreground_sample(dataset: Dataset, case: Case) -> NDArray[np.float32]:

@@ -19,6 +19,13 @@ def load_dataset(experiment: Experiment) -> Dataset:
     return dataset
 
 
+def require_root(experiment: Experiment) -> None:
+    """Raise where the data of an earlier training is not there any more."""
+    root = find_root(experiment)
+    if not root.is_dir():
+        raise DataError(f"the data is not at {root} any more; name its folder with --root")
+
+
 def find_root(experiment: Experiment) -> Path:
     """Where the data is: the setting, else data/NAME."""
     return experiment.dataset.root or Path("data") / experiment.name

@@ -35,7 +35,7 @@ def run_demo(runs: Path, *, seed: int, progress: Progress) -> Shown:
     }
     experiment = load(shipped()[EXPERIMENT], changes)
     plan = make_plan(experiment)
-    volume = plan.cases(plan.split.test[:1])[0].images[0]
+    volume = plan.dataset.choose(plan.split.test[:1])[0].images[0]
     trained = start(experiment, runs, progress=progress)
     if trained.evaluation is None:
         return Shown(trained, volume, None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torchio_seg.errors import DataError, UsageError
@@ -11,6 +11,11 @@ from torchio_seg.records import Case
 from torchio_seg.volumes.nifti import read_geometry, stem
 
 SUFFIXES = (".nii", ".nii.gz")
+
+CaseKey = tuple[Path, str]
+"""Folder and name of a case that has a file for every channel."""
+Group = dict[str, Path]
+"""Those files by channel."""
 
 
 def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
@@ -20,12 +25,14 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
     files = [file for text in inputs for file in _expand(text)]
     if len(channels) == 1:
         return _unique([Case(stem(file), (file,)) for file in files])
-    whole = [file for file in files if _channel_of_name(file, channels) is None]
-    split = [file for file in files if _channel_of_name(file, channels) is not None]
-    cases = [Case(stem(file), (file,)) for file in whole]
-    for case in cases:
-        _require_channels(case, channels)
-    return _unique(cases + _grouped(split, channels))
+    found = {file: _num_channels(file) for file in files}
+    groups = _grouped([file for file in files if found[file] != len(channels)], channels)
+    split = {key: group for key, group in groups.items() if not _is_damaged(group, found, channels)}
+    parts = {file for group in split.values() for file in group.values()}
+    whole = [file for file in files if file not in parts]
+    for file in whole:
+        _require_channels(file, found[file], channels)
+    return _unique([*(Case(stem(file), (file,)) for file in whole), *_joined(split, channels)])
 
 
 def _expand(text: str) -> list[Path]:
@@ -52,13 +59,22 @@ def _channel_of_assignment(text: str, channels: Sequence[str]) -> str | None:
     return next((channel for channel in channels if channel.lower() == name.lower()), None)
 
 
-def _channel_of_name(file: Path, channels: Sequence[str]) -> str | None:
-    """The channel that a file's name ends in, as case_FLAIR.nii.gz, case-t1w.nii or case_0000.nii.gz."""
-    name = stem(file).lower()
+def _split_name(file: Path, channels: Sequence[str]) -> tuple[str, str] | None:
+    """Case and channel, where a name ends in a channel, as case_FLAIR.nii.gz, case-t1w.nii or case_0000.nii.gz."""
+    name = stem(file)
     for number, channel in enumerate(channels):
-        if any(name.endswith(f"{mark}{ending}") for mark in "_-" for ending in (channel.lower(), f"{number:04d}")):
-            return channel
+        for ending in (channel, f"{number:04d}"):
+            if name.lower().endswith((f"_{ending.lower()}", f"-{ending.lower()}")):
+                return name[: -len(ending) - 1], channel
     return None
+
+
+def _num_channels(file: Path) -> int | None:
+    """What the header says; None where it cannot be read, which is reported when the case is predicted."""
+    try:
+        return read_geometry(file).num_channels
+    except DataError:
+        return None
 
 
 def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str]) -> Case:
@@ -68,20 +84,31 @@ def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[st
             f"got {' '.join(inputs)}; the model needs each channel once: "
             + " ".join(f"{channel}=FILE" for channel in channels)
         )
-    first = files[channels[0]]
-    name = stem(first)
-    if _channel_of_name(first, channels) is not None:
-        name = name[: -len(channels[0]) - 1] if name.lower().endswith(channels[0].lower()) else name[:-5]
+    if missing := [f"{channel}={file}" for channel, file in files.items() if not file.is_file()]:
+        raise UsageError(f"no file for {', '.join(missing)}")
+    split = _split_name(files[channels[0]], channels)
+    name = split[0] if split else stem(files[channels[0]])
     return Case(name, tuple(files[channel] for channel in channels))
 
 
-def _grouped(files: Sequence[Path], channels: Sequence[str]) -> list[Case]:
-    groups: dict[tuple[Path, str], dict[str, Path]] = {}
+def _grouped(files: Sequence[Path], channels: Sequence[str]) -> dict[CaseKey, Group]:
+    groups: dict[CaseKey, Group] = {}
     for file in files:
-        channel = str(_channel_of_name(file, channels))
-        name = stem(file)
-        ending = len(channel) if name.lower().endswith(channel.lower()) else 4
-        groups.setdefault((file.parent, name[: -ending - 1]), {})[channel] = file
+        if (split := _split_name(file, channels)) is None:
+            continue
+        name, channel = split
+        other = groups.setdefault((file.parent, name), {}).setdefault(channel, file)
+        if other != file:
+            raise UsageError(f"{other} and {file} are both channel {channel} of {name}; name one of them")
+    return groups
+
+
+def _is_damaged(group: Group, found: Mapping[Path, int | None], channels: Sequence[str]) -> bool:
+    """Whether nothing but their names says that these files, which cannot be read, are channels of a case."""
+    return len(group) < len(channels) and all(found[file] is None for file in group.values())
+
+
+def _joined(groups: Mapping[CaseKey, Group], channels: Sequence[str]) -> list[Case]:
     for (folder, name), group in groups.items():
         if missing := [channel for channel in channels if channel not in group]:
             raise DataError(
@@ -91,11 +118,10 @@ def _grouped(files: Sequence[Path], channels: Sequence[str]) -> list[Case]:
     return [Case(name, tuple(group[channel] for channel in channels)) for (_, name), group in groups.items()]
 
 
-def _require_channels(case: Case, channels: Sequence[str]) -> None:
-    found = read_geometry(case.images[0]).num_channels
-    if found != len(channels):
+def _require_channels(file: Path, found: int | None, channels: Sequence[str]) -> None:
+    if found not in (None, len(channels)):
         raise DataError(
-            f"{case.images[0]} has {found} channel{'s' * (found != 1)}, the model takes {len(channels)}: "
+            f"{file} has {found} channel{'s' * (found != 1)}, the model takes {len(channels)}: "
             f"{', '.join(channels)}. Give one file of all channels, or one per channel as "
             + " ".join(f"{channel}=FILE" for channel in channels)
         )

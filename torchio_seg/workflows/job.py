@@ -71,6 +71,11 @@ class Job:
         )
         self.stream = self._make_stream()
 
+    @property
+    def held_out(self) -> tuple[str, ...]:
+        """The cases that the best model is scored on at the end."""
+        return self.plan.split.test or self.plan.split.validation
+
     def describe(self, folder: Path) -> None:
         """Write the settings and what followed from them into the run's folder, and say the most important."""
         plan, split = self.plan, self.plan.split
@@ -105,7 +110,7 @@ class Job:
             stepper=stepper,
             batches=partial(self._batches, stream),
             batches_per_epoch=stream.batches_per_epoch,
-            validate=self.validate,
+            validate=self.validate if self.plan.split.validation else None,
             save=partial(self._save, surroundings.folder, stepper),
             log=surroundings.log,
             should_stop=surroundings.should_stop,
@@ -118,7 +123,7 @@ class Job:
         losses: list[float] = []
         scores = evaluate_cases(
             self.predictor,
-            self.plan.cases(self.plan.split.validation),
+            self.plan.dataset.choose(self.plan.split.validation),
             self.plan.dataset,
             progress=progress,
             on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
@@ -133,18 +138,20 @@ class Job:
         card = checkpoint.read_card(folder)
         self.network.load_state_dict(checkpoint.read_weights(folder, card))
         part = "test" if self.plan.split.test else "validation"
-        ids = self.plan.split.test or self.plan.split.validation
-        scores = evaluate_cases(self.predictor, self.plan.cases(ids), self.plan.dataset, progress=surroundings.progress)
+        scores = evaluate_cases(
+            self.predictor, self.plan.dataset.choose(self.held_out), self.plan.dataset, progress=surroundings.progress
+        )
         evaluation = Evaluation(part, scores)
         write_evaluation(surroundings.folder, evaluation, card)
-        surroundings.log({"kind": "evaluation", "part": part, "mean_dice": evaluation.mean_dice})
+        record = {"kind": "evaluation", "part": part, "mean_dice": evaluation.mean_dice}
+        surroundings.log(record | {key: card.progress[key] for key in ("epoch", "step")})
         return evaluation
 
     def _make_stream(self) -> PatchStream:
         dataset, experiment = self.plan.dataset, self.experiment
         subjects = tuple(
             to_subject(case, len(dataset.channels), sorted(dataset.labels.names))
-            for case in self.plan.cases(self.plan.split.training)
+            for case in self.plan.dataset.choose(self.plan.split.training)
         )
         recipe = make_patch_recipe(experiment, self.plan)
         batch_size = experiment.training.batch_size

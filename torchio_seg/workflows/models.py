@@ -9,7 +9,7 @@ import torch
 
 from torchio_seg import checkpoint, components, devices
 from torchio_seg.checkpoint import ModelCard
-from torchio_seg.config.resolve import resolve
+from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.network_sizes import sizes_of
@@ -33,13 +33,12 @@ def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: 
     """Open a run or checkpoint folder; changes are settings of `prediction`, the device and the precision."""
     folder = find_checkpoint(model)
     card = checkpoint.read_card(folder)
-    network_name = card.experiment.get("network", {}).get("name", "")
-    if "." in network_name and not trust:
+    if (names := named_code(card.experiment)) and not trust:
         raise UsageError(
-            f"{folder} was trained with the network '{network_name}', code from outside this package, which using it "
-            "would run. If you trust that code, add --trust"
+            f"{folder} names {', '.join(names)}, code from outside this package, which using the model would run. If "
+            "you trust that code, add --trust"
         )
-    experiment = resolve(card.experiment, changes or {}, str(folder / checkpoint.CARD))
+    experiment = resolve(card.experiment, changes or {}, f"the model {folder} with these options")
     device = devices.choose(experiment.device)
     network = components.assemble(
         "networks", experiment.network.section, len(card.channels), card.labels.num_channels, card.patch_size

@@ -12,7 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from torchio_seg import checkpoint
-from torchio_seg.errors import UsageError
+from torchio_seg.errors import DataError, UsageError
+from torchio_seg.files import write_text
+from torchio_seg.records import Split
 
 ADJECTIVES = (
     "amber",
@@ -79,13 +81,14 @@ def find_checkpoint(model: Path) -> Path:
 
 def newest_trained(runs: Path) -> Path:
     """The newest run that has a checkpoint."""
-    trained = {path.parents[2] for path in runs.glob("*/*/checkpoints/*/model.json")}
+    candidates = (folder / name for folder in runs.glob("*/*/checkpoints") for name in ("best", "last"))
+    trained = {folder.parents[1]: checkpoint.saved_at(folder) for folder in candidates if checkpoint.exists(folder)}
     if not trained:
         raise UsageError(
             f"no trained run below {runs.resolve()}; train one (torchio-seg train --dataset phantom) or name a model "
             "with --model FOLDER"
         )
-    return max(trained, key=lambda folder: folder.name)
+    return max(trained, key=lambda run: trained[run])
 
 
 def run_of(folder: Path) -> Path:
@@ -95,12 +98,31 @@ def run_of(folder: Path) -> Path:
     raise UsageError(f"{folder} is not inside a run, so its data set and split are not known; name the run's folder")
 
 
+def read_split(run: Path) -> Split:
+    """Which cases a run trained, validated and tested on."""
+    try:
+        split = json.loads((run / "run.json").read_text(encoding="utf-8"))["split"]
+        return Split(**{part: tuple(ids) for part, ids in split.items()})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{run / 'run.json'} does not tell the run's split: {error}") from error
+
+
 class Journal:
     """metrics.jsonl: one record a line, flushed at once."""
 
     def __init__(self, path: Path) -> None:
-        self.records = read_journal(path) if path.exists() else []
+        self.path = path
+        self.records: list[dict[str, Any]] = []
         self._file = path.open("a", encoding="utf-8")
+        self.keep_until(None)
+
+    def keep_until(self, step: int | None) -> None:
+        """Forget what a kill cut short, and steps beyond this one, which a resumed training takes again."""
+        records = read_journal(self.path)
+        self.records = [record for record in records if step is None or record.get("step", 0) <= step]
+        self._file.close()
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
+        self._file = self.path.open("a", encoding="utf-8")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Write one record; a number that is not finite is written as null."""

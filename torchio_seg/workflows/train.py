@@ -18,7 +18,8 @@ from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
-from torchio_seg.workflows.assembly import make_plan
+from torchio_seg.workflows.assembly import make_plan, recall_plan
+from torchio_seg.workflows.cases import find_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
 from torchio_seg.workflows.stopping import stop_requests
@@ -32,6 +33,8 @@ class Trained:
 
     folder: Path
     position: Position
+    model: Path
+    """Its best checkpoint, or the last where none was validated."""
     stopped_by: int | None
     """The signal that ended it before its last epoch, or None."""
     evaluation: Evaluation | None
@@ -43,6 +46,8 @@ def start(
 ) -> Trained:
     """Train in a new run folder, which is made once everything fits together."""
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
+    root = find_root(experiment).resolve()  # so that the run finds its data from wherever it is used
+    experiment = experiment.model_copy(update={"dataset": experiment.dataset.model_copy(update={"root": root})})
     job = Job(experiment, make_plan(experiment))
     if folder is None:
         folder = runs.create(runs_folder, experiment.name)
@@ -53,30 +58,34 @@ def start(
 
 def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None) -> Trained:
     """Go on where the last checkpoint of a run is; its length may be changed."""
-    if not checkpoint.exists(folder / "checkpoints" / "last"):
+    last = folder / "checkpoints" / "last"
+    if not checkpoint.exists(last):
         raise UsageError(f"{folder} has no checkpoint to go on from (checkpoints/last); start a new training")
     earlier = load(folder / "config.yaml")
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
-    return _train(Job(experiment, make_plan(experiment)), folder, progress or Silent(), resume=True)
+    plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder))
+    return _train(Job(experiment, plan), folder, progress or Silent(), resume=True)
 
 
 def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Trained:
     with runs.locked(folder):
-        journal = runs.Journal(folder / "metrics.jsonl")
         tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
+        journal = runs.Journal(folder / "metrics.jsonl")
         log_record = partial(_record, folder, journal, tracker)
         try:
-            job.describe(folder)
             with stop_requests() as request:
                 surroundings = Surroundings(folder, log_record, progress, lambda: request.signal is not None)
                 trainer = job.trainer(surroundings, resume=resume)
+                job.describe(folder)
+                journal.keep_until(trainer.position.step)
                 finished = trainer.run()
-            evaluation = job.evaluate(surroundings) if finished else None
+            evaluation = job.evaluate(surroundings) if finished and job.held_out else None
         finally:
             journal.finish()
             tracker.finish()
-    return Trained(folder, trainer.position, None if finished else request.signal, evaluation)
+    stopped_by = None if finished else request.signal
+    return Trained(folder, trainer.position, runs.find_checkpoint(folder), stopped_by, evaluation)
 
 
 def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[str, Any]) -> None:
@@ -90,7 +99,7 @@ def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[s
 
 def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
     """A resumed training keeps its settings; only its length and what does not touch its numbers may differ."""
-    free = {"device", "training.epochs", "sampling.num_workers", "training.validation_every"}
+    free = {"device", "dataset.root", "training.epochs", "sampling.num_workers", "training.validation_every"}
     before, after = _flat(earlier.model_dump(mode="json")), _flat(experiment.model_dump(mode="json"))
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if forbidden := [key for key in changed if key not in free]:

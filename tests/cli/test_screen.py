@@ -1,0 +1,55 @@
+"""What the screen shows is what was given, letter for letter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.metrics import mean_dice, summarize
+from torchio_seg.records import RegionScore
+
+NAMES = ("scan[left]", "[bold]", "[/]", r"back\[slash]", ":brain:")
+
+
+def shown(screen: Screen, show: Callable[[], None]) -> str:
+    """What is printed as a result, without styles."""
+    text = StringIO()
+    screen.results, before = Console(file=text, width=200, highlight=False), screen.results
+    try:
+        show()
+    finally:
+        screen.results = before
+    return text.getvalue()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_cases_and_regions_are_shown_as_they_are(name: str) -> None:
+    screen = Screen()
+    scores = [RegionScore(name, f"region {name}", 0.5, 1, 1), RegionScore("plain", f"region {name}", None, 0, 0)]
+    lines = shown(screen, lambda: screen.table_of_cases(scores)).splitlines()
+    assert " case " in lines[1]
+    assert f" region {name} " in lines[1]
+    assert f" {name} " in lines[3]
+    assert "0.500" in lines[3]
+    assert "n/a" in lines[4]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_regions_of_a_summary_are_shown_as_they_are(name: str) -> None:
+    screen = Screen()
+    summaries = summarize([RegionScore("a", name, 0.25, 1, 1)])
+    text = shown(screen, lambda: screen.table_of_scores("Dice", summaries, mean_dice(summaries)))
+    row = next(line for line in text.splitlines() if "│ 0.250 │     1" in line.replace("┃", "│"))
+    assert f" {name} " in row
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_any_table_shows_its_words_as_they_are(name: str) -> None:
+    screen = Screen()
+    lines = shown(screen, lambda: screen.table((f"head {name}",), [(f"data/{name}",)])).splitlines()
+    assert f" head {name} " in lines[1]
+    assert f" data/{name} " in lines[3]

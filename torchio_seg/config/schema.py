@@ -1,0 +1,46 @@
+"""The JSON schema of an experiment, from which editors complete and check YAML."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torchio_seg import components
+from torchio_seg.config.resolve import KINDS
+from torchio_seg.config.sections import Component, DatasetSection, Experiment
+
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def to_schema() -> dict[str, Any]:
+    """JSON schema of an experiment, every shipped component's options included."""
+    schema = Experiment.model_json_schema()
+    definitions = schema["$defs"]
+    for location, kind in KINDS.items():
+        section, _, key = location.partition(".")
+        if key:
+            definitions[section.capitalize()]["properties"][key]["items"] = _choice(kind)
+        else:
+            field = schema["properties"][section]
+            del field["$ref"]
+            field.update(_choice(kind))
+    for replaced in (Component, DatasetSection):
+        del definitions[replaced.__name__]
+    return {"$schema": DIALECT, **schema}
+
+
+def _choice(kind: str) -> dict[str, Any]:
+    """Any shipped component of a kind, or one of the user's own."""
+    return {"anyOf": [*(_shipped(kind, name) for name in components.names(kind)), _own()]}
+
+
+def _shipped(kind: str, name: str) -> dict[str, Any]:
+    schema = components.options_model(kind, name).model_json_schema()
+    if kind == "datasets":
+        schema["properties"]["root"] = DatasetSection.model_json_schema()["properties"]["root"]
+    schema["required"] = ["name", *schema.get("required", ())]
+    return schema
+
+
+def _own() -> dict[str, Any]:
+    name = {"type": "string", "pattern": r"\.", "description": "module.function of your own"}
+    return {"type": "object", "properties": {"name": name}, "required": ["name"]}
