@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import RunsFolder
+from torchio_seg.cli.shared import RunsFolder, program
 
 
 def demo(
@@ -23,12 +23,10 @@ def demo(
     screen = Screen.shared()
     shown = run_demo(runs, seed=seed, progress=screen)
     report(shown.trained)
-    run = shown.trained.folder
+    run, name = shown.trained.folder, program()
     screen.say(f"prediction {shown.prediction} of {shown.volume}")
     screen.say(f"record     {run / 'metrics.jsonl'}, {run / 'evaluation'}")
     screen.say("\nnext:")
-    screen.say(f"  torchio-seg evaluate {run} --split validation")
-    screen.say(
-        "  torchio-seg config show --dataset phantom > mine.yaml   # edit, then: torchio-seg train --config mine.yaml"
-    )
-    screen.say("  torchio-seg train --dataset decathlon --root YOUR_TASK")
+    screen.say(f"  {name} evaluate {run} --split validation")
+    screen.say(f"  {name} config show --dataset phantom > mine.yaml   # edit it, then: {name} train --config mine.yaml")
+    screen.say(f"  {name} train --dataset decathlon --root YOUR_TASK")

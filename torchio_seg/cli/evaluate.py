@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import Device, Root, RunsFolder, gather
+from torchio_seg.cli.shared import Device, Root, RunsFolder, Trust, gather
 
 
 def evaluate(
@@ -20,7 +20,7 @@ def evaluate(
     root: Root = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
-    trust: Annotated[bool, typer.Option("--trust", help="Run code that the model names.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Score a trained model on the labelled cases of its split, case by case."""
     from torchio_seg.workflows.evaluate_run import evaluate_run

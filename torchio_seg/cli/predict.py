@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import Device, RunsFolder, gather, parse_size
+from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, gather, parse_size
+
+if TYPE_CHECKING:
+    from torchio_seg.workflows.predict import Written
 
 SETTINGS = "Settings"
 
@@ -32,22 +35,18 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     regions: Annotated[
         bool, typer.Option("--regions", help="Write one mask for each region too.", rich_help_panel="Output")
     ] = False,
-    patch_size: Annotated[
-        str | None, typer.Option(metavar="N|N,N,N", help="Voxels; training's otherwise.", rich_help_panel=SETTINGS)
-    ] = None,
+    patch_size: PatchSize = None,
     overlap: Annotated[
         float | None, typer.Option(help="Share of a patch, 0 to below 1.", rich_help_panel=SETTINGS)
     ] = None,
     blending: Annotated[
         str | None, typer.Option(help="crop, average, hann or gaussian.", rich_help_panel=SETTINGS)
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Patches a forward pass.", rich_help_panel=SETTINGS)
-    ] = None,
+    batch_size: BatchSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=SETTINGS)] = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
-    trust: Annotated[bool, typer.Option("--trust", help="Run code that the model names.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Segment volumes, in their own space.
 
@@ -70,10 +69,15 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     }
     screen = Screen.shared()
     loaded = load_model(model or newest_trained(runs), changes=gather(flags, None), trust=trust)
-    card = loaded.card
-    screen.say(f"model {loaded.folder}: {card.dataset}, channels {', '.join(card.channels)}")
+    screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
     written, failures = workflow(loaded, inputs, what, implicit=model is None, progress=screen)
+    _report(written, failures)
+
+
+def _report(written: list[Written], failures: list[str]) -> None:
+    """Show what was written and what could not be."""
+    screen = Screen.shared()
     for item in written:
         found = ", ".join(f"{name} {voxels}" for name, voxels in item.voxels.items())
         screen.say(f"{item.files[0]}: voxels of {found}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import shutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,6 +40,14 @@ Device = Annotated[
 ]
 
 
+BatchSize = Annotated[
+    int | None, typer.Option("--batch-size", min=1, help="Patches a forward pass.", rich_help_panel="Settings")
+]
+PatchSize = Annotated[
+    str | None,
+    typer.Option("--patch-size", metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel="Settings"),
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model names.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel="Messages")]
 Quiet = Annotated[
     bool, typer.Option("-q", "--quiet", help="Say only results and what goes wrong.", rich_help_panel="Messages")
@@ -62,6 +72,14 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])  # type: ignore[attr-defined]
     return run
+
+
+def program() -> str:
+    """How this command line is called from here: its name where the path finds it, else the way to it."""
+    script = Path(sys.executable).with_name("torchio-seg")
+    if shutil.which("torchio-seg") == str(script):
+        return "torchio-seg"
+    return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
 def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str, Any]:

@@ -8,7 +8,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Device, Root, RunsFolder, Set, gather, parse_size
+from torchio_seg.cli.shared import (
+    BatchSize,
+    ConfigFile,
+    DatasetName,
+    Device,
+    PatchSize,
+    Root,
+    RunsFolder,
+    Set,
+    gather,
+    parse_size,
+    program,
+)
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.train import Trained
@@ -27,12 +39,8 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
     ] = None,
-    batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Patches a forward pass.", rich_help_panel=SETTINGS)
-    ] = None,
-    patch_size: Annotated[
-        str | None, typer.Option(metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel=SETTINGS)
-    ] = None,
+    batch_size: BatchSize = None,
+    patch_size: PatchSize = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
     ] = None,
@@ -90,9 +98,9 @@ def report(trained: Trained) -> None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
-        screen.say(f"predict    torchio-seg predict VOLUME.nii.gz --model {trained.folder}")
+        screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {trained.folder}")
     if trained.stopped_by is not None:
         position = trained.position
         screen.say(f"stopped in epoch {position.epoch + 1} after step {position.step}; everything is saved")
-        screen.say(f"go on with torchio-seg train --resume {trained.folder}")
+        screen.say(f"go on with {program()} train --resume {trained.folder}")
         raise typer.Exit(128 + trained.stopped_by)
