@@ -68,13 +68,18 @@ class Trainer:
 
     def run(self) -> bool:
         """Train to the last epoch; False where a stop was asked for before."""
-        while self.position.epoch < self.settings.epochs:
-            complete = self._train_epoch()
-            if complete and self._validation_is_due() and self.parts.validate is not None:
-                self._validate(self.parts.validate)
-            self.parts.save("last", self.position)
-            if not complete or (self.parts.should_stop() and self.position.epoch < self.settings.epochs):
-                return False
+        self.parts.progress.start("training", self.settings.epochs - self.position.epoch)
+        try:
+            while self.position.epoch < self.settings.epochs:
+                complete = self._train_epoch()
+                if complete and self._validation_is_due() and self.parts.validate is not None:
+                    self._validate(self.parts.validate)
+                self.parts.save("last", self.position)
+                if not complete or (self.parts.should_stop() and self.position.epoch < self.settings.epochs):
+                    return False
+                self.parts.progress.advance()
+        finally:
+            self.parts.progress.finish()
         return True
 
     def _train_epoch(self) -> bool:
