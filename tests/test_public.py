@@ -47,4 +47,4 @@ def test_an_experiment_is_trained_and_used_from_python(tmp_path: Path) -> None:
     prediction = model.predictor(scan.array, scan.affine)
     assert prediction.label_map.shape == scan.shape
     assert prediction.probabilities.shape == (3, *scan.shape)
-    assert np.array_equal(prediction.masks, prediction.probabilities > 0.5)
+    assert np.array_equal(prediction.masks[0], prediction.label_map > 0)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from torchio_seg.records import Labels
-from torchio_seg.targets import activate, decode, encode, region_masks
+from torchio_seg.targets import activate, decode, encode
 
 CLASSES = Labels.of_classes({0: "background", 3: "a", 7: "b"})
 REGIONS = Labels.of_regions({0: "b", 1: "o", 2: "n", 4: "e"}, {"WT": [1, 2, 4], "TC": [1, 4], "ET": [4]})
@@ -32,12 +32,6 @@ def test_probabilities_sum_to_one_only_where_classes_exclude_each_other() -> Non
     logits = torch.randn(2, 3, 2, 2, 2)
     assert torch.allclose(activate(logits, CLASSES).sum(dim=1), torch.ones(2, 2, 2, 2))
     assert torch.equal(activate(logits, REGIONS), logits.sigmoid())
-
-
-def test_masks_of_exclusive_classes_come_from_the_winner_and_not_from_a_threshold() -> None:
-    probabilities = torch.tensor([0.4, 0.35, 0.25]).view(3, 1, 1, 1)
-    assert region_masks(probabilities, CLASSES).flatten().tolist() == [False, False]
-    assert region_masks(probabilities.flip(0), CLASSES).flatten().tolist() == [False, True]
 
 
 def test_values_above_255_are_written_in_a_wider_type() -> None:

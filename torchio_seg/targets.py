@@ -37,13 +37,5 @@ def decode(probabilities: torch.Tensor, labels: Labels) -> torch.Tensor:
     return written
 
 
-def region_masks(probabilities: torch.Tensor, labels: Labels) -> torch.Tensor:
-    """Which voxels belong to each region: booleans R I J K from probabilities C I J K."""
-    if not labels.exclusive:
-        return probabilities > THRESHOLD
-    winner = probabilities.argmax(dim=0)
-    return torch.stack([winner == channel for channel in range(1, len(labels.regions) + 1)])
-
-
 def _any_of(label_map: torch.Tensor, values: tuple[int, ...]) -> torch.Tensor:
     return torch.stack([label_map == value for value in values]).any(dim=0)

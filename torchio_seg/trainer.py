@@ -114,7 +114,7 @@ class Trainer:
     def _after_step(self, result: StepResult, num_batches: int, clock: _Clock) -> None:
         self.position.step += 1
         self.position.batches_done += num_batches
-        self._log("step", **asdict(result))
+        self._log("step", **{"epoch": self.position.epoch + 1, **asdict(result)})
         self.parts.progress.advance(loss=result.loss, patches_per_second=clock.figures()["patches_per_second"])
 
     def _validation_is_due(self) -> bool:

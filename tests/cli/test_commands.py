@@ -292,6 +292,16 @@ def test_data_that_is_not_there_is_said_with_where_it_was_looked_for(work: Path,
     result = call("train", "--dataset", "decathlon", "--root", "nowhere/Task04")
     assert result.code == 1
     assert "nowhere/Task04" in result.err
+    assert "--root" in result.err
+
+
+def test_an_output_place_that_cannot_be_is_the_users_mistake(work: Path, call: Call) -> None:
+    (work / "file").write_text("x")
+    for place in ("file/x", "out.png"):
+        result = call("predict", first_image(work), "-o", place)
+        assert result.code == 2
+        assert place.split("/")[0] in result.err
+        assert "unexpected" not in result.err
 
 
 def test_a_traceback_is_shown_only_when_asked_for(trained: Path) -> None:
@@ -336,8 +346,8 @@ def test_masks_and_probabilities_agree_with_the_label_map(work: Path, call: Call
     expected = np.zeros_like(label)
     for number, (name, value) in enumerate((("whole_tumor", 1), ("tumor_core", 2), ("enhancing_tumor", 3))):
         mask = np.asarray(nib.load(work / "out" / f"phantom_000_{name}.nii.gz").dataobj)
-        assert np.array_equal(mask == 1, probabilities[..., number] > 0.5)
-        expected[mask == 1] = value
+        assert np.array_equal(mask == 1, label >= value)  # whole 1 to 3, core 2 and 3, enhancing 3
+        expected[probabilities[..., number] > 0.5] = value
     assert np.array_equal(label, expected)
 
 
@@ -373,7 +383,8 @@ def test_a_folder_is_predicted_and_a_broken_volume_in_it_is_listed(work: Path, c
 def test_a_single_broken_or_missing_volume_leaves_no_file(work: Path, call: Call) -> None:
     broken = work / "broken.nii.gz"
     broken.write_bytes(first_image(work).read_bytes()[:3000])
-    for path, code in ((broken, 1), (work / "gone.nii.gz", 2)):
+    create(work / "flat.nii.gz", np.zeros((4, 20, 20, 20), np.int16), np.eye(4))
+    for path, code in ((broken, 1), (work / "gone.nii.gz", 2), (work / "flat.nii.gz", 1)):
         result = call("predict", path)
         assert result.code == code
         assert path.name in result.err

@@ -98,6 +98,8 @@ class Screen(logging.Handler):
         table.add_section()
         table.add_row("mean", number(mean))
         self.results.print(table)
+        if any(row.num_missed or row.num_invented or row.num_empty for row in summaries):
+            self.say("missed: there, not found; invented: found, not there; both score 0. empty: neither, not scored.")
 
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""

@@ -52,7 +52,8 @@ def find_file(dataset: str | None, config: Path | None) -> Path:
 
 def load(file: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a file with changes by dotted key; every mistake is listed in one error."""
-    return resolve(read_mapping(file), changes or {}, str(file))
+    origin = f"{file} with these options" if changes else str(file)
+    return resolve(read_mapping(file), changes or {}, origin)
 
 
 def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str) -> Experiment:

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, predict_logits
 from torchio_seg.progress import Progress, Silent
-from torchio_seg.targets import activate, decode, region_masks
+from torchio_seg.targets import activate, decode
 from torchio_seg.transforms.preprocessing import Grids, Recipe, normalize, pad_to, to_model_grid
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Prediction:
     label_map: NDArray[np.generic]
     """I J K, the values that the model's labels are written with."""
     masks: NDArray[np.bool_]
-    """R I J K, one for each region, overlapping where regions do."""
+    """R I J K, one for each region: the voxels whose value in the label map is one of the region's labels."""
     probabilities: NDArray[np.float32]
     """C I J K, one for each channel of the network; channel 0 is background where classes exclude each other."""
 
@@ -73,8 +74,9 @@ class Predictor:
         """Logits on the model's grid as a prediction on the volume's own."""
         probabilities = grids.back(activate(logits[None], self.labels)[0])
         restore = grids.orientation.undo
+        label_map = np.ascontiguousarray(restore(decode(probabilities, self.labels)[None].numpy())[0])
         return Prediction(
-            label_map=np.ascontiguousarray(restore(decode(probabilities, self.labels)[None].numpy())[0]),
-            masks=np.ascontiguousarray(restore(region_masks(probabilities, self.labels).numpy())),
+            label_map=label_map,
+            masks=region_masks(label_map, self.labels),
             probabilities=np.ascontiguousarray(restore(probabilities.numpy())),
         )

@@ -9,10 +9,15 @@ from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError
 from torchio_seg.records import Dataset
 
+MAKES_ITS_DATA = {"phantom"}
+"""Layouts that need no folder to begin with; nor may the user's own, whose names have a dot."""
+
 
 def load_dataset(experiment: Experiment) -> Dataset:
     """The cases of the experiment's layout, from its root."""
     root = find_root(experiment)
+    if experiment.dataset.name not in MAKES_ITS_DATA and "." not in experiment.dataset.name:
+        require_root(experiment)
     dataset: Dataset = components.assemble("datasets", experiment.dataset.section, root)
     if not dataset.cases:
         raise DataError(f"{root} holds no case with a label map; training needs some")
@@ -23,7 +28,7 @@ def require_root(experiment: Experiment) -> None:
     """Raise where the data of an earlier training is not there any more."""
     root = find_root(experiment)
     if not root.is_dir():
-        raise DataError(f"the data is not at {root} any more; name its folder with --root")
+        raise DataError(f"there is no data at {root}; name its folder with --root DIR")
 
 
 def find_root(experiment: Experiment) -> Path:

@@ -22,7 +22,7 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
     """The cases that the inputs stand for, each with one file of all channels or a file for every channel."""
     if named := [text for text in inputs if _channel_of_assignment(text, channels)]:
         return [_assigned(inputs, named, channels)]
-    files = [file for text in inputs for file in _expand(text)]
+    files = list(dict.fromkeys(file for text in inputs for file in _expand(text)))
     if len(channels) == 1:
         return _unique([Case(stem(file), (file,)) for file in files])
     found = {file: _num_channels(file) for file in files}

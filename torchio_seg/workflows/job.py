@@ -186,6 +186,8 @@ class Job:
             torch.cuda.set_rng_state_all(state["generators"]["cuda"])
         position = Position(**state["position"])
         log.info("going on after epoch %d, step %d", position.epoch, position.step)
+        if position.epoch >= self.experiment.training.epochs:
+            log.info("all %d epochs are done; --epochs N with a higher number trains on", position.epoch)
         return position
 
     def _card(self, progress: dict[str, float | int | None]) -> ModelCard:

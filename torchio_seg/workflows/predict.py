@@ -20,6 +20,7 @@ from torchio_seg.workflows.models import LoadedModel
 
 log = logging.getLogger(__name__)
 
+OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy"}
 LOWEST_CT, HIGHEST_AIR = -1100.0, -500.0
 """Hounsfield units: no body part is below the first; a CT that shows air goes below the second."""
 
@@ -70,6 +71,9 @@ def predict(
                 failures.append(str(error))
                 log.error("%s", error)
             progress.advance()
+    except KeyboardInterrupt:
+        log.warning("stopped: %d of %d volumes are written, none of them in part", len(written), len(cases))
+        raise
     finally:
         progress.finish()
     return written, failures
@@ -79,6 +83,7 @@ def _predict_case(
     model: LoadedModel, case: Case, files: dict[str, Path], output: Output, *, implicit: bool, progress: Progress
 ) -> Written:
     volume = read_channels(case.images, len(model.card.channels))
+    _require_contrast(model, volume)
     if implicit:
         _require_modality(model, volume)
     prediction = model.predictor(volume.array, volume.affine, progress)
@@ -97,12 +102,7 @@ def _contents(prediction: Prediction, names: Sequence[str], files: dict[str, Pat
 
 def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> dict[str, Path]:
     """The files that a case will get; one that exists already is refused before anything is computed."""
-    if output.place.name.endswith(SUFFIXES):
-        if not alone:
-            raise UsageError(f"-o {output.place} names one file, but there are several cases; name a folder")
-        main = output.place
-    else:
-        main = output.place / f"{case.id}_seg.nii.gz"
+    main = _main_file(case, output, alone=alone)
     suffix = ".nii.gz" if main.name.endswith(".nii.gz") else ".nii"
     base = main.name.removesuffix(suffix).removesuffix("_seg")
     files = {"seg": main}
@@ -116,12 +116,34 @@ def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> 
             raise UsageError(f"{file} is the input itself; name another output with -o")
         if file.exists() and not output.overwrite:
             raise UsageError(f"{file} exists; --overwrite replaces it, -o names another place")
-    main.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        main.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"the folder {main.parent} cannot be made: {error.strerror}; name another with -o") from error
     return files
+
+
+def _main_file(case: Case, output: Output, *, alone: bool) -> Path:
+    """The file of the case's label map."""
+    if output.place.name.endswith(SUFFIXES):
+        if not alone:
+            raise UsageError(f"-o {output.place} names one file, but there are several cases; name a folder")
+        return output.place
+    if output.place.suffix in OTHER_IMAGES and not output.place.is_dir():
+        raise UsageError(f"-o {output.place}: label maps are written as .nii.gz or .nii; or name a folder")
+    return output.place / f"{case.id}_seg.nii.gz"
 
 
 def _safe(name: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in name)
+
+
+def _require_contrast(model: LoadedModel, volume: Volume) -> None:
+    for name, channel in zip(model.card.channels, volume.array, strict=True):
+        if channel.min() == channel.max():
+            raise DataError(
+                f"{volume.path}: channel {name} is {channel.flat[0]:g} everywhere; there is nothing to segment"
+            )
 
 
 def _require_modality(model: LoadedModel, volume: Volume) -> None:

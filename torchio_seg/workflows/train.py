@@ -109,7 +109,7 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
 def _say(record: Mapping[str, Any]) -> None:
     if record["kind"] == "epoch":
         log.info(
-            "epoch %d  loss %s  %.1f patches/s  %.0f %% waiting",
+            "epoch %d  loss %s  %.1f patches/s  %.0f %% waiting for patches",
             record["epoch"],
             _number(record["loss"]),
             record["patches_per_second"],
