@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from small_runs import TINY, Call, Result
 
 from torchio_seg.cli import main
-
-SETTINGS = (
-    "dataset.cases=8",
-    "dataset.shape=[32,32,32]",
-    "sampling.patch_size=[32,32,32]",
-    "sampling.patches_per_case=2",
-    "training.epochs=2",
-    "training.precision=fp32",
-    "device=cpu",
-)
-OWN_NETWORK = [word for setting in SETTINGS for word in ("--set", setting)]
-TINY = [*OWN_NETWORK, "--set", "network.channels=[8,16]"]
-
-
-@dataclass
-class Result:
-    """What a command printed and how it ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-Call = Callable[..., Result]
 
 
 @pytest.fixture

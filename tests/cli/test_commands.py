@@ -15,7 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
-from conftest import OWN_NETWORK, SETTINGS, TINY, Call
+from small_runs import OWN_NETWORK, SETTINGS, TINY, Call
 
 from torchio_seg import checkpoint
 from torchio_seg.config.reading import read_mapping
