@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "torchio_seg"
 
 LAYERS = (
     ("errors", "records", "progress", "components", "config"),
-    ("files", "volumes", "splits", "phantoms", "network_sizes", "soft_dice"),
+    ("files", "download", "catalogue", "volumes", "facts", "listings", "splits", "phantoms", "network_sizes", "soft_dice"),
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects"),
     ("devices", "sampling", "step", "checkpoint", "trackers"),
@@ -28,6 +28,12 @@ LADDERS = {
     ("config", "errors"),
     ("subjects", "transforms"),
     ("step", "devices"),
+    ("download", "files"),
+    ("catalogue", "download"),
+    ("facts", "volumes"),
+    ("facts", "files"),
+    ("listings", "facts"),
+    ("listings", "volumes"),
 }
 """Rooms of one layer of which the first may use the second."""
 
@@ -42,7 +48,7 @@ ONLY_IN = {
 }
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK"}
 LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
-LIGHT |= {"networks", "losses", "cli", "network_sizes", "soft_dice"}
+LIGHT |= {"download", "catalogue", "facts", "listings", "networks", "losses", "cli", "network_sizes", "soft_dice"}
 
 
 def room_of(path: Path) -> str:
