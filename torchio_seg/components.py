@@ -12,10 +12,12 @@ import importlib
 import inspect
 import json
 import pkgutil
-from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic.errors import PydanticUserError
 
 from torchio_seg.errors import ConfigError
 
@@ -28,6 +30,19 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
     "transforms.intensity": (),
 }
 """The kinds of components, and the arguments of `build` that are not the user's to set."""
+
+
+@dataclass(frozen=True)
+class Nested:
+    """Marks an option that holds sections of components of its own component's kind."""
+
+    option: str
+    value: float
+    """What that option is in such a section where nothing is said, in the place of its own default."""
+
+
+Steps = Annotated[tuple[dict[str, Any], ...], Field(min_length=1), Nested("probability", 1.0)]
+"""Sections of steps inside a step; each is applied whenever it is reached, unless it says otherwise."""
 
 
 def names(kind: str) -> tuple[str, ...]:
@@ -54,15 +69,28 @@ def options_model(kind: str, name: str) -> type[BaseModel]:
     """The options of a component as a strict pydantic model, read off the signature of its `build`."""
     build = find(kind, name)
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(build).parameters.values():
+    for parameter in _parameters(build):
         if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
             raise ConfigError(f"'{name}': build() takes *{parameter.name}; name every option so that it can be checked")
         if parameter.name not in SUPPLIED[kind]:
             annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
             fields[parameter.name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
-    strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, validate_default=True, frozen=True)
+    strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
+    strict["validate_default"] = not inspect.isclass(build)  # classes are other people's, and so are their defaults
     fields["name"] = (Literal[name], name)
-    return create_model(name, __config__=strict, __module__=build.__module__, **fields)
+    try:
+        return create_model(name, __config__=strict, __module__=build.__module__, **fields)
+    except PydanticUserError as error:
+        raise ConfigError(f"'{name}' has an option whose type cannot be read from YAML: {error.message}") from error
+
+
+def nested(kind: str, name: str) -> dict[str, Nested]:
+    """The options of a component that hold sections of components of the same kind."""
+    marks = {
+        key: next((mark for mark in field.metadata if isinstance(mark, Nested)), None)
+        for key, field in options_model(kind, name).model_fields.items()
+    }
+    return {key: mark for key, mark in marks.items() if mark is not None}
 
 
 def complete(kind: str, section: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,6 +114,16 @@ def suggestion(given: str, allowed: tuple[str, ...]) -> str:
     """How a message goes on after a wrong name: the nearest right one, and all of them."""
     close = difflib.get_close_matches(given, allowed, 1)
     return (f", did you mean '{close[0]}'?" if close else "") + f" (allowed: {', '.join(allowed)})"
+
+
+def _parameters(build: Callable[..., Any]) -> Iterable[inspect.Parameter]:
+    """What a function or a class takes; of the `**options` that a class hands on, a TorchIO transform's `p` alone."""
+    own = inspect.signature(build).parameters.values()
+    named = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+    for base in build.__mro__[1:] if inspect.isclass(build) and len(named) < len(own) else ():
+        if (probability := inspect.signature(base).parameters.get("p")) is not None:
+            return [*named, probability.replace(annotation=Annotated[float, Field(ge=0, le=1)])]
+    return own
 
 
 def _find_own(kind: str, name: str) -> Callable[..., Any]:

@@ -64,6 +64,18 @@ def test_the_printed_experiment_loads_as_the_same(name: str, tmp_path: Path) -> 
         ("network.dropout=high", ["network.dropout: got 'high'"]),
         ("augmentation.spatial=[{name: flp}]", ["augmentation.spatial[0].name", "did you mean 'flip'?"]),
         ("augmentation.intensity=[{name: noise, std: 3}]", ["augmentation.intensity[0].std: got 3"]),
+        (
+            "augmentation.spatial=[{name: one_of, steps: [{name: flip}, {name: affine, degreez: 3}]}]",
+            ["augmentation.spatial[0].steps[1].degreez: unknown key", "did you mean 'degrees'?"],
+        ),
+        (
+            "augmentation.intensity=[{name: one_of, steps: [{name: one_of, steps: [{name: flip}]}]}]",
+            ["augmentation.intensity[0].steps[0].steps[0].name: unknown name 'flip'"],
+        ),
+        ("augmentation.spatial=[{name: one_of, steps: []}]", ["augmentation.spatial[0].steps: got []", "at least 1"]),
+        ("augmentation.spatial=[{name: one_of}]", ["augmentation.spatial[0].steps: must be given"]),
+        ("augmentation.spatial=[{name: one_of, steps: [flip]}]", ["augmentation.spatial[0].steps[0]: got 'flip'"]),
+        ("augmentation.intensity=[{name: ghosting, num_ghosts: [9, 4]}]", ["num_ghosts: got", "lower number first"]),
         ("loss=dice", ["loss: got 'dice'", "{name: NAME"]),
         ("augmentation=none", ["augmentation"]),
         ("augmentation.spatial=[flip]", ["augmentation.spatial[0]: got 'flip'"]),
@@ -85,6 +97,15 @@ def test_every_mistake_is_listed_not_only_the_first() -> None:
     with pytest.raises(ConfigError) as raised:
         load(shipped()["phantom"], parse_set(["training.epoch=3", "network.dropoutt=1", "split.test=2"]))
     assert all(key in str(raised.value) for key in ("training.epoch", "network.dropoutt", "split.test"))
+
+
+def test_steps_inside_a_step_are_completed_and_come_whenever_they_are_drawn() -> None:
+    given = "augmentation.spatial=[{name: one_of, steps: [{name: affine}, {name: elastic, probability: 0.3}]}]"
+    [step] = load(shipped()["phantom"], parse_set([given])).augmentation.spatial
+    affine, elastic = step.options["steps"]
+    assert affine == {"name": "affine", "probability": 1.0, "degrees": 15.0, "scale": 0.15, "translation_mm": 0.0}
+    assert (elastic["probability"], elastic["control_points"]) == (0.3, 7)
+    assert (step.options["probability"], step.options["weights"]) == (1.0, None)
 
 
 def test_another_network_brings_its_own_defaults() -> None:
@@ -159,3 +180,6 @@ def test_own_code_is_found_wherever_it_is_named() -> None:
         assert named_code({**settings, section: {"name": "their.code"}}) == ["their.code"]
     steps = {"spatial": [{"name": "flip"}, {"name": "their.flip"}], "intensity": [{"name": "their.noise"}]}
     assert named_code({**settings, "augmentation": steps}) == ["their.flip", "their.noise"]
+    hidden = {"name": "one_of", "steps": [{"name": "one_of", "steps": [{"name": "flip"}, {"name": "their.elastic"}]}]}
+    assert named_code({**settings, "augmentation": {"spatial": [hidden]}}) == ["their.elastic"]
+    assert named_code({**settings, "network": {"name": "unet", "parts": {"first": {"name": "their.block"}}}})

@@ -73,4 +73,13 @@ def test_only_datasets_have_a_root() -> None:
 
 
 def test_definitions_are_those_that_are_used() -> None:
-    assert set(references(SCHEMA)) == {f"#/$defs/{name}" for name in SCHEMA["$defs"]}
+    assert {reference.split("/")[2] for reference in references(SCHEMA)} == set(SCHEMA["$defs"])
+
+
+@pytest.mark.parametrize("location", [location for location in KINDS if "." in location])
+def test_a_step_inside_a_step_is_any_step_of_its_kind(location: str) -> None:
+    [one_of] = [choice for choice in choices(location)[:-1] if choice["title"] == "one_of"]
+    found: Any = SCHEMA
+    for part in one_of["properties"]["steps"]["items"]["$ref"].removeprefix("#/").split("/"):
+        found = found[part]
+    assert found["anyOf"] == choices(location)

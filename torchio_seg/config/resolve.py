@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -73,16 +73,23 @@ def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str
 
 def named_code(settings: Mapping[str, Any]) -> list[str]:
     """The names in these settings that reach code outside the package, which resolving them would import."""
-    names = []
+    names: list[str] = []
     for location in KINDS:
         section, _, key = location.partition(".")
         found = settings.get(section)
-        parts = (found.get(key) if isinstance(found, dict) else None) if key else [found]
-        for part in parts if isinstance(parts, list) else []:
-            name = part.get("name") if isinstance(part, dict) else None
-            if isinstance(name, str) and "." in name:
-                names.append(name)
+        names += _dotted_names((found.get(key) if isinstance(found, dict) else None) if key else found)
     return names
+
+
+def _dotted_names(part: Any) -> Iterator[str]:
+    """The dotted names of a component's section, of a list of them, and of whatever is nested in their options."""
+    if isinstance(part, dict):
+        name = part.get("name")
+        if isinstance(name, str) and "." in name:
+            yield name
+        part = list(part.values())
+    for inner in part if isinstance(part, list) else ():
+        yield from _dotted_names(inner)
 
 
 def parse_set(assignments: Sequence[str]) -> dict[str, Any]:
@@ -145,6 +152,7 @@ def _complete(kind: str, section: Any, location: str, problems: list[str]) -> An
     kept = {"root": section["root"]} if kind == "datasets" and "root" in section else {}
     options = {key: value for key, value in section.items() if key not in kept}
     try:
+        options |= _complete_nested(kind, options, location, problems)
         return {"name": section["name"], **kept, **components.complete(kind, options)}
     except ConfigError as error:
         problems.append(f"{location}.name: {error}")
@@ -152,6 +160,30 @@ def _complete(kind: str, section: Any, location: str, problems: list[str]) -> An
         model = components.options_model(kind, section["name"])
         problems.extend(_sentence(item, model, f"{location}.") for item in error.errors())
     return {"name": section["name"]}
+
+
+def _complete_nested(kind: str, options: Mapping[str, Any], location: str, problems: list[str]) -> dict[str, list[Any]]:
+    """Those options that hold sections of the same kind, each section complete."""
+    found = {}
+    for key, mark in components.nested(kind, options["name"]).items():
+        inner = options.get(key)
+        if isinstance(inner, list):
+            found[key] = [
+                _complete(kind, _with_default(kind, section, mark), f"{location}.{key}[{i}]", problems)
+                for i, section in enumerate(inner)
+            ]
+    return found
+
+
+def _with_default(kind: str, section: Any, mark: components.Nested) -> Any:
+    """A nested section with what its place asks for, where its component has that option and it says nothing."""
+    if not isinstance(section, dict) or not isinstance(section.get("name"), str):
+        return section
+    try:
+        known = components.options_model(kind, section["name"]).model_fields
+    except ConfigError:
+        return section  # said when it is completed
+    return {mark.option: mark.value, **section} if mark.option in known else section
 
 
 def _sentence(error: Any, model: type[BaseModel], prefix: str) -> str:

@@ -9,6 +9,12 @@ from torchio_seg.config.resolve import KINDS
 from torchio_seg.config.sections import Component, DatasetSection, Experiment
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+_PLACES = {
+    kind: f"#/$defs/{location.split('.')[0].capitalize()}/properties/{location.split('.')[1]}/items"
+    for location, kind in KINDS.items()
+    if "." in location
+}
+"""Where the schema says what a step of a kind may be, for the steps inside steps."""
 
 
 def to_schema() -> dict[str, Any]:
@@ -37,6 +43,8 @@ def _shipped(kind: str, name: str) -> dict[str, Any]:
     schema = components.options_model(kind, name).model_json_schema()
     if kind == "datasets":
         schema["properties"]["root"] = DatasetSection.model_json_schema()["properties"]["root"]
+    for key in components.nested(kind, name):
+        schema["properties"][key]["items"] = {"$ref": _PLACES[kind]}
     schema["required"] = ["name", *schema.get("required", ())]
     return schema
 

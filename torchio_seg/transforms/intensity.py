@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
-from pydantic import Field, NonNegativeFloat
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveInt
+
+from torchio_seg.components import Steps
 
 if TYPE_CHECKING:
     import torchio as tio
 
-__all__ = ["bias_field", "blur", "gamma", "noise", "scale_shift"]
+__all__ = ["bias_field", "blur", "gamma", "ghosting", "motion", "noise", "one_of", "scale_shift", "spike"]
+
+Number = TypeVar("Number", int, float)
+
+
+def _ascending(pair: tuple[Number, Number]) -> tuple[Number, Number]:
+    if pair[0] > pair[1]:
+        raise ValueError("give the lower number first")
+    return pair
+
 
 Probability = Annotated[float, Field(ge=0, le=1)]
-Range = tuple[NonNegativeFloat, NonNegativeFloat]
+Range = Annotated[tuple[NonNegativeFloat, NonNegativeFloat], AfterValidator(_ascending)]
+Shares = Annotated[tuple[Probability, Probability], AfterValidator(_ascending)]
+Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ascending)]
+Axis = Annotated[int, Field(ge=0, le=2)]
 
 
 def noise(*, probability: Probability = 0.15, std: Range = (0.0, 0.1)) -> tio.Transform:
@@ -52,3 +66,47 @@ def scale_shift(
     from torchio_seg.transforms.random import RandomScaleShift
 
     return RandomScaleShift(scale=scale, shift=shift, p=probability)
+
+
+def motion(
+    *,
+    probability: Probability = 0.15,
+    degrees: NonNegativeFloat = 5.0,
+    translation_mm: NonNegativeFloat = 5.0,
+    num_movements: Annotated[int, Field(ge=1, le=10)] = 2,
+) -> tio.Transform:
+    """Mix spectra of the moved head, as when a patient moves during an MRI scan, within these amounts."""
+    import torchio as tio
+
+    return tio.RandomMotion(degrees=degrees, translation=translation_mm, num_transforms=num_movements, p=probability)
+
+
+def ghosting(
+    *,
+    probability: Probability = 0.15,
+    num_ghosts: Counts = (4, 10),
+    axes: Annotated[tuple[Axis, ...], Field(min_length=1)] = (0, 1, 2),
+    intensity: Shares = (0.5, 1.0),
+) -> tio.Transform:
+    """Repeat the image faintly along one of the axes, as breathing and pulse do in MRI; 1 is the strongest."""
+    import torchio as tio
+
+    return tio.RandomGhosting(num_ghosts=num_ghosts, axes=axes, intensity=intensity, p=probability)
+
+
+def spike(
+    *, probability: Probability = 0.15, num_spikes: Counts = (1, 1), intensity: Range = (0.1, 0.3)
+) -> tio.Transform:
+    """Lay stripes over the image, as spikes in MRI's raw data do; intensity is of the spectrum's maximum."""
+    import torchio as tio
+
+    return tio.RandomSpike(num_spikes=num_spikes, intensity=intensity, p=probability)
+
+
+def one_of(
+    *, probability: Probability = 1.0, steps: Steps, weights: tuple[NonNegativeFloat, ...] | None = None
+) -> tio.Transform:
+    """Apply exactly one of the steps, each as likely as its weight; null: all alike."""
+    from torchio_seg.transforms import random
+
+    return random.one_of("transforms.intensity", steps, weights, probability)

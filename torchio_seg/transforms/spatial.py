@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field, NonNegativeFloat
 
+from torchio_seg.components import Steps
+
 if TYPE_CHECKING:
     import torchio as tio
 
-__all__ = ["affine", "elastic", "flip"]
+__all__ = ["affine", "elastic", "flip", "one_of", "rotate90"]
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Axis = Annotated[int, Field(ge=0, le=2)]
@@ -45,3 +47,21 @@ def elastic(
     from torchio_seg.transforms.random import RandomElastic
 
     return RandomElastic(control_points=control_points, displacement=displacement, p=probability)
+
+
+def rotate90(
+    *, probability: Probability = 0.5, axes: Annotated[tuple[Axis, ...], Field(min_length=1)] = (2,)
+) -> tio.Transform:
+    """Turn by one to three quarters about one of the axes (2: in the axial plane); its plane must be square."""
+    from torchio_seg.transforms.random import RandomRotate90
+
+    return RandomRotate90(axes=axes, p=probability)
+
+
+def one_of(
+    *, probability: Probability = 1.0, steps: Steps, weights: tuple[NonNegativeFloat, ...] | None = None
+) -> tio.Transform:
+    """Apply exactly one of the steps, each as likely as its weight; null: all alike."""
+    from torchio_seg.transforms import random
+
+    return random.one_of("transforms.spatial", steps, weights, probability)
