@@ -1,8 +1,9 @@
-"""What many tests share: where real data lies, and quiet threads."""
+"""What many tests share: where real data lies, and a cache of their own."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,11 @@ def hippocampus() -> Path:
     if folder is None:
         pytest.skip("TORCHIO_SEG_TEST_DATA is not set; it names the folder that holds Task04_Hippocampus")
     return Path(folder) / "Task04_Hippocampus"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Facts about files are remembered in a folder of this test session, in child processes too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHIO_SEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield

@@ -28,6 +28,7 @@ LADDERS = {
     ("config", "errors"),
     ("subjects", "transforms"),
     ("step", "devices"),
+    ("phantoms", "volumes"),
     ("download", "files"),
     ("catalogue", "download"),
     ("facts", "volumes"),
@@ -44,6 +45,8 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
     "nibabel": {"volumes"},
+    "pydicom": {"volumes", "phantoms"},
+    "PIL": {"reports"},
     "safetensors": {"checkpoint"},
 }
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK"}

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from torchio_seg.records import Labels
-from torchio_seg.targets import activate, decode, encode
+from torchio_seg.targets import activate, background, decode, encode, leave_out_ignored
 
 CLASSES = Labels.of_classes({0: "background", 3: "a", 7: "b"})
 REGIONS = Labels.of_regions({0: "b", 1: "o", 2: "n", 4: "e"}, {"WT": [1, 2, 4], "TC": [1, 4], "ET": [4]})
@@ -37,3 +38,45 @@ def test_probabilities_sum_to_one_only_where_classes_exclude_each_other() -> Non
 def test_values_above_255_are_written_in_a_wider_type() -> None:
     labels = Labels.of_classes({0: "background", 1000: "far"})
     assert decode(torch.tensor([0.1, 0.9]).view(2, 1, 1, 1), labels).item() == 1000
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+def test_ignored_voxels_enter_no_loss_and_get_no_gradient(exclusive: bool) -> None:
+    """The loss of what is known is that of a volume which holds nothing else."""
+    from torchio_seg.losses import dice_bce, dice_ce
+
+    names = {0: "b", 1: "a", 2: "c", 9: "unknown"}
+    labels = (
+        Labels.of_classes(names, ignore=9)
+        if exclusive
+        else Labels.of_regions(names, {"all": [1, 2], "core": [2]}, ignore=9)
+    )
+    loss = (dice_ce if exclusive else dice_bce).build(exclusive)
+    generator = torch.Generator().manual_seed(0)
+    label_map = torch.randint(0, 3, (2, 1, 6, 4, 4), generator=generator)
+    logits = torch.randn(2, labels.num_channels, 6, 4, 4, generator=generator, requires_grad=True)
+    known = encode(label_map[:, :, :3], labels)
+    label_map[:, :, 3:] = 9
+    masked = leave_out_ignored(loss)(logits, encode(label_map, labels))
+    assert torch.allclose(masked, loss(logits[:, :, :3], known))
+    masked.backward()
+    assert logits.grad is not None
+    assert logits.grad[:, :, :3].abs().sum() > 0
+    assert not logits.grad[:, :, 3:].any()
+
+
+def test_a_patch_that_nobody_labelled_costs_nothing() -> None:
+    from torchio_seg.losses import dice_ce
+
+    labels = Labels.of_classes({0: "b", 1: "a", 9: "unknown"}, ignore=9)
+    logits = torch.randn(1, 2, 3, 3, 3, requires_grad=True)
+    loss = leave_out_ignored(dice_ce.build(True))(logits, encode(torch.full((1, 1, 3, 3, 3), 9), labels))
+    loss.backward()
+    assert float(loss.detach()) == 0
+    assert logits.grad is not None
+    assert not logits.grad.any()
+
+
+def test_nothing_is_background_where_classes_exclude_each_other_and_no_region_elsewhere() -> None:
+    assert background(CLASSES) == [1, 0, 0]
+    assert background(REGIONS) == [0, 0, 0]

@@ -32,19 +32,23 @@ class Labels:
     """What is segmented, in the order in which it is written: later over earlier."""
     exclusive: bool
     """True: one class a voxel, softmax, background is channel 0. False: overlapping, sigmoid each."""
+    ignore: int | None = None
+    """The value of voxels that nobody has labelled: they enter no loss, no score and no choice of patches."""
 
     @property
     def num_channels(self) -> int:
         return len(self.regions) + int(self.exclusive)
 
     @classmethod
-    def of_classes(cls, names: Mapping[int, str]) -> Labels:
-        """Every value but 0 is a class of its own."""
-        regions = tuple(Region(names[value], (value,), value) for value in sorted(names) if value != 0)
-        return cls(dict(names), regions, exclusive=True)
+    def of_classes(cls, names: Mapping[int, str], *, ignore: int | None = None) -> Labels:
+        """Every value but 0, and the one to ignore, is a class of its own."""
+        regions = tuple(Region(names[value], (value,), value) for value in sorted(names) if value not in {0, ignore})
+        return cls(dict(names), regions, exclusive=True, ignore=ignore)
 
     @classmethod
-    def of_regions(cls, names: Mapping[int, str], regions: Mapping[str, Sequence[int]]) -> Labels:
+    def of_regions(
+        cls, names: Mapping[int, str], regions: Mapping[str, Sequence[int]], *, ignore: int | None = None
+    ) -> Labels:
         """Overlapping regions, outer ones first: a region is written with the label that no later one has."""
         ordered = list(regions.items())
         records = []
@@ -59,7 +63,7 @@ class Labels:
                     "it must keep exactly one label to be written with. List outer regions before inner ones"
                 )
             records.append(Region(name, tuple(sorted(labels)), own[0]))
-        return cls(dict(names), tuple(records), exclusive=False)
+        return cls(dict(names), tuple(records), exclusive=False, ignore=ignore)
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,27 @@ class Case:
     id: str
     images: tuple[Path, ...]
     label: Path | None = None
+    group: str | None = None
+    """Whose scan it is, where that is known: cases of one group are never divided between training and test."""
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.images if self.label is None else (*self.images, self.label)
 
     def __post_init__(self) -> None:
         if not _SAFE_ID.fullmatch(self.id) or self.id in {".", ".."}:
             raise DataError(f"case id {self.id!r} cannot name a file; use letters, digits, '-', '_' and '.'")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which case ids train, validate and test; no id stands twice."""
+
+    training: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...] = ()
+    origin: str = ""
+    """How it came about, in words."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +104,13 @@ class Dataset:
     channels: tuple[str, ...]
     labels: Labels
     cases: tuple[Case, ...]
+    """Those with a label map, sorted by id."""
+    splits: tuple[Split, ...] = ()
+    """How the data set itself divides its cases, one division a fold; empty where it does not."""
+    listing: tuple[str, ...] = ()
+    """The ids in the order of the data set's own list, where it has one: some named splits depend on it."""
+    notes: tuple[str, ...] = ()
+    """What was found out or decided while reading, a sentence each: said on screen and kept with the run."""
 
     def choose(self, ids: Sequence[str]) -> list[Case]:
         """The cases of these ids, in their order."""
@@ -95,15 +123,6 @@ class Dataset:
     def is_ct(self) -> bool:
         """Whether intensities are Hounsfield units, the same in every scanner."""
         return all(channel.upper() == "CT" for channel in self.channels)
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which case ids train, validate and test; no id stands twice."""
-
-    training: tuple[str, ...]
-    validation: tuple[str, ...]
-    test: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -54,14 +54,16 @@ def seeded(*parts: object) -> Iterator[None]:
 class ForegroundSampler(tio.data.PatchSampler):
     """Patches anywhere, a share of them around a random voxel of a random class that the case has."""
 
-    def __init__(self, patch_size: tuple[int, int, int], fraction: float) -> None:
+    def __init__(self, patch_size: tuple[int, int, int], fraction: float, ignore: int | None = None) -> None:
         super().__init__(patch_size)
         self.fraction = fraction
+        self.ignore = ignore
 
     def _generate_patches(self, subject: tio.Subject, num_patches: int | None = None) -> Generator[tio.Subject]:
         label_map = part(subject, LABEL).data[0]
         room = [n - int(size) for n, size in zip(label_map.shape, self.patch_size, strict=True)]
-        present = [int(value) for value in label_map.unique() if value != 0] if self.fraction > 0 else []
+        found = label_map.unique().tolist() if self.fraction > 0 else []
+        present = [value for value in found if value not in {0, self.ignore}]
         voxels = {value: (label_map == value).flatten().nonzero()[:, 0] for value in present}
         for _ in range(num_patches) if num_patches is not None else iter(int, 1):
             on_foreground = bool(torch.rand(()) < self.fraction)
@@ -84,6 +86,8 @@ class PatchRecipe:
     patches_per_case: int
     foreground_fraction: float
     augmentation: Callable[[tio.Subject], tio.Subject]
+    ignore: int | None = None
+    """The label value around which no patch is centred."""
 
 
 class CaseDataset(tio.SubjectsDataset):
@@ -116,7 +120,8 @@ class CaseDataset(tio.SubjectsDataset):
         image = pad_to(part(prepared, IMAGE).data, recipe.patch_size, recipe.preprocessing)
         label = pad_to(part(prepared, LABEL).data, recipe.patch_size)
         padded = make_subject(image, label, part(prepared, IMAGE).affine, str(prepared["case"]))
-        patches = ForegroundSampler(recipe.patch_size, recipe.foreground_fraction)(padded, recipe.patches_per_case)
+        sampler = ForegroundSampler(recipe.patch_size, recipe.foreground_fraction, recipe.ignore)
+        patches = sampler(padded, recipe.patches_per_case)
         return [self._augmented(patch, label.dtype) for patch in patches]
 
     def _augmented(self, patch: tio.Subject, label_type: torch.dtype) -> tio.Subject:

@@ -1,65 +1,200 @@
-"""Which cases train, validate and test: pure functions of the ids, the shares and a seed, whatever the order given."""
+"""Which cases train, validate and test: pure functions of the cases, the settings and a seed, whatever the order given.
+
+Units are divided, not cases: a patient's scans stay together. Units in which the same classes are present are laid
+side by side and dealt to the parts in turn, so that every part gets its share of each kind.
+"""
 
 from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.records import Split
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from torchio_seg.config.sections import Split as Settings
+    from torchio_seg.records import Case, Dataset
+
+    Unit = tuple[str, ...]
+    """Ids that go to one part together."""
+    Classes = Mapping[str, frozenset[int]]
+    """Which label values each case holds."""
+
+NNUNET_FOLDS = 5
+NNUNET_SEED = 12345
 
 
-def hold_out(ids: Sequence[str], *, validation: float, test: float = 0.0, seed: int = 0) -> Split:
-    """Set shares of the cases aside; every share above 0 gets a case, and so does training."""
-    if not (0 <= validation < 1 and 0 <= test < 1 and validation + test < 1):
-        raise ConfigError(
-            f"validation {validation} and test {test} are no shares; each is at least 0, and together they leave "
-            "something below 1 to training"
-        )
-    shuffled = _shuffled(ids, seed)
-    num_validation, num_test = _counts(len(shuffled), validation, test)
-    held_out = num_validation + num_test
-    return Split(
-        training=tuple(sorted(shuffled[held_out:])),
-        validation=tuple(sorted(shuffled[:num_validation])),
-        test=tuple(sorted(shuffled[num_validation:held_out])),
-    )
+def divide(dataset: Dataset, settings: Settings, classes: Classes | None = None) -> Split:
+    """The split that the settings ask for; `classes`, where known, are spread evenly."""
+    fold = settings.fold
+    if fold == "all":
+        return _all_train(dataset, settings)
+    if settings.method == "auto" and dataset.splits and (fold is None or len(dataset.splits) > 1):
+        return _given(dataset, settings, fold or 0, classes)
+    if settings.method == "k_fold" or (fold is not None and settings.method != "nnunet"):
+        return _folded(dataset, settings, fold or 0, classes)
+    if settings.method in {"auto", "hold_out"}:
+        parts = {"validation": settings.validation, "test": settings.test}
+        return hold_out(dataset.cases, **parts, seed=settings.seed, classes=classes)
+    return _named(dataset, settings, fold or 0)
 
 
-def k_fold(ids: Sequence[str], *, num_folds: int, fold: int, seed: int = 0) -> Split:
-    """Fold `fold` of `num_folds`: each case validates in exactly one of them, fold sizes differ by one at most."""
-    if num_folds < 2 or not 0 <= fold < num_folds:
-        raise ConfigError(f"fold {fold} of {num_folds}; there are at least 2 folds, counted from 0 to their number - 1")
-    shuffled = _shuffled(ids, seed)
-    if len(shuffled) < num_folds:
-        raise DataError(f"{len(shuffled)} cases cannot fill {num_folds} folds; use at most {len(shuffled)} folds")
-    validation = set(shuffled[fold::num_folds])
-    return Split(tuple(sorted(set(shuffled) - validation)), tuple(sorted(validation)))
+def _named(dataset: Dataset, settings: Settings, fold: int) -> Split:
+    """A division that somebody else has published."""
+    ids = [case.id for case in dataset.cases]
+    if settings.method == "nnunet":
+        return nnunet_fold(ids, fold)
+    if settings.method == "monai":
+        return monai_division(dataset.listing or ids, settings)
+    return in_order(ids, settings.validation, settings.test)
 
 
-def _shuffled(ids: Sequence[str], seed: int) -> list[str]:
+def hold_out(
+    cases: Sequence[Case],
+    *,
+    validation: float,
+    test: float = 0.0,
+    seed: int = 0,
+    classes: Classes | None = None,
+) -> Split:
+    """Set cases aside, by share or number; every part that is asked for gets one at least, and so does training."""
+    units = _arranged(cases, seed, classes or {})
+    num_validation, num_test = _counts(len(units), validation, test)
+    counts = {"training": len(units) - num_validation - num_test, "validation": num_validation, "test": num_test}
+    parts = _deal(units, list(counts.values()))
+    origin = f"held out at random, seed {seed}"
+    return Split(**dict(zip(counts, parts, strict=True)), origin=origin)
+
+
+def k_fold(cases: Sequence[Case], *, num_folds: int, fold: int, seed: int = 0, classes: Classes | None = None) -> Split:
+    """Fold `fold` of `num_folds`: each case validates in exactly one of them, sizes differ by one unit at most."""
+    _require_fold(fold, num_folds)
+    units = _arranged(cases, seed, classes or {})
+    if len(units) < num_folds:
+        what = "patients" if any(case.group for case in cases) else "cases"
+        raise DataError(f"{len(units)} {what} cannot fill {num_folds} folds; use at most {len(units)} folds")
+    counts = [len(units[number::num_folds]) for number in range(num_folds)]
+    folds = _deal(units, counts)
+    training = sorted(itertools.chain(*folds[:fold], *folds[fold + 1 :]))
+    return Split(tuple(training), folds[fold], origin=f"fold {fold} of {num_folds}, seed {seed}")
+
+
+def nnunet_fold(ids: Sequence[str], fold: int) -> Split:
+    """One of nnU-Net's five folds: scikit-learn's KFold(5, shuffle=True, random_state=12345) over the sorted ids."""
+    import numpy as np
+
+    _require_fold(fold, NNUNET_FOLDS)
+    ordered = _sorted_ids(ids)
+    if len(ordered) < NNUNET_FOLDS:
+        raise DataError(f"{len(ordered)} cases cannot fill nnU-Net's {NNUNET_FOLDS} folds; use split.method=hold_out")
+    shuffled = np.arange(len(ordered))
+    np.random.RandomState(NNUNET_SEED).shuffle(shuffled)  # scikit-learn's generator
+    held_out = set(np.array_split(shuffled, NNUNET_FOLDS)[fold].tolist())
+    validation = tuple(name for position, name in enumerate(ordered) if position in held_out)
+    return Split(tuple(sorted(set(ordered) - set(validation))), validation, origin=f"nnU-Net's fold {fold} of 5")
+
+
+def monai_division(listing: Sequence[str], settings: Settings) -> Split:
+    """MONAI's DecathlonDataset: the listed cases shuffled by `seed`, the first share of them validating."""
+    import numpy as np
+
+    num_validation, _ = _counts(len(listing), settings.validation, 0)
+    if 0 < settings.validation < 1:
+        num_validation = int(len(listing) * settings.validation)
+    shuffled = np.arange(len(listing))
+    np.random.RandomState(settings.seed).shuffle(shuffled)  # MONAI's generator
+    validation = {listing[position] for position in shuffled[:num_validation]}
+    training = tuple(sorted(set(listing) - validation))
+    return Split(training, tuple(sorted(validation)), origin=f"MONAI's DecathlonDataset, seed {settings.seed}")
+
+
+def in_order(ids: Sequence[str], validation: float, test: float) -> Split:
+    """The sorted ids: first those that test, then those that validate, the others train."""
+    ordered = _sorted_ids(ids)
+    num_validation, num_test = _counts(len(ordered), validation, test)
+    held_out = num_test + num_validation
+    origin = "sorted ids: test first, then validation, then training"
+    return Split(ordered[held_out:], ordered[num_test:held_out], ordered[:num_test], origin)
+
+
+def _given(dataset: Dataset, settings: Settings, fold: int, classes: Classes | None) -> Split:
+    """The data set's own division; where it names no validation cases, some of its training cases."""
+    _require_fold(fold, len(dataset.splits), least=1)
+    given = dataset.splits[fold]
+    if given.validation or not settings.validation:
+        return given
+    training = dataset.choose(given.training)
+    rest = hold_out(training, validation=settings.validation, seed=settings.seed, classes=classes)
+    return replace(rest, test=given.test, origin=f"{given.origin}; validation {rest.origin}")
+
+
+def _folded(dataset: Dataset, settings: Settings, fold: int, classes: Classes | None) -> Split:
+    """A fold of the cases that the data set does not keep for the test."""
+    test = dataset.splits[0].test if settings.method == "auto" and dataset.splits else ()
+    cases = [case for case in dataset.cases if case.id not in set(test)]
+    split = k_fold(cases, num_folds=settings.folds, fold=fold, seed=settings.seed, classes=classes)
+    return replace(split, test=test)
+
+
+def _all_train(dataset: Dataset, settings: Settings) -> Split:
+    test = dataset.splits[0].test if settings.method == "auto" and dataset.splits else ()
+    training = tuple(case.id for case in dataset.cases if case.id not in set(test))
+    return Split(training, (), test, origin="every case trains")
+
+
+def _arranged(cases: Sequence[Case], seed: int, classes: Classes) -> list[Unit]:
+    """The units in random order, those with the same classes side by side."""
+    _sorted_ids([case.id for case in cases])
+    groups: dict[str, list[str]] = {}
+    for case in sorted(cases, key=lambda case: case.id):
+        groups.setdefault(f"group {case.group}" if case.group else f"case {case.id}", []).append(case.id)
+    units = [tuple(ids) for _, ids in sorted(groups.items())]
+    random.Random(seed).shuffle(units)  # noqa: S311 (a split is no secret)
+    return sorted(units, key=lambda unit: sorted(frozenset().union(*(classes.get(name, ()) for name in unit))))
+
+
+def _deal(units: Sequence[Unit], counts: Sequence[int]) -> list[tuple[str, ...]]:
+    """So many units to each part, each part's evenly spread over the row of units; ids sorted."""
+    turns = sorted(((turn + 0.5) / count, part) for part, count in enumerate(counts) for turn in range(count))
+    dealt: list[list[str]] = [[] for _ in counts]
+    for unit, (_, part) in zip(units, turns, strict=True):
+        dealt[part].extend(unit)
+    return [tuple(sorted(ids)) for ids in dealt]
+
+
+def _sorted_ids(ids: Sequence[str]) -> tuple[str, ...]:
     ordered = sorted(ids)
     if repeated := sorted({first for first, second in itertools.pairwise(ordered) if first == second}):
         raise DataError(f"case ids {repeated[:5]} stand more than once among {len(ordered)}; give each case its own id")
-    random.Random(seed).shuffle(ordered)  # noqa: S311 - a split is no secret
-    return ordered
+    return tuple(ordered)
 
 
-def _counts(num_cases: int, validation: float, test: float) -> tuple[int, int]:
-    """How many cases validate and test: rounded, at least one of what is asked for, one left to train."""
-    least = 1 + (validation > 0) + (test > 0)
-    if num_cases < least:
+def _require_fold(fold: int, num_folds: int, *, least: int = 2) -> None:
+    if num_folds < least or not 0 <= fold < num_folds:
+        raise ConfigError(f"fold {fold} of {num_folds}; folds are counted from 0 to their number - 1")
+
+
+def _counts(num_units: int, validation: float, test: float) -> tuple[int, int]:
+    """How many units validate and test: rounded, at least one of what is asked for, one left to train."""
+    parts = (validation, test)
+    shares = [number for number, part in enumerate(parts) if not isinstance(part, int) and part > 0]
+    if min(parts) < 0 or sum(parts[number] for number in shares) >= 1:
+        raise ConfigError(
+            f"validation {validation} and test {test} cannot both be; give each a share of the cases, 0 to below 1, or "
+            "a whole number of them, so that something is left to train"
+        )
+    wanted = [max(round(part * num_units), 1) if number in shares else int(part) for number, part in enumerate(parts)]
+    least = sum(int(part) for part in parts) + len(shares) + 1
+    if num_units < least:
         raise DataError(
-            f"{num_cases} cases cannot be split with validation {validation} and test {test}: at least {least} "
-            "are needed, one in each part. Add cases, or set a share to 0"
+            f"{num_units} cases cannot be split with validation {validation} and test {test}: at least {least} are "
+            "needed, one in each part that is asked for and one to train. Add cases, or set a part to 0"
         )
-    num_validation, num_test = (max(round(share * num_cases), int(share > 0)) for share in (validation, test))
-    while num_validation + num_test >= num_cases:  # rounding and minimum together took all
-        num_validation, num_test = (
-            (num_validation - 1, num_test) if num_validation >= num_test else (num_validation, num_test - 1)
-        )
-    return num_validation, num_test
+    while sum(wanted) >= num_units:  # rounding and minimum together took all
+        wanted[max(shares, key=wanted.__getitem__)] -= 1
+    return wanted[0], wanted[1]

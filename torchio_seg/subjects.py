@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +10,8 @@ import torch
 import torchio as tio
 
 from torchio_seg.errors import DataError
-from torchio_seg.transforms.preprocessing import Recipe, labels_to_model_grid, normalize, to_model_grid
-from torchio_seg.volumes.geometry import deviation_mm, same_grid
+from torchio_seg.transforms.preprocessing import Nonfinite, Recipe, labels_to_model_grid, normalize, to_model_grid
+from torchio_seg.volumes.alignment import difference, on_one_grid, turn_onto
 from torchio_seg.volumes.nifti import Volume, read, read_geometry, read_label
 
 if TYPE_CHECKING:
@@ -23,20 +23,20 @@ if TYPE_CHECKING:
 IMAGE, LABEL = "image", "label"
 
 
-def read_channels(paths: Sequence[Path], num_channels: int) -> Volume:
+def read_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfinite = "refuse") -> Volume:
     """One volume C I J K from a file of all channels or from one file per channel, on one grid."""
-    volumes = [read(path) for path in paths]
+    volumes = [read(path, nonfinite=nonfinite) for path in paths]
     first = volumes[0]
     for other in volumes[1:]:
-        if other.shape != first.shape or not same_grid(first.affine, other.affine, first.shape):
+        if not on_one_grid(other, first):
             raise DataError(
-                f"{other.path} is not on the grid of {first.path}: {_difference(first, other)}; "
+                f"{other.path} is not on the grid of {first.path}: {difference(other, first)}; "
                 "resample the channels of a case to one grid"
             )
     array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
     if len(array) != num_channels:
         raise DataError(f"{', '.join(map(str, paths))}: {len(array)} channels, {num_channels} are expected")
-    return Volume(first.path, array, first.affine, first.header)
+    return Volume(first.path, array, first.affine, first.header, sum(volume.num_zeroed for volume in volumes))
 
 
 @dataclass(frozen=True)
@@ -45,42 +45,48 @@ class ImageReader:
 
     case: Case
     num_channels: int
+    nonfinite: Nonfinite = "refuse"
 
     def __call__(self, _: object) -> tuple[torch.Tensor, np.ndarray]:
-        volume = read_channels(self.case.images, self.num_channels)
+        volume = read_channels(self.case.images, self.num_channels, nonfinite=self.nonfinite)
         return torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32)), volume.affine
 
 
 @dataclass(frozen=True)
 class LabelReader:
-    """Reads a case's label map for TorchIO; it must lie on the image's grid, whose affine it takes."""
+    """Reads a case's label map for TorchIO, on the image's axes and with its affine to the last bit."""
 
     case: Case
     allowed: tuple[int, ...]
 
     def __call__(self, _: object) -> tuple[torch.Tensor, np.ndarray]:
         volume = read_case_label(self.case, self.allowed)
-        affine = read_geometry(self.case.images[0]).affine
-        return torch.from_numpy(np.ascontiguousarray(volume.array)), affine
+        return torch.from_numpy(np.ascontiguousarray(volume.array)), volume.affine
 
 
 def read_case_label(case: Case, allowed: Sequence[int]) -> Volume:
-    """The label map of a case, checked against the values it may hold and the grid of the image."""
+    """The label map of a case, its values checked, on the axes and with the affine of the image.
+
+    One that is stored along other axes than its image is turned; nothing is interpolated.
+    """
     if case.label is None:
         raise DataError(f"case {case.id} has no label map; only cases with one can train or be evaluated")
     volume = read_label(case.label, allowed)
     image = read_geometry(case.images[0])
-    if volume.shape != image.shape or not same_grid(image.affine, volume.affine, image.shape):
+    turn = turn_onto(volume, image)
+    if turn is None:
         raise DataError(
-            f"case {case.id}: label {case.label} ({_text(volume.shape)} voxels) does not lie on the grid of "
-            f"{case.images[0]} ({_text(image.shape)}); resample it to the image"
+            f"case {case.id}: label {case.label} does not lie on the grid of {case.images[0]}: "
+            f"{difference(volume, image)}; resample it to the image"
         )
-    return volume
+    return replace(volume, array=turn.apply(volume.array), affine=image.affine)
 
 
-def to_subject(case: Case, num_channels: int, allowed: Sequence[int]) -> tio.Subject:
+def to_subject(
+    case: Case, num_channels: int, allowed: Sequence[int], *, nonfinite: Nonfinite = "refuse"
+) -> tio.Subject:
     """The case as TorchIO knows it; nothing is read before it is needed."""
-    image = tio.ScalarImage(case.images[0], reader=ImageReader(case, num_channels), verify_path=False)
+    image = tio.ScalarImage(case.images[0], reader=ImageReader(case, num_channels, nonfinite), verify_path=False)
     if case.label is None:
         return tio.Subject(image=image, case=case.id)
     label = tio.LabelMap(case.label, reader=LabelReader(case, tuple(allowed)), verify_path=False)
@@ -109,14 +115,3 @@ def preprocess(subject: tio.Subject, recipe: Recipe) -> tio.Subject:
     volume, grids = to_model_grid(image.data.numpy(), image.affine, recipe)
     label = labels_to_model_grid(part(subject, LABEL).data.numpy(), grids) if LABEL in subject else None
     return make_subject(normalize(volume, recipe), label, grids.affine, str(subject["case"]))
-
-
-def _difference(first: Volume, other: Volume) -> str:
-    """What keeps two volumes from lying on one grid."""
-    if other.shape != first.shape:
-        return f"{_text(other.shape)} voxels, not {_text(first.shape)}"
-    return f"voxels lie up to {deviation_mm(first.affine, other.affine, first.shape):.3g} mm apart"
-
-
-def _text(shape: Sequence[int]) -> str:
-    return " x ".join(map(str, shape))

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torchio_seg.records import Labels
+
+    Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 THRESHOLD = 0.5
 
 
 def encode(label_map: torch.Tensor, labels: Labels) -> torch.Tensor:
-    """Label values B 1 I J K as masks B C I J K of 0 and 1, one for each network channel."""
+    """Label values B 1 I J K as masks B C I J K of 0 and 1, one for each network channel; NaN where to be ignored."""
     masks = [_any_of(label_map, region.labels) for region in labels.regions]
     if labels.exclusive:
         masks.insert(0, ~torch.stack(masks).any(dim=0))
-    return torch.cat(masks, dim=1).float()
+    encoded = torch.cat(masks, dim=1).float()
+    return encoded if labels.ignore is None else encoded.masked_fill(label_map == labels.ignore, math.nan)
+
+
+def leave_out_ignored(loss: Loss) -> Loss:
+    """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing."""
+
+    def masked(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        known = ~masks[:, 0].isnan()
+        losses = [
+            loss(sample[:, where][None, ..., None, None], truth[:, where][None, ..., None, None])
+            for sample, truth, where in zip(logits, masks, known, strict=True)
+            if where.any()
+        ]
+        return torch.stack(losses).mean() if losses else 0 * logits.sum()
+
+    return masked
+
+
+def background(labels: Labels) -> list[float]:
+    """The probabilities of the channels where there is nothing."""
+    return [1.0] * labels.exclusive + [0.0] * len(labels.regions)
 
 
 def activate(logits: torch.Tensor, labels: Labels) -> torch.Tensor:

@@ -5,9 +5,13 @@ import pytest
 import torch
 
 from torchio_seg.transforms.preprocessing import (
+    LANDMARK_PERCENTILES,
     Recipe,
     Statistics,
+    centred,
     find_grids,
+    find_landmarks,
+    histogram_percentiles,
     labels_to_model_grid,
     measure,
     normalize,
@@ -30,10 +34,16 @@ def test_a_point_keeps_its_place_in_the_world_on_every_grid() -> None:
     shape = (20, 24, 16)
     grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"), axis=-1)
     centre = np.array([8.0, 13.0, 7.0])
-    blob = np.exp(-0.5 * ((grid - centre) ** 2).sum(-1) / 2.5**2)[None]
+    blob = np.exp(-0.5 * ((grid - centre) ** 2).sum(-1) / 1.5**2)[None]
     affine = affine_of((1.0, 0.8, 2.0), (-1, 1, -1))
     expected = affine[:3, :3] @ centre + affine[:3, 3]
-    for recipe in (NATIVE, Recipe((1.3, 1.1, 1.0), None, "none"), Recipe(None, (31, 17, 20), "none")):
+    for recipe in (
+        NATIVE,
+        Recipe((1.3, 1.1, 1.0), None, "none"),
+        Recipe(None, (31, 17, 20), "none"),
+        Recipe(None, None, "none", crop_or_pad=(17, 29, 15)),
+        Recipe((1.3, 1.1, 1.0), None, "none", crop_or_pad=(15, 18, 40)),
+    ):
         volume, grids = to_model_grid(blob, affine, recipe)
         places = np.stack(np.meshgrid(*map(np.arange, volume.shape[1:]), indexing="ij"), axis=-1).reshape(-1, 3)
         weights = volume.numpy().ravel()
@@ -52,7 +62,7 @@ def test_spacing_decides_the_shape_after_turning() -> None:
 def test_native_preprocessing_changes_no_voxel() -> None:
     array = np.random.default_rng(0).normal(size=(2, 5, 6, 7)).astype(np.float32)
     volume, grids = to_model_grid(array, affine_of((1, 2, 3), (1, -1, -1)), NATIVE)
-    assert np.array_equal(grids.orientation.undo(grids.back(volume).numpy()), array)
+    assert np.array_equal(grids.orientation.undo(grids.back(volume, [0.0, 0.0]).numpy()), array)
 
 
 def test_labels_keep_their_values_when_resampled() -> None:
@@ -116,3 +126,61 @@ def test_padding_is_at_the_end_and_looks_like_air() -> None:
     assert (ct[:, 2] == 1).all()
     assert (ct[..., 2:] == 1).all()
     assert pad_to(volume, (1, 1, 1)) is volume
+
+
+@pytest.mark.parametrize("shape", [(5, 6, 7), (8, 9, 4), (4, 4, 4), (9, 13, 12), (5, 8, 7)])
+def test_cutting_and_filling_about_the_centre_undo_each_other(shape: tuple[int, int, int]) -> None:
+    volume = torch.arange(1.0, 421).view(2, 5, 6, 7)
+    back = centred(centred(volume, shape, [-1.0, -2.0]), (5, 6, 7), [-1.0, -2.0])
+    kept = back > 0
+    assert torch.equal(back[kept], volume[kept])
+    assert int(kept[0].sum()) == np.prod([min(pair) for pair in zip(shape, (5, 6, 7), strict=True)])
+    assert set(back[0][~kept[0]].tolist()) <= {-1.0}
+    assert set(back[1][~kept[1]].tolist()) <= {-2.0}
+
+
+def test_what_fills_an_image_is_its_darkest_value_and_what_fills_a_label_map_is_background() -> None:
+    image = np.full((2, 4, 4, 4), (-1000, 7)[0], np.int16)
+    image[1] = 7
+    image[:, 1] = 50
+    recipe = Recipe(None, None, "none", crop_or_pad=(8, 4, 4))
+    volume, grids = to_model_grid(image, np.eye(4), recipe)
+    assert volume[:, 0].flatten(1).unique(dim=1).flatten().tolist() == [-1000, 7]
+    label = labels_to_model_grid(np.ones((1, 4, 4, 4), np.uint8), grids)
+    assert label[0, :, 0, 0].tolist() == [0, 0, 1, 1, 1, 1, 0, 0]
+
+
+def test_zscore_over_all_voxels_counts_the_zeros_too() -> None:
+    volume = torch.zeros(1, 4, 4, 4)
+    volume[:, :1] = 8
+    result = normalize(volume, Recipe(None, None, "zscore_all"))
+    assert abs(float(result.mean())) < 1e-6
+    assert abs(float(result.std(correction=0)) - 1) < 1e-6
+    assert not normalize(torch.full((1, 3, 3, 3), 5.0), Recipe(None, None, "zscore_all")).any()
+
+
+def test_histograms_are_matched_channel_by_channel_whatever_gain_a_scanner_has() -> None:
+    rng = np.random.default_rng(0)
+    case = rng.gamma(2, 20, size=(2, 12, 12, 12)).astype(np.float32)
+    case[:, :3] = 0
+    landmarks = find_landmarks([histogram_percentiles(image) for image in (case, 5 * case)])
+    recipe = Recipe(None, None, "histogram", landmarks=landmarks)
+    once, again = (normalize(torch.from_numpy(image), recipe) for image in (case, np.where(case, 5 * case + 3, 0)))
+    assert torch.allclose(once, again, atol=1e-3)
+    assert not once[:, :3].any()
+    assert len(landmarks) == 2
+    assert all(row[0] == 0 and abs(row[-1] - 100) < 1e-9 and list(row) == sorted(row) for row in landmarks)
+
+
+def test_histogram_matching_agrees_with_torchios() -> None:
+    from torchio.transforms.preprocessing.intensity.histogram_standardization import _normalize
+
+    rng = np.random.default_rng(1)
+    image = rng.gamma(3, 10, size=(1, 10, 10, 10)).astype(np.float32)
+    grid = np.sort(rng.uniform(0, 100, 13))
+    percentiles = (1, 10, 20, 25, 30, 40, 50, 60, 70, 75, 80, 90, 99)
+    shared = tuple(grid[percentiles.index(percentile)] for percentile in LANDMARK_PERCENTILES)
+    theirs = _normalize(torch.from_numpy(image), grid, mask=image > 0)
+    ours = normalize(torch.from_numpy(image), Recipe(None, None, "histogram", landmarks=(shared,)))
+    expected = normalize(theirs.float(), Recipe(None, None, "zscore"))
+    assert torch.allclose(ours, expected, atol=1e-4)

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     NonNegativeFloat,
@@ -19,6 +20,17 @@ from pydantic import (
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _check_part(value: object) -> object:
+    is_share = isinstance(value, float) and 0 <= value < 1
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not is_share and not is_number:
+        raise ValueError("give a share of the cases, from 0 to below 1, or a whole number of them")
+    return value
+
+
+Part = Annotated[int | float, BeforeValidator(_check_part)]
 
 
 class Section(BaseModel):
@@ -62,10 +74,18 @@ class DatasetSection(Component):
 class Split(Section):
     """Which cases train, which choose the best model, which are kept for the end."""
 
-    validation: Fraction = 0.2
-    """Share of the cases that chooses the best epoch."""
-    test: Fraction = 0.0
-    """Share of the cases that is evaluated once, with the best model, when training ends."""
+    method: Literal["auto", "hold_out", "k_fold", "nnunet", "monai", "in_order"] = "auto"
+    """auto: as the data set says; where it does not, hold_out, or k_fold once a fold is named. hold_out and k_fold:
+    at random, patients kept together, classes spread evenly. nnunet: its five folds. monai: DecathlonDataset's
+    division. in_order: the first ids test, the next validate, the others train."""
+    validation: Part = 0.2
+    """Cases that choose the best epoch: a share (0.2) or a number (2)."""
+    test: Part = 0.0
+    """Cases that are evaluated once, with the best model, when training ends: a share or a number."""
+    folds: Annotated[int, Field(ge=2)] = 5
+    """Of k_fold."""
+    fold: NonNegativeInt | Literal["all"] | None = None
+    """Which fold validates, counted from 0; all: every case trains and none validates."""
     seed: int = 0
     """Shuffles the cases before they are divided; apart from the experiment's seed, so that repeats share a split."""
 
@@ -77,10 +97,17 @@ class Preprocessing(Section):
     """Voxel size in mm: as it is, the median of the training cases, or three numbers (left-right, back-front, up)."""
     resize: Size | None = None
     """Resample to exactly this many voxels instead; undone after prediction."""
-    normalization: Literal["auto", "zscore", "percentile", "minmax", "window", "none"] = "auto"
-    """auto: percentile for CT, else zscore. zscore: per channel over non-zero voxels. percentile: clip to
-    `percentiles` of the training foreground, then z-score by its statistics. minmax: each volume to 0..1.
-    window: clip to `window`, then to 0..1."""
+    crop_or_pad: Size | None = None
+    """Then cut or fill the volume about its centre to exactly this many voxels; what is cut counts as background."""
+    normalization: Literal["auto", "zscore", "zscore_all", "percentile", "minmax", "window", "histogram", "none"] = (
+        "auto"
+    )
+    """auto: percentile for CT, else zscore. zscore: per channel over non-zero voxels; zscore_all: over all.
+    percentile: clip to `percentiles` of the training foreground, then z-score by its statistics. minmax: each volume
+    to 0..1. window: clip to `window`, then to 0..1. histogram: match the training cases' mean histogram (its landmarks
+    stay with the model), then zscore."""
+    nonfinite: Literal["refuse", "zero"] = "refuse"
+    """What a NaN or infinite voxel is: an error, or 0, counted and said."""
     percentiles: tuple[float, float] = (0.5, 99.5)
     """Of the foreground intensities of the training cases."""
     window: tuple[float, float] | None = None
@@ -114,10 +141,11 @@ class Sampling(Section):
 
     patch_size: Size = (64, 64, 64)
     """Voxels; an axis on which every training volume is shorter is shortened to the next size the network takes."""
-    sampler: Literal["uniform", "foreground"] = "foreground"
-    """uniform: anywhere. foreground: a share of the patches is centred on a voxel of a random class present."""
+    mode: Literal["foreground", "uniform", "whole"] = "foreground"
+    """foreground: a share of the patches is centred on a voxel of a random class present. uniform: anywhere.
+    whole: the preprocessed volume is the patch, `patch_size` is not used; all must have one shape."""
     foreground_fraction: Annotated[float, Field(ge=0, le=1)] = 0.34
-    """Share of the patches that the foreground sampler centres on foreground."""
+    """Share of the patches that mode foreground centres on foreground."""
     patches_per_case: PositiveInt = 4
     """Drawn from a case each time it is visited; an epoch visits every case once."""
     queue_cases: PositiveInt = 8

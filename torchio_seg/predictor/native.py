@@ -11,7 +11,7 @@ import torch
 from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, predict_logits
 from torchio_seg.progress import Progress, Silent
-from torchio_seg.targets import activate, decode
+from torchio_seg.targets import activate, background, decode
 from torchio_seg.transforms.preprocessing import Grids, Recipe, normalize, pad_to, to_model_grid
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Predictor:
 
     def finish(self, logits: torch.Tensor, grids: Grids) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own."""
-        probabilities = grids.back(activate(logits[None], self.labels)[0])
+        probabilities = grids.back(activate(logits[None], self.labels)[0], background(self.labels))
         restore = grids.orientation.undo
         label_map = np.ascontiguousarray(restore(decode(probabilities, self.labels)[None].numpy())[0])
         return Prediction(

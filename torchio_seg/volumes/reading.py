@@ -8,7 +8,7 @@ and pixdim must agree. Voxels are converted piece by piece: memory is one copy o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,8 @@ _ROUNDING = 0.01  # how far from an integer a label may lie
 _MAX_ROUNDING = 0.05  # the same where the step of the scale factor is coarser
 _NUM_EXAMPLES = 5
 _MAX_LISTED = 20
+_MOST_LABELS = 1000
+_MOST_BINS = 1 << 16
 _PIECE_VOXELS = 1 << 18  # few enough to stay in the processor's cache
 
 
@@ -43,6 +45,8 @@ class Volume:
     affine: Affine
     header: Any
     """The nibabel header, unrepaired."""
+    num_zeroed: int = 0
+    """Voxels that were NaN or infinite and were read as 0, because the reader was told so."""
 
     @property
     def shape(self) -> Shape:
@@ -71,42 +75,71 @@ def read_geometry(path: Path) -> Geometry:
         return read_layout(stream).geometry
 
 
-def read(path: Path, *, max_bytes: int = _MAX_BYTES) -> Volume:
+def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse", "zero"] = "refuse") -> Volume:
     """Read an image: integers as stored, anything scaled or real as float32.
 
-    A sheared volume is read; preprocessing refuses to resample it.
+    A sheared volume is read; preprocessing refuses to resample it. Voxels that are NaN or infinite are an error, or
+    become 0 and are counted.
     """
     with open_stream(path) as stream:
         layout = read_layout(stream)
         _require_budget(stream, layout, max_bytes)
         _skip(stream, layout)
-        voxels = _read_voxels(stream, layout)
+        voxels, num_bad = _read_voxels(stream, layout)
         stream.finish(layout.content_size)
+    if num_bad and nonfinite == "refuse":
+        raise VolumeError(
+            f"{path}: {num_bad} of {voxels.size} voxels are NaN, infinite or beyond float32; find out where they come "
+            "from and replace them by a value that you choose, or read them as 0: --set preprocessing.nonfinite=zero"
+        )
     geometry = layout.geometry
     stored = voxels.reshape((*geometry.shape, geometry.num_channels), order="F")
-    return Volume(geometry.path, np.moveaxis(stored, -1, 0), geometry.affine, layout.header)
+    return Volume(geometry.path, np.moveaxis(stored, -1, 0), geometry.affine, layout.header, num_bad)
 
 
 def read_label(path: Path, allowed: Collection[int], *, max_bytes: int = _MAX_BYTES) -> Volume:
     """Read a label map into the smallest unsigned type that holds every allowed value."""
     volume = read(path, max_bytes=max_bytes)
-    if volume.num_channels != 1:
-        raise VolumeError(f"{path}: {volume.num_channels} channels; a label map has one. Merge or pick before use")
-    voxels = volume.array.ravel(order="K")  # a view: the file's own order
-    _require_whole(volume, voxels)
-    labels = np.empty(voxels.size, np.min_scalar_type(max(allowed)))
-    found: set[int] = set()
-    for piece, target in zip(_pieces(voxels), _pieces(labels), strict=True):
-        whole = np.rint(piece) if piece.dtype.kind == "f" else piece
-        found |= {int(value) for value in np.unique(whole)}
-        with np.errstate(invalid="ignore"):  # what does not fit is refused below
-            target[...] = whole
-    if unknown := found - set(allowed):
+    found = whole_values(volume)
+    if unknown := found.keys() - set(allowed):
         raise VolumeError(
             f"{volume.path}: holds the values {_some(found)}, but the labels are {sorted(allowed)}; "
             f"correct the file, or declare {_some(unknown)} as labels"
         )
+    voxels = volume.array.ravel(order="K")  # a view: the file's own order
+    labels = np.empty(voxels.size, np.min_scalar_type(max(allowed)))
+    for piece, target in zip(_pieces(voxels), _pieces(labels), strict=True):
+        target[...] = np.rint(piece) if piece.dtype.kind == "f" else piece
     return replace(volume, array=labels.reshape(volume.array.shape, order="F"))
+
+
+def whole_values(volume: Volume) -> dict[int, int]:
+    """How many voxels of a label map hold each value; an error where it is none: not whole numbers, or too many."""
+    if volume.num_channels != 1:
+        raise VolumeError(
+            f"{volume.path}: {volume.num_channels} channels; a label map has one. Merge or pick before use"
+        )
+    voxels = volume.array.ravel(order="K")
+    _require_whole(volume, voxels)
+    counts: dict[int, int] = {}
+    for piece in _pieces(voxels):
+        for value, count in _counted(np.rint(piece) if piece.dtype.kind == "f" else piece):
+            counts[value] = counts.get(value, 0) + count
+        if len(counts) > _MOST_LABELS:
+            raise VolumeError(
+                f"{volume.path}: holds more than {_MOST_LABELS} different values; this is an image, not a label map"
+            )
+    return dict(sorted(counts.items()))
+
+
+def _counted(piece: Array) -> Iterator[tuple[int, int]]:
+    """The values of a piece of whole numbers and how often each stands in it; near ones count fastest in bins."""
+    low, high = int(piece.min()), int(piece.max())
+    if high - low < _MOST_BINS:
+        repeats = np.bincount((piece.astype(np.int64) - low) if low else piece.astype(np.int64, copy=False))
+        return ((int(value) + low, int(repeats[value])) for value in np.flatnonzero(repeats))
+    values, repeats = np.unique(piece, return_counts=True)
+    return ((int(value), int(count)) for value, count in zip(values, repeats, strict=True))
 
 
 def _require_budget(stream: ByteStream, layout: Layout, max_bytes: int) -> None:
@@ -124,8 +157,8 @@ def _skip(stream: ByteStream, layout: Layout) -> None:
     stream.fill(memoryview(gap), layout.content_size)
 
 
-def _read_voxels(stream: ByteStream, layout: Layout) -> Array:
-    """All voxels in file order, each piece converted and checked while it is in the cache."""
+def _read_voxels(stream: ByteStream, layout: Layout) -> tuple[Array, int]:
+    """All voxels in file order, each piece converted and checked while it is in the cache; how many became 0."""
     try:
         voxels = np.empty(layout.num_voxels, layout.dtype)
     except MemoryError as error:
@@ -137,14 +170,10 @@ def _read_voxels(stream: ByteStream, layout: Layout) -> Array:
         stream.fill(raw.view(np.uint8).data, layout.content_size)
         if not is_direct:
             _convert(raw, piece, layout)
-        if piece.dtype.kind == "f" and not np.isfinite(piece).all():
-            num_bad += int(np.count_nonzero(~np.isfinite(piece)))
-    if num_bad:
-        raise VolumeError(
-            f"{stream.path}: {num_bad} of {voxels.size} voxels are NaN, infinite or beyond float32; "
-            "find out where they come from and replace them by a value that you choose"
-        )
-    return voxels
+        if piece.dtype.kind == "f" and not (finite := np.isfinite(piece)).all():
+            num_bad += int(np.count_nonzero(~finite))
+            piece[~finite] = 0
+    return voxels, num_bad
 
 
 def _convert(raw: Array, target: Array, layout: Layout) -> None:

@@ -17,11 +17,19 @@ from torchio_seg.errors import DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
 from torchio_seg.predictor.grid import Window
 from torchio_seg.sampling import PatchRecipe
-from torchio_seg.splits import hold_out
+from torchio_seg.splits import divide
 from torchio_seg.subjects import read_case_label, read_channels
-from torchio_seg.transforms.preprocessing import Grids, Recipe, Statistics, find_grids, measure
+from torchio_seg.targets import leave_out_ignored
+from torchio_seg.transforms.preprocessing import (
+    Grids,
+    Recipe,
+    find_grids,
+    find_landmarks,
+    histogram_percentiles,
+    measure,
+)
 from torchio_seg.volumes.nifti import read_geometry
-from torchio_seg.workflows.cases import find_root, load_dataset, require_root
+from torchio_seg.workflows.cases import find_classes, find_root, load_dataset, require_root
 from torchio_seg.workflows.network import build_network, fit_network
 
 if TYPE_CHECKING:
@@ -30,7 +38,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from torchio_seg.config.sections import Experiment
+    from torchio_seg.progress import Progress
     from torchio_seg.records import Case, Dataset, Split
+    from torchio_seg.step import Loss
+    from torchio_seg.transforms.preprocessing import Nonfinite
 
 log = logging.getLogger(__name__)
 
@@ -48,17 +59,15 @@ class Plan:
     network: torch.nn.Module
 
 
-def make_plan(experiment: Experiment) -> Plan:
+def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Plan:
     """Find the cases, divide them, resolve preprocessing, and build a network that fits the patches."""
     dataset = load_dataset(experiment)
-    settings = experiment.split
-    ids = [case.id for case in dataset.cases]
-    split = hold_out(ids, validation=settings.validation, test=settings.test, seed=settings.seed)
-    training = dataset.choose(split.training)
     _require_parts(experiment, dataset)
-    recipe, grids = resolve_preprocessing(experiment, dataset, training)
+    split = divide(dataset, experiment.split, find_classes(dataset, progress=progress))
+    training = dataset.choose(split.training)
+    recipe, grids = resolve_grids(experiment, dataset, training)
     network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
-    return Plan(dataset, split, recipe, patch_size, network)
+    return Plan(dataset, split, learn(recipe, experiment, dataset, training), patch_size, network)
 
 
 def recall_plan(experiment: Experiment, card: ModelCard, split: Split) -> Plan:
@@ -75,15 +84,20 @@ def recall_plan(experiment: Experiment, card: ModelCard, split: Split) -> Plan:
     return Plan(dataset, split, card.recipe, card.patch_size, network)
 
 
-def resolve_preprocessing(
-    experiment: Experiment, dataset: Dataset, training: Sequence[Case]
-) -> tuple[Recipe, list[Grids]]:
-    """The recipe with what the training cases decide filled in, and each training case's grids under it."""
+def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> tuple[Recipe, list[Grids]]:
+    """The recipe as far as headers decide it, and each training case's grids under it."""
     settings = experiment.preprocessing
     normalization = settings.normalization
     if normalization == "auto":
         normalization = "percentile" if dataset.is_ct else "zscore"
-    recipe = Recipe(None, settings.resize, normalization, settings.window)
+    recipe = Recipe(
+        None,
+        settings.resize,
+        normalization,
+        settings.window,
+        crop_or_pad=settings.crop_or_pad,
+        nonfinite=settings.nonfinite,
+    )
     geometries = [read_geometry(case.images[0]) for case in training]
     if settings.spacing == "median":
         turned = [find_grids(geometry.shape, geometry.affine, Recipe(None, None, "none")) for geometry in geometries]
@@ -93,19 +107,20 @@ def resolve_preprocessing(
         log.info("voxel size %.3g x %.3g x %.3g mm, the median of the training cases", i, j, k)
     elif settings.spacing != "native":
         recipe = replace(recipe, spacing=settings.spacing)
-    if normalization == "percentile":
-        recipe = replace(recipe, statistics=learn_statistics(dataset, training, settings.percentiles))
     return recipe, [find_grids(geometry.shape, geometry.affine, recipe) for geometry in geometries]
 
 
-def learn_statistics(
-    dataset: Dataset, training: Sequence[Case], percentiles: tuple[float, float]
-) -> tuple[Statistics, ...]:
-    """Foreground intensities of the training cases, each case with the same weight."""
-    samples = [_foreground_sample(dataset, case) for case in training]
-    if not sum(sample.shape[1] for sample in samples):
-        raise DataError("no training case has foreground, so preprocessing.normalization=percentile has nothing to use")
-    return measure(samples, percentiles)
+def learn(recipe: Recipe, experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> Recipe:
+    """The recipe with what normalisation takes from the training cases' voxels; they are read for it, one at a time."""
+    if recipe.normalization == "percentile":
+        return _learn_statistics(recipe, experiment, dataset, training)
+    if recipe.normalization == "histogram":
+        log.info("learning the mean histogram of %d training cases", len(training))
+        images = (
+            read_channels(case.images, len(dataset.channels), nonfinite=recipe.nonfinite).array for case in training
+        )
+        return replace(recipe, landmarks=find_landmarks([histogram_percentiles(image) for image in images]))
+    return recipe
 
 
 def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes: Sizes) -> Window:
@@ -132,23 +147,45 @@ def make_augmentation(experiment: Experiment) -> tio.Compose:
 def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
     """How training cases become patches."""
     sampling = experiment.sampling
-    fraction = sampling.foreground_fraction if sampling.sampler == "foreground" else 0.0
+    fraction = sampling.foreground_fraction if sampling.mode == "foreground" else 0.0
     augmentation = make_augmentation(experiment)
-    return PatchRecipe(plan.recipe, plan.patch_size, sampling.patches_per_case, fraction, augmentation)
+    return PatchRecipe(
+        plan.recipe,
+        plan.patch_size,
+        sampling.patches_per_case,
+        fraction,
+        augmentation,
+        plan.dataset.labels.ignore,
+    )
+
+
+def build_loss(experiment: Experiment, dataset: Dataset) -> Loss:
+    """The loss, blind to the voxels that the data set leaves open."""
+    loss: Loss = components.assemble("losses", experiment.loss.section, dataset.labels.exclusive)
+    return loss if dataset.labels.ignore is None else leave_out_ignored(loss)
 
 
 def _require_parts(experiment: Experiment, dataset: Dataset) -> None:
     """Build everything once, so that what cannot be built or does not fit stops before volumes are read."""
-    network = build_network(experiment, dataset, experiment.sampling.patch_size)
-    make_window(experiment, experiment.sampling.patch_size, sizes_of(network))
+    if experiment.sampling.mode != "whole":  # whose patch the headers decide
+        network = build_network(experiment, dataset, experiment.sampling.patch_size)
+        make_window(experiment, experiment.sampling.patch_size, sizes_of(network))
     make_augmentation(experiment)
-    components.assemble("losses", experiment.loss.section, dataset.labels.exclusive)
+    build_loss(experiment, dataset)
 
 
-def _foreground_sample(dataset: Dataset, case: Case) -> NDArray[np.float32]:
-    image = read_channels(case.images, len(dataset.channels)).array
+def _learn_statistics(recipe: Recipe, experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> Recipe:
+    """Foreground intensities of the training cases, each case with the same weight."""
+    samples = [_foreground_sample(dataset, case, recipe.nonfinite) for case in training]
+    if not sum(sample.shape[1] for sample in samples):
+        raise DataError("no training case has foreground, so preprocessing.normalization=percentile has nothing to use")
+    return replace(recipe, statistics=measure(samples, experiment.preprocessing.percentiles))
+
+
+def _foreground_sample(dataset: Dataset, case: Case, nonfinite: Nonfinite) -> NDArray[np.float32]:
+    image = read_channels(case.images, len(dataset.channels), nonfinite=nonfinite).array
     label = read_case_label(case, sorted(dataset.labels.names)).array[0]
-    foreground = np.flatnonzero(label)
+    foreground = np.flatnonzero((label != 0) & (label != dataset.labels.ignore))
     chosen = np.random.default_rng(0).choice(
         foreground, min(len(foreground), FOREGROUND_SAMPLES_PER_CASE), replace=False
     )

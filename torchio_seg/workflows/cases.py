@@ -7,6 +7,8 @@ from pathlib import Path
 from torchio_seg import components
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError
+from torchio_seg.facts import read_facts
+from torchio_seg.progress import Progress
 from torchio_seg.records import Dataset
 
 MAKES_ITS_DATA = {"phantom"}
@@ -22,6 +24,13 @@ def load_dataset(experiment: Experiment) -> Dataset:
     if not dataset.cases:
         raise DataError(f"{root} holds no case with a label map; training needs some")
     return dataset
+
+
+def find_classes(dataset: Dataset, *, progress: Progress | None = None) -> dict[str, frozenset[int]]:
+    """Which label values each case holds; of a label map that cannot be trusted nothing is known here."""
+    labels = {case.id: case.label for case in dataset.cases if case.label is not None}
+    facts = read_facts(list(labels.values()), "label", progress=progress)
+    return {case: frozenset(facts[path].values or ()) for case, path in labels.items()}
 
 
 def require_root(experiment: Experiment) -> None:

@@ -53,12 +53,12 @@ def evaluate_cases(
     progress.start("cases", len(cases))
     try:
         for case in cases:
-            image = read_channels(case.images, len(dataset.channels))
+            image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
             label = read_case_label(case, sorted(dataset.labels.names))
             logits, grids = predictor.logits(image.array, image.affine, progress)
             if on_logits is not None:
                 on_logits(logits, labels_to_model_grid(label.array, grids))
-            predicted = predictor.finish(logits, grids).masks
+            predicted = predictor.finish(logits, grids).masks & (label.array[0] != dataset.labels.ignore)
             scores += score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names)
             progress.advance()
     finally:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from torchio_seg import checkpoint, components, devices
+from torchio_seg import checkpoint, devices
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment
@@ -24,11 +24,11 @@ from torchio_seg.optimization import build_optimizer, build_schedule
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Progress
 from torchio_seg.sampling import PatchStream
-from torchio_seg.step import Loss, Pair, Stepper
+from torchio_seg.step import Pair, Stepper
 from torchio_seg.subjects import to_subject
 from torchio_seg.targets import encode
 from torchio_seg.trainer import Parts, Position, Trainer, Validation
-from torchio_seg.workflows.assembly import Plan, make_patch_recipe, make_window
+from torchio_seg.workflows.assembly import Plan, build_loss, make_patch_recipe, make_window
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
 from torchio_seg.workflows.network import require_sound_gradients
 from torchio_seg.workflows.runs import find_checkpoint
@@ -60,7 +60,7 @@ class Job:
             precision = experiment.training.precision
             require_sound_gradients(plan.network, len(plan.dataset.channels), plan.patch_size, precision)
         self.network = plan.network.to(self.device)
-        self.loss: Loss = components.assemble("losses", experiment.loss.section, plan.dataset.labels.exclusive)
+        self.loss = build_loss(experiment, plan.dataset)
         self.predictor = Predictor(
             self.network,
             plan.dataset.labels,
@@ -83,6 +83,7 @@ class Job:
         write_text(folder / "config.yaml", to_yaml(self.experiment))
         facts = {
             "dataset": plan.dataset.name,
+            "notes": plan.dataset.notes,
             "channels": plan.dataset.channels,
             "regions": [asdict(region) for region in plan.dataset.labels.regions],
             "split": asdict(split),
@@ -95,7 +96,8 @@ class Job:
         write_json(folder / "run.json", facts)
         regions = ", ".join(f"{region.name} {list(region.labels)}" for region in plan.dataset.labels.regions)
         log.info("%s: channels %s; regions %s", plan.dataset.name, ", ".join(plan.dataset.channels), regions)
-        log.info("%d training, %d validation, %d test cases", *map(len, (split.training, split.validation, split.test)))
+        counts = map(len, (split.training, split.validation, split.test))
+        log.info("%d training, %d validation, %d test cases; %s", *counts, split.origin)
         log.info("%s, %.1f million parameters, on %s", self.experiment.network.name, parameters / 1e6, facts["device"])
 
     def trainer(self, surroundings: Surroundings, *, resume: bool) -> Trainer:
@@ -150,7 +152,7 @@ class Job:
     def _make_stream(self) -> PatchStream:
         dataset, experiment = self.plan.dataset, self.experiment
         subjects = tuple(
-            to_subject(case, len(dataset.channels), sorted(dataset.labels.names))
+            to_subject(case, len(dataset.channels), sorted(dataset.labels.names), nonfinite=self.plan.recipe.nonfinite)
             for case in self.plan.dataset.choose(self.plan.split.training)
         )
         recipe = make_patch_recipe(experiment, self.plan)

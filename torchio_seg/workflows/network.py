@@ -36,12 +36,29 @@ def fit_network(experiment: Experiment, dataset: Dataset, shapes: Sequence[Size]
     """The network and its patch size, no larger than the volumes need, tried once on zeros."""
     wanted = experiment.sampling.patch_size
     network = build_network(experiment, dataset, wanted)
-    patch_size = fit(shrink(wanted, shapes), sizes_of(network))
+    if experiment.sampling.mode == "whole":
+        shape = _whole(shapes)
+        patch_size = shape if sizes_of(network).fixed_size else fit(shape, sizes_of(network))
+        log.info("patches are whole volumes, %s voxels", _text(patch_size))
+    else:
+        patch_size = fit(shrink(wanted, shapes), sizes_of(network))
+        if patch_size != wanted:
+            log.info("patch %s instead of %s: no training volume is larger", _text(patch_size), _text(wanted))
     if patch_size != wanted:
-        log.info("patch %s instead of %s: no training volume is larger", _text(patch_size), _text(wanted))
         network = build_network(experiment, dataset, patch_size)
     _require_logits(network, experiment.network.name, len(dataset.channels), (dataset.labels.num_channels, *patch_size))
     return network, patch_size
+
+
+def _whole(shapes: Sequence[Size]) -> Size:
+    """The one shape that all volumes have."""
+    if len(found := sorted(set(shapes))) > 1:
+        some = ", ".join(_text(shape) for shape in found[:3])
+        raise ConfigError(
+            f"sampling.mode=whole needs volumes of one shape, and after preprocessing these have {len(found)} ({some}"
+            f"{', ...' if len(found) > 3 else ''}): set preprocessing.crop_or_pad or preprocessing.resize"
+        )
+    return found[0]
 
 
 def _require_logits(network: torch.nn.Module, name: str, in_channels: int, expected: tuple[int, ...]) -> None:

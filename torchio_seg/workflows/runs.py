@@ -102,7 +102,8 @@ def read_split(run: Path) -> Split:
     """Which cases a run trained, validated and tested on."""
     try:
         split = json.loads((run / "run.json").read_text(encoding="utf-8"))["split"]
-        return Split(**{part: tuple(ids) for part, ids in split.items()})
+        parts = {part: tuple(split[part]) for part in ("training", "validation", "test")}
+        return Split(**parts, origin=split["origin"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{run / 'run.json'} does not tell the run's split: {error}") from error
 
