@@ -1,0 +1,71 @@
+"""Layouts of the user's own data, and the generated one."""
+
+from __future__ import annotations
+
+from torchio_seg.catalogue.entry import Entry
+
+OWN = ("yours", "yours", "as large as yours is")
+"""Cases, licence and size of data that the user brings."""
+
+
+def _own(name: str, title: str, *, tree: str, channels: str, labels: str) -> Entry:
+    cases, licence, size = OWN
+    how = (f"torchio-seg train --dataset {name} --root YOUR_FOLDER",)
+    return Entry(name, title, tree, channels, labels, cases, licence, size, how)
+
+
+LAYOUTS = (
+    _own(
+        "datalist",
+        "Your own data, listed in a JSON file",
+        tree="""\
+YOUR_FOLDER/
+  dataset.json     {"training": [{"image": "a/ct.nii.gz",
+                                  "label": "a/organs.nii.gz"}, ...]}
+  a/ b/ ...        the files, anywhere below""",
+        channels="one file a case, or a list of files, one a channel",
+        labels="as the list names them, else as found in the files",
+    ),
+    _own(
+        "table",
+        "Your own data, listed in a CSV table",
+        tree="""\
+YOUR_FOLDER/
+  cases.csv        a row a case, with columns for images and label
+  a/ b/ ...        the files, anywhere below""",
+        channels="a column a channel",
+        labels="as found in the files",
+    ),
+    _own(
+        "folders",
+        "Your own data, images and label maps in two folders",
+        tree="""\
+YOUR_FOLDER/
+  images/          case_001.nii.gz ...
+  labels/          a label map for each image""",
+        channels="one file a case",
+        labels="as found in the files",
+    ),
+    _own(
+        "nnunet",
+        "Data in the layout of nnU-Net (nnUNet_raw/DatasetNNN_NAME)",
+        tree="""\
+DatasetNNN_NAME/
+  dataset.json     "channel_names", "labels", "file_ending"
+  imagesTr/        case_001_0000.nii.gz, case_001_0001.nii.gz ...
+  labelsTr/        case_001.nii.gz ...""",
+        channels="as dataset.json names them, a file each",
+        labels="as dataset.json names them",
+    ),
+    Entry(
+        name="phantom",
+        title="Generated patients: brains, abdomens, thoraxes",
+        tree="data/phantom/     made by the command, in the Decathlon's layout",
+        channels="MRI sequences of a brain, or CT",
+        labels="tumour regions of a brain, or organs",
+        cases="24, or as many as asked for",
+        licence="none: drawn from random numbers",
+        size="a few MB",
+        how=("torchio-seg train --dataset phantom", "torchio-seg phantom FOLDER     (only the data)"),
+    ),
+)
