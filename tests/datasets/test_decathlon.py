@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from torchio_seg.datasets import decathlon
-from torchio_seg.errors import DataError
+from torchio_seg.errors import ConfigError, DataError
 
 NAMES = ("liver_10", "liver_2", "liver_1.v2")
 
@@ -83,9 +83,84 @@ def test_missing_folder_is_named(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", "nowhere", "dataset.json")
 
 
-def test_missing_description_points_to_the_folder_below(tmp_path: Path) -> None:
-    make_root(tmp_path)
-    refused(tmp_path, "no dataset.json", "Task99_Tiny below it has")
+def test_folder_without_any_description_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Task99_Tiny").mkdir()
+    refused(tmp_path, "no dataset.json", "the folder of a task")
+
+
+def test_listing_keeps_the_order_of_the_file(tmp_path: Path) -> None:
+    assert decathlon.build(make_root(tmp_path)).listing == NAMES
+
+
+def test_test_cases_are_left_out_and_counted(tmp_path: Path) -> None:
+    dataset = decathlon.build(make_root(tmp_path, test=["./imagesTs/liver_7.nii.gz", "./imagesTs/liver_8.nii.gz"]))
+    assert dataset.notes == ("2 test cases without a label map are left out",)
+    assert len(dataset.cases) == len(NAMES)
+
+
+def make_tasks(folder: Path) -> Path:
+    """Tasks 4, 9 and 14, the last with another name inside than outside; and a folder that is none."""
+    root = folder / "decathlon"
+    for name, inner in (("Task04_Hippocampus", "Hippocampus"), ("Task09_Spleen", "Spleen"), ("Task14_Own", "LUNG")):
+        made = make_root(folder / name, name=inner)
+        root.mkdir(exist_ok=True)
+        made.rename(root / name)
+    (root / "archives").mkdir()
+    return root
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        *((word, "Hippocampus") for word in ("Task04", "4", "04", "hippocampus", "Task04_Hippocampus", "TASK4")),
+        *((word, "LUNG") for word in ("own", "lung", "Task14_lung", "14")),
+    ],
+)
+def test_task_is_found_by_number_or_name(tmp_path: Path, task: str, found: str) -> None:
+    root = make_tasks(tmp_path)
+    dataset = decathlon.build(root, task=task)
+    assert dataset.name == found
+    assert "found below decathlon" in dataset.notes[0]
+    (folder,) = {case.images[0].parents[1] for case in dataset.cases}
+    assert decathlon.build(folder, task=task).cases == dataset.cases
+
+
+@pytest.mark.parametrize("task", ["Task05", "5", "Task05_Hippocampus", "Task04_Spleen", "liver", ""])
+def test_task_that_is_not_there_is_refused_with_those_that_are(tmp_path: Path, task: str) -> None:
+    with pytest.raises(ConfigError, match="is not there") as caught:
+        decathlon.build(make_tasks(tmp_path), task=task)
+    assert "Task04_Hippocampus, Task09_Spleen, Task14_Own" in str(caught.value)
+
+
+def test_root_that_is_another_task_is_refused(tmp_path: Path) -> None:
+    root = make_tasks(tmp_path) / "Task14_Own"
+    with pytest.raises(ConfigError, match=r"is the task Task14_Own \(LUNG\), not 'Task04'; leave task out"):
+        decathlon.build(root, task="Task04")
+
+
+def test_several_tasks_and_no_choice_are_refused_with_how_to_choose(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"3 tasks: Task04_Hippocampus, .*--set dataset.task=Task04_Hippocampus"):
+        decathlon.build(make_tasks(tmp_path))
+
+
+def test_two_folders_of_one_number_are_refused(tmp_path: Path) -> None:
+    root = make_tasks(tmp_path)
+    make_root(tmp_path / "more").rename(root / "Task04_Heart")
+    with pytest.raises(ConfigError, match=r"'4' fits 2 tasks; .* Task04_Heart, Task04_Hippocampus"):
+        decathlon.build(root, task="4")
+
+
+def test_only_task_is_taken_and_noted(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    dataset = decathlon.build(tmp_path)
+    assert dataset.cases == decathlon.build(root).cases
+    assert dataset.notes == (f"task Task99_Tiny, found below {tmp_path.name}",)
+
+
+def test_malformed_neighbour_does_not_matter_to_a_task_found_by_its_folder(tmp_path: Path) -> None:
+    root = make_tasks(tmp_path)
+    (root / "Task09_Spleen" / "dataset.json").write_text("{", encoding="utf-8")
+    assert decathlon.build(root, task="hippocampus").name == "Hippocampus"
 
 
 def test_every_missing_file_is_listed(tmp_path: Path) -> None:

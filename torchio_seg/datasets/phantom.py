@@ -188,4 +188,4 @@ def _dataset(root: Path, options: Options) -> Dataset:
     if missing := [str(path.relative_to(root)) for path in files if not path.is_file()]:
         raise DataError(f"{root} lacks {', '.join(missing)}; remove the folder and it is made anew")
     labels = Labels.of_regions(kind.labels, kind.regions) if kind.regions else Labels.of_classes(kind.labels)
-    return Dataset(f"phantom_{options.kind}", options.channel_names, labels, cases)
+    return Dataset(f"phantom_{options.kind}", options.channel_names, labels, cases, listing=options.ids)
