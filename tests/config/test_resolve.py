@@ -80,6 +80,8 @@ def test_the_printed_experiment_loads_as_the_same(name: str, tmp_path: Path) -> 
         ("augmentation=none", ["augmentation"]),
         ("augmentation.spatial=[flip]", ["augmentation.spatial[0]: got 'flip'"]),
         ("name=../outside", ["name: got '../outside'"]),
+        ("split.test=1.5", ["split.test: got 1.5", "a share of the cases, from 0 to below 1, or a whole number"]),
+        ("split.fold=some", ["split.fold: got 'some'; input should be a valid integer, or 'all'"]),
         ("preprocessing.window=[300, 100]", ["window is 300 to 100"]),
         ("preprocessing.percentiles=[99, 1]", ["percentiles are 99 and 1"]),
         ("preprocessing.normalization=window", ["window must give"]),
@@ -95,7 +97,7 @@ def test_a_wrong_setting_is_named_with_what_is_allowed(assignment: str, words: l
 
 def test_every_mistake_is_listed_not_only_the_first() -> None:
     with pytest.raises(ConfigError) as raised:
-        load(shipped()["phantom"], parse_set(["training.epoch=3", "network.dropoutt=1", "split.test=2"]))
+        load(shipped()["phantom"], parse_set(["training.epoch=3", "network.dropoutt=1", "split.test=-2"]))
     assert all(key in str(raised.value) for key in ("training.epoch", "network.dropoutt", "split.test"))
 
 

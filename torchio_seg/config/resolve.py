@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -63,7 +64,7 @@ def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str
     try:
         experiment = Experiment.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        problems += [_sentence(item, Experiment, "") for item in error.errors()]
+        problems += _sentences(error, Experiment, "")
     else:
         if not problems:
             return experiment
@@ -158,7 +159,7 @@ def _complete(kind: str, section: Any, location: str, problems: list[str]) -> An
         problems.append(f"{location}.name: {error}")
     except ValidationError as error:
         model = components.options_model(kind, section["name"])
-        problems.extend(_sentence(item, model, f"{location}.") for item in error.errors())
+        problems.extend(_sentences(error, model, f"{location}."))
     return {"name": section["name"]}
 
 
@@ -186,17 +187,26 @@ def _with_default(kind: str, section: Any, mark: components.Nested) -> Any:
     return {mark.option: mark.value, **section} if mark.option in known else section
 
 
-def _sentence(error: Any, model: type[BaseModel], prefix: str) -> str:
-    """One pydantic error as: key, what was given, what is allowed."""
-    location = [part for part in error["loc"] if not (isinstance(part, str) and part.startswith("tuple["))]
-    key = prefix + ".".join(str(part) for part in location)
-    if error["type"] == "extra_forbidden":
-        allowed = _keys(model, location[:-1])
-        return f"{key}: unknown key{components.suggestion(str(location[-1]), allowed)}"
-    if error["type"] == "missing":
-        return f"{key}: must be given"
-    message = error["msg"][0].lower() + error["msg"][1:]
-    return f"{key}: got {error['input']!r}; {message}"
+def _sentences(error: ValidationError, model: type[BaseModel], prefix: str) -> list[str]:
+    """Pydantic's errors, one sentence a key: what was given, what is allowed; alternatives are joined."""
+    sentences: dict[str, str] = {}
+    for item in error.errors():
+        location = [part for part in item["loc"] if not (isinstance(part, str) and _ALTERNATIVE.match(part))]
+        key = prefix + ".".join(str(part) for part in location)
+        if item["type"] == "extra_forbidden":
+            allowed = _keys(model, location[:-1])
+            sentences[key] = f"{key}: unknown key{components.suggestion(str(location[-1]), allowed)}"
+        elif item["type"] == "missing":
+            sentences[key] = f"{key}: must be given"
+        else:
+            message = item["msg"].removeprefix("Value error, ")
+            message = message[0].lower() + message[1:]
+            sentences[key] = (
+                f"{sentences[key]}, or {message.removeprefix('input should be ')}"
+                if key in sentences
+                else f"{key}: got {item['input']!r}; {message}"
+            )
+    return list(sentences.values())
 
 
 def _keys(model: type[BaseModel], path: Sequence[Any]) -> tuple[str, ...]:
@@ -206,6 +216,10 @@ def _keys(model: type[BaseModel], path: Sequence[Any]) -> tuple[str, ...]:
             return ()
         model = annotation
     return tuple(model.model_fields)
+
+
+_ALTERNATIVE = re.compile(r"(tuple|literal|list|dict)\[|constrained-|function-|(int|float|bool|str|none)$")
+"""What pydantic adds to a location to tell which of several types it tried."""
 
 
 class _Dumper(yaml.SafeDumper):
