@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from torchio_seg.errors import DataError, VolumeError
 from torchio_seg.records import Case
 from torchio_seg.subjects import part, read_case_label, read_channels, to_subject
-from torchio_seg.volumes.nifti import create
+from torchio_seg.volumes.geometry import Orientation
+from torchio_seg.volumes.nifti import create, read_label
 
 SHAPE = (5, 6, 7)
 AFFINE = np.diag([1.0, 1.5, 2.0, 1.0])
@@ -80,6 +83,32 @@ def test_a_label_off_the_grid_of_its_image_is_refused(
         read_case_label(case, (0, 2))
 
 
+@pytest.mark.parametrize("axes", list(itertools.permutations(range(3))))
+@pytest.mark.parametrize("flips", list(itertools.product((False, True), repeat=3)))
+def test_a_label_stored_along_other_axes_comes_back_on_those_of_its_image(
+    tmp_path: Path, axes: tuple[int, int, int], flips: tuple[bool, bool, bool]
+) -> None:
+    """All 48 ways to store one label map give the same voxels and the image's own affine."""
+    affine = AFFINE.copy()
+    affine[:3, :3] = Rotation.from_euler("xyz", (17, -9, 23), degrees=True).as_matrix() @ AFFINE[:3, :3]
+    voxels = np.random.default_rng(0).integers(0, 3, (1, *SHAPE)).astype(np.uint8)
+    stored = Orientation(axes, flips)
+    create(tmp_path / "label.nii.gz", stored.apply(voxels), stored.apply_affine(affine, SHAPE))
+    case = Case("c", (image(tmp_path / "image.nii.gz", affine=affine),), tmp_path / "label.nii.gz")
+    found = read_case_label(case, (0, 1, 2))
+    assert np.array_equal(found.array, voxels)
+    subject = to_subject(case, 1, (0, 1, 2))
+    assert np.array_equal(part(subject, "label").data.numpy(), voxels)
+    assert np.array_equal(part(subject, "label").affine, part(subject, "image").affine)
+
+
+def test_a_label_in_another_place_is_refused_with_the_gap(tmp_path: Path) -> None:
+    away = label(tmp_path / "label.nii.gz", moved(AFFINE, 105.0))
+    case = Case("c", (image(tmp_path / "image.nii.gz"),), away)
+    with pytest.raises(DataError, match="the two do not overlap, they are 100 mm apart"):
+        read_case_label(case, (0, 2))
+
+
 def test_a_case_without_label_cannot_be_asked_for_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="case c has no label map"):
         read_case_label(Case("c", (image(tmp_path / "image.nii.gz"),)), (0, 2))
@@ -91,7 +120,8 @@ def test_a_label_takes_the_affine_of_its_image_to_the_last_bit(tmp_path: Path) -
     case = Case("c", (image(tmp_path / "image.nii.gz"),), label(tmp_path / "label.nii.gz", nearly))
     subject = to_subject(case, 1, (0, 2))
     assert np.array_equal(part(subject, "label").affine, part(subject, "image").affine)
-    assert not np.array_equal(read_case_label(case, (0, 2)).affine, part(subject, "label").affine)
+    assert np.array_equal(read_case_label(case, (0, 2)).affine, AFFINE)
+    assert not np.array_equal(read_label(case.label, (0, 2)).affine, AFFINE)
     assert int(part(subject, "label").data[0, 1, 2, 3]) == 2
 
 

@@ -1,37 +1,42 @@
 """What whole files hold, found by one strict reading each and remembered until a file changes.
 
-Reading a data set takes minutes; whether it changed is told by path, size and time of change in milliseconds. What was
-found is kept in the user's cache folder, one small JSON file for each folder of scans.
+Reading a data set takes minutes; whether a file changed is told by its path, size and time of change. What was found is
+kept in the user's cache folder, one small JSON file for each folder of scans; it does not depend on any setting.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 
 from torchio_seg.errors import DataError
-from torchio_seg.files import write_json
+from torchio_seg.files import write_text
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import read, whole_values
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
     from torchio_seg.progress import Progress
-    from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.geometry import Affine, Array
 
 Role = Literal["image", "label"]
+Row = tuple[float, float, float, float]
+Stamp = tuple[int, int]
 
-FORMAT = 1
+FORMAT = 2
+"""Raised whenever the same file would give other facts than before."""
 _SAMPLED_VOXELS = 1 << 20
 _MOST_THREADS = 4  # each holds a volume
+_SHOWN = 10
 
 
 @dataclass(frozen=True)
@@ -40,13 +45,33 @@ class Facts:
 
     problem: str | None = None
     """Why the file cannot be trusted; then nothing else is known."""
+    is_passing: bool = False
+    """Whether the problem is the computer's, not the file's, so that it may be gone the next time."""
+    shape: tuple[int, int, int] = (0, 0, 0)
+    """Voxels along I J K."""
+    num_channels: int = 0
+    rows: tuple[Row, ...] = ()
+    """Of the affine."""
     digest: str = ""
     """Of the shape and a regular sample of the voxels' values: equal volumes have equal digests."""
     lowest: tuple[float, ...] = ()
     """Of each channel."""
     highest: tuple[float, ...] = ()
+    num_nonfinite: int = 0
+    """Voxels of an image that are NaN or infinite; everything else was found with 0 in their place."""
     values: Mapping[int, int] | None = None
     """How many voxels hold each value, for a label map."""
+
+    @property
+    def affine(self) -> Affine:
+        """From voxels to millimetres."""
+        return np.array(self.rows)
+
+    @property
+    def num_voxels(self) -> int:
+        """In all channels together."""
+        i, j, k = self.shape
+        return i * j * k * self.num_channels
 
 
 def read_facts(
@@ -56,99 +81,55 @@ def read_facts(
 
     Files are read side by side by a few threads.
     """
-    memory = _Memory(role)
-    known = {} if verify else memory.recall(paths)
+    known = {} if verify else recall_facts(paths, role)
     missing = [path for path in dict.fromkeys(paths) if path not in known]
-    progress = progress or Silent()
-    progress.start("reading", len(missing))
-    try:
-        with ThreadPoolExecutor(min(_MOST_THREADS, os.cpu_count() or 1)) as pool:
-            running = {pool.submit(examine, path, role): path for path in missing}
-            try:
-                for done in as_completed(running):
-                    known[running[done]] = done.result()
-                    progress.advance()
-            finally:
-                pool.shutdown(cancel_futures=True)
-                memory.keep({path: known[path] for path in missing if path in known})
-    finally:
-        progress.finish()
-    return {path: known[path] for path in paths}
+    found = _read_all(missing, role, progress or Silent()) if missing else {}
+    return {path: known.get(path) or found[path] for path in paths}
+
+
+def recall_facts(paths: Iterable[Path], role: Role) -> dict[Path, Facts]:
+    """What earlier readings found about those files that have not changed."""
+    known: dict[Path, Facts] = {}
+    for folder, members in _by_folder(paths).items():
+        entries = _load(folder)
+        for path in members:
+            entry = entries.get(_key(role, path))
+            if entry is not None and entry.stamp == _stamp(path):
+                known[path] = entry.facts
+    return known
 
 
 def label_values(paths: Sequence[Path], *, progress: Progress | None = None) -> dict[Path, Mapping[int, int]]:
-    """How many voxels of each label map hold each value; raises where a file cannot be trusted."""
+    """How many voxels of each label map hold each value; raises where files cannot be trusted."""
     found = read_facts(paths, "label", progress=progress)
-    for facts in found.values():
-        if facts.problem is not None:
-            raise DataError(facts.problem)
+    problems = [facts.problem for facts in found.values() if facts.problem is not None]
+    if len(problems) == 1:
+        raise DataError(problems[0])
+    if problems:
+        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+        listed = "\n  ".join(problems[:_SHOWN])
+        raise DataError(f"{len(problems)} of {len(found)} label maps cannot be used:\n  {listed}{more}")
     return {path: facts.values or {} for path, facts in found.items()}
 
 
 def examine(path: Path, role: Role) -> Facts:
     """Read one file whole."""
     try:
-        volume = read(path)
+        volume = read(path, nonfinite="zero")
         values = whole_values(volume) if role == "label" else None
     except DataError as error:
-        return Facts(problem=str(error))
-    channels = volume.array
-    flat = [channel.ravel(order="K") for channel in channels]
-    lowest = tuple(float(channel.min()) for channel in flat)
-    highest = tuple(float(channel.max()) for channel in flat)
-    return Facts(None, _digest(channels), lowest, highest, values)
-
-
-def _digest(array: Array) -> str:
-    """Depends on values, not on how they are stored: an image saved as int16 and as float32 is one image."""
-    voxels = array.ravel(order="K")
-    sample = voxels[:: max(1, voxels.size // _SAMPLED_VOXELS)]
-    content = np.ascontiguousarray(sample, dtype="<f4")
-    return hashlib.blake2b(content.data, digest_size=16, salt=str(array.shape).encode()[:16]).hexdigest()
-
-
-class _Memory:
-    """The facts of earlier readings, on disk."""
-
-    def __init__(self, role: Role) -> None:
-        self.role = role
-
-    def recall(self, paths: Iterable[Path]) -> dict[Path, Facts]:
-        """What is known of those files that have not changed."""
-        known: dict[Path, Facts] = {}
-        for folder, members in _by_folder(paths).items():
-            entries = self._read(folder)
-            for path in members:
-                entry = entries.get(f"{self.role} {path.name}")
-                if entry is not None and entry["stamp"] == _stamp(path):
-                    known[path] = _revive(entry["facts"])
-        return known
-
-    def keep(self, facts: Mapping[Path, Facts]) -> None:
-        """Remember; a cache folder that cannot be written only costs time at the next call."""
-        for folder, members in _by_folder(facts).items():
-            entries = self._read(folder)
-            entries |= {
-                f"{self.role} {path.name}": {"stamp": stamp, "facts": asdict(facts[path])}
-                for path in members
-                if (stamp := _stamp(path)) is not None
-            }
-            try:
-                file = _file(folder)
-                file.parent.mkdir(parents=True, exist_ok=True)
-                write_json(file, {"format": FORMAT, "folder": str(folder), "entries": entries})
-            except (OSError, DataError):
-                return
-
-    def _read(self, folder: Path) -> dict[str, Any]:
-        try:
-            content = json.loads(_file(folder).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        if content.get("format") != FORMAT or content.get("folder") != str(folder):
-            return {}
-        entries: dict[str, Any] = content["entries"]
-        return entries
+        return Facts(problem=str(error), is_passing=isinstance(error.__cause__, OSError | MemoryError))
+    channels = [channel.ravel(order="K") for channel in volume.array]
+    return Facts(
+        shape=volume.shape,
+        num_channels=volume.num_channels,
+        rows=tuple((row[0], row[1], row[2], row[3]) for row in volume.affine.tolist()),
+        digest=_digest(volume.array),
+        lowest=tuple(float(channel.min()) for channel in channels),
+        highest=tuple(float(channel.max()) for channel in channels),
+        num_nonfinite=volume.num_zeroed,
+        values=values,
+    )
 
 
 def cache_folder() -> Path:
@@ -157,8 +138,104 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "torchio-seg"
 
 
+@dataclass(frozen=True)
+class _Entry:
+    """A line of the memory."""
+
+    stamp: Stamp
+    facts: Facts
+
+
+@dataclass(frozen=True)
+class _Page:
+    """The memory of one folder."""
+
+    format: str
+    folder: str
+    entries: dict[str, _Entry]
+
+
+def _read_all(paths: Sequence[Path], role: Role, progress: Progress) -> dict[Path, Facts]:
+    """Read files side by side; what was found is remembered even where the work is interrupted."""
+    entries: dict[Path, _Entry] = {}
+    found: dict[Path, Facts] = {}
+    stamps = {path: _stamp(path) for path in paths}  # before reading: a change meanwhile is a change
+    progress.start(f"reading {role}s", len(paths))
+    try:
+        with ThreadPoolExecutor(min(_MOST_THREADS, _num_processors())) as pool:
+            running = {pool.submit(examine, path, role): path for path in paths}
+            try:
+                for done in as_completed(running):
+                    path = running[done]
+                    found[path] = done.result()
+                    stamp = stamps[path]
+                    if stamp is not None and not found[path].is_passing:
+                        entries[path] = _Entry(stamp, found[path])
+                    progress.advance()
+            finally:
+                pool.shutdown(cancel_futures=True)
+                _keep(entries, role)
+    finally:
+        progress.finish()
+    return {path: found[path] for path in paths}
+
+
+def _num_processors() -> int:
+    """Those that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _digest(array: Array) -> str:
+    """Depends on values, not on how they are stored: an image saved as int16 and as float32 is one image."""
+    voxels = array.ravel(order="K")
+    sample = voxels[:: max(1, voxels.size // _SAMPLED_VOXELS)].astype("<f4") + np.float32(0)  # no -0
+    content = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
+    content.update(sample.data)
+    return content.hexdigest()
+
+
+def _keep(found: Mapping[Path, _Entry], role: Role) -> None:
+    """Remember; a cache folder that cannot be written only costs time at the next call.
+
+    Of two processes that remember about one folder at once, the later replaces the page of the earlier.
+    """
+    for folder, members in _by_folder(found).items():
+        entries = _load(folder) | {_key(role, path): found[path] for path in members}
+        try:
+            file = _file(folder)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            page = _Page(_format(), str(folder), entries)
+            write_text(file, _pages().dump_json(page, exclude_defaults=True).decode())
+        except (OSError, DataError):
+            return
+
+
+def _load(folder: Path) -> dict[str, _Entry]:
+    """What is remembered of a folder; nothing, where the page is damaged or another version's."""
+    try:
+        page = _pages().validate_json(_file(folder).read_bytes())
+    except (OSError, ValidationError):
+        return {}
+    return page.entries if (page.format, page.folder) == (_format(), str(folder)) else {}
+
+
+@cache
+def _pages() -> TypeAdapter[Any]:
+    """Made once: pydantic builds a validator for it."""
+    return TypeAdapter(_Page)
+
+
+@cache
+def _format() -> str:
+    return f"{FORMAT} of {version('torchio-seg')}"
+
+
 def _file(folder: Path) -> Path:
     return cache_folder() / "facts" / f"{hashlib.blake2b(os.fsencode(folder), digest_size=12).hexdigest()}.json"
+
+
+def _key(role: Role, path: Path) -> str:
+    return f"{role} {path.name}"
 
 
 def _by_folder(paths: Iterable[Path]) -> dict[Path, list[Path]]:
@@ -168,16 +245,10 @@ def _by_folder(paths: Iterable[Path]) -> dict[Path, list[Path]]:
     return folders
 
 
-def _stamp(path: Path) -> list[int] | None:
+def _stamp(path: Path) -> Stamp | None:
     """Size and time of change of the file; None where there is none."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return [status.st_size, status.st_mtime_ns]
-
-
-def _revive(entry: Mapping[str, Any]) -> Facts:
-    values = entry["values"]
-    counts = None if values is None else {int(value): count for value, count in values.items()}
-    return Facts(entry["problem"], entry["digest"], tuple(entry["lowest"]), tuple(entry["highest"]), counts)
+    return status.st_size, status.st_mtime_ns

@@ -16,7 +16,8 @@ Shape: TypeAlias = tuple[int, int, int]
 
 _SHEAR_TOLERANCE = 1e-3  # cosine between two axes that should be perpendicular
 _FLATNESS = 1e-3  # volume of a cell over that of a box with the same edges
-_GRID_TOLERANCE = 1e-3  # of the smallest voxel edge
+GRID_TOLERANCE = 1e-3
+"""Within this share of the smallest voxel edge two grids are one; what writers round is less."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,22 @@ class Orientation:
         first, second, third = (int(axis) for axis in np.argsort(targets))
         flip_first, flip_second, flip_third = (bool(sign < 0) for sign in signs)
         return cls((first, second, third), (flip_first, flip_second, flip_third))
+
+    @classmethod
+    def between(cls, affine: Array, target: Array) -> Orientation | None:
+        """The turn that brings stored axes nearest to those of another grid; None where two axes would be one."""
+        seen = np.linalg.solve(target[:3, :3], affine[:3, :3])
+        targets = np.abs(seen / np.linalg.norm(seen, axis=0)).argmax(axis=0)
+        if sorted(targets.tolist()) != [0, 1, 2]:
+            return None
+        first, second, third = np.argsort(targets).tolist()
+        flip_first, flip_second, flip_third = (bool(seen[target, axis] < 0) for axis, target in enumerate(targets))
+        return cls((first, second, third), (flip_first, flip_second, flip_third))
+
+    def apply_shape(self, shape: Shape) -> Shape:
+        """The shape of what `apply` makes of a volume of this stored shape."""
+        first, second, third = (shape[axis] for axis in self.axes)
+        return first, second, third
 
     def apply(self, array: Array) -> Array:
         """C I J K from stored to RAS axes, contiguous in memory."""
@@ -89,6 +106,6 @@ def deviation_mm(first: Array, second: Array, shape: Shape) -> float:
     return float(np.linalg.norm(corners @ (first - second).T, axis=1).max())
 
 
-def same_grid(first: Array, second: Array, shape: Shape) -> bool:
-    """Whether two affines put every voxel within a thousandth of the smallest voxel edge of the same place."""
-    return deviation_mm(first, second, shape) <= _GRID_TOLERANCE * min(spacing_of(first))
+def same_grid(first: Array, second: Array, shape: Shape, *, tolerance: float = GRID_TOLERANCE) -> bool:
+    """Whether two affines put every voxel within a share of the smallest voxel edge of the same place."""
+    return deviation_mm(first, second, shape) <= tolerance * min(spacing_of(first))

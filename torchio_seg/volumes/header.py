@@ -39,6 +39,8 @@ class Geometry:
     affine: Affine
     dtype: np.dtype[Any]
     """How the voxels are stored."""
+    forms_apart_mm: float = 0.0
+    """How far apart sform and qform put the same voxel, at most, where the header has both."""
 
     @property
     def spacing(self) -> tuple[float, float, float]:
@@ -87,9 +89,9 @@ def read_layout(stream: ByteStream) -> Layout:
     header = _read_header(stream)
     shape, num_channels = _dimensions(path, header)
     stored = _stored_type(path, header)
-    affine = _affine(path, header, shape)
+    affine, forms_apart_mm = _affine(path, header, shape)
     slope, intercept = _scaling(path, header)
-    geometry = Geometry(path, shape, num_channels, affine, stored.newbyteorder("="))
+    geometry = Geometry(path, shape, num_channels, affine, stored.newbyteorder("="), forms_apart_mm)
     layout = Layout(geometry, header, stored, _offset(path, header), slope, intercept)
     stream.require_size(layout.content_size)
     return layout
@@ -170,13 +172,13 @@ def _scaling(path: Path, header: Any) -> tuple[float, float]:
     return slope, intercept
 
 
-def _affine(path: Path, header: Any, shape: Shape) -> Affine:
-    """The one affine that sform, qform and pixdim agree on."""
+def _affine(path: Path, header: Any, shape: Shape) -> tuple[Affine, float]:
+    """The one affine that sform, qform and pixdim agree on, and how well the two forms do."""
     edges = header["pixdim"][1:4].astype(np.float64)
     if not (np.isfinite(edges) & (edges > 0)).all() or header["pixdim"][0] not in (-1, 0, 1):
         raise VolumeError(
             f"{path}: pixdim is {header['pixdim'][:4].tolist()}: spacings must be positive and the first number "
-            "-1, 0 or 1, else readers disagree about left and right. Export it again"
+            "-1, 0 or 1, else readers disagree about left and right; export it again"
         )
     found = {"sform": header.get_sform, "qform": header.get_qform}
     affines = {name: _placed(path, name, get) for name, get in found.items() if header[f"{name}_code"] > 0}
@@ -186,13 +188,13 @@ def _affine(path: Path, header: Any, shape: Shape) -> Affine:
             "convert it again from DICOM, or set a code once you know that the affine is right"
         )
     affine = next(iter(affines.values()))
-    _require_agreement(path, affines, shape)
+    apart = _require_agreement(path, affines, shape)
     if (np.abs(edges / spacing_of(affine) - 1) > _SPACING_TOLERANCE).any():
         raise VolumeError(
             f"{path}: pixdim says spacing {edges.tolist()} mm, the affine says {list(spacing_of(affine))}; "
             "find out which is right and write it to both"
         )
-    return affine
+    return affine, apart
 
 
 def _placed(path: Path, name: str, get: Any) -> Affine:
@@ -204,14 +206,15 @@ def _placed(path: Path, name: str, get: Any) -> Affine:
     if is_degenerate(affine):
         raise VolumeError(
             f"{path}: the {name} {affine[:3].tolist()} is singular or not finite: voxels would have no place of their "
-            "own. Export it again"
+            "own; export it again"
         )
     return affine
 
 
-def _require_agreement(path: Path, affines: dict[str, Affine], shape: Shape) -> None:
+def _require_agreement(path: Path, affines: dict[str, Affine], shape: Shape) -> float:
+    """How far apart the two forms put the same voxel, which rounding must explain."""
     if len(affines) < 2:
-        return
+        return 0.0
     sform, qform = affines["sform"], affines["qform"]
     apart = deviation_mm(sform, qform, shape)
     diagonal = float(np.linalg.norm(np.multiply(shape, spacing_of(sform))))
@@ -220,3 +223,4 @@ def _require_agreement(path: Path, affines: dict[str, Affine], shape: Shape) -> 
             f"{path}: sform and qform put the same voxel up to {apart:.3g} mm apart, and programs differ in which they "
             "believe; find out which is right and write it to both"
         )
+    return apart

@@ -99,8 +99,8 @@ def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse"
 
 def read_label(path: Path, allowed: Collection[int], *, max_bytes: int = _MAX_BYTES) -> Volume:
     """Read a label map into the smallest unsigned type that holds every allowed value."""
-    volume = read(path, max_bytes=max_bytes)
-    found = whole_values(volume)
+    volume = read(path, max_bytes=max_bytes, nonfinite="zero")
+    found = whole_values(volume)  # refuses what had to be read as 0
     if unknown := found.keys() - set(allowed):
         raise VolumeError(
             f"{volume.path}: holds the values {_some(found)}, but the labels are {sorted(allowed)}; "
@@ -120,6 +120,11 @@ def whole_values(volume: Volume) -> dict[int, int]:
             f"{volume.path}: {volume.num_channels} channels; a label map has one. Merge or pick before use"
         )
     voxels = volume.array.ravel(order="K")
+    if volume.num_zeroed:
+        raise VolumeError(
+            f"{volume.path}: {volume.num_zeroed} of {voxels.size} voxels are NaN, infinite or beyond float32; a label "
+            "map holds whole numbers. Write 0 there, or a value to ignore"
+        )
     _require_whole(volume, voxels)
     counts: dict[int, int] = {}
     for piece in _pieces(voxels):
