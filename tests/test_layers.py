@@ -49,7 +49,7 @@ ONLY_IN = {
     "PIL": {"reports"},
     "safetensors": {"checkpoint"},
 }
-NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK"}
+NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
 LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
 LIGHT |= {"download", "catalogue", "facts", "listings", "networks", "losses", "cli", "network_sizes", "soft_dice"}
 

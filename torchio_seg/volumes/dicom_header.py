@@ -1,0 +1,203 @@
+"""The header of one DICOM file: whether it is an image, and where each of its slices lies."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torchio_seg.errors import UsageError, VolumeError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from types import ModuleType
+
+STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
+"""The class of RT structure sets."""
+_DIRECTORY = "1.2.840.10008.1.3.10"
+_SUFFIXES = {".dcm", ".dicom", ".ima"}
+_REQUIRED = ("SeriesInstanceUID", "SOPInstanceUID", "Rows", "Columns")
+_TAGS = (
+    *_REQUIRED,
+    *("SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesDescription", "SeriesNumber"),
+    *("PatientID", "PatientName", "PatientIdentityRemoved", "SamplesPerPixel", "PhotometricInterpretation"),
+    *("NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
+    *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
+)
+
+
+@dataclass(frozen=True)
+class Slice:
+    """One image plane as its header describes it; lengths in millimetres, directions left, back and up."""
+
+    path: Path
+    instance: str
+    rows: int
+    columns: int
+    frame: int = 0
+    """Which frame of the file."""
+    position: tuple[float, ...] | None = None
+    """The centre of the first pixel."""
+    orientation: tuple[float, ...] | None = None
+    """The direction along a row, then the one down a column."""
+    spacing: tuple[float, ...] | None = None
+    """From row to row, then from column to column."""
+    slope: float = 1.0
+    intercept: float = 0.0
+
+    @property
+    def name(self) -> str:
+        return self.path.name if self.frame == 0 else f"{self.path.name} frame {self.frame + 1}"
+
+
+def import_pydicom() -> ModuleType:
+    """The library that reads DICOM, which an extra brings."""
+    try:
+        import pydicom
+    except ModuleNotFoundError as error:
+        raise UsageError("DICOM needs pydicom, which is not installed; pip install 'torchio-seg[dicom]'") from error
+    if int(pydicom.__version__.split(".")[0]) < 3:
+        raise UsageError(f"pydicom {pydicom.__version__} is too old; pip install 'torchio-seg[dicom]'")
+    return pydicom
+
+
+def read_header(path: Path) -> Any | None:
+    """What is known of a file without its pixels; None where it is no DICOM file.
+
+    A file that should be one by its name, and is empty or is not, raises: a slice may be missing there.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(132)
+    except OSError as error:
+        raise VolumeError(f"{path}: cannot be read ({error.strerror or error})") from error
+    if start[128:] == b"DICM":
+        return read_dataset(path, pixels=False)
+    if path.suffix.lower() in _SUFFIXES or (not start and not re.search(r"\.\D", path.name)):
+        raise VolumeError(f"{path}: {'is not DICOM' if start else 'is empty'}; copy it again from where it came")
+    return None
+
+
+def read_dataset(path: Path, *, pixels: bool = True) -> Any:
+    """The pydicom data set of a file; what pydicom says about values outside the standard is not repeated."""
+    pydicom = import_pydicom()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if pixels:
+                return pydicom.dcmread(path)
+            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+    except Exception as error:  # pydicom raises what the damage happens to cause
+        raise VolumeError(f"{path}: is damaged and cannot be read as DICOM ({error}); copy it again") from error
+
+
+def class_of(header: Any) -> str:
+    """The UID of what a file holds."""
+    stated = header.file_meta.get("MediaStorageSOPClassUID") or header.get("SOPClassUID", "")
+    return str(stated)
+
+
+def is_image(path: Path, header: Any) -> bool:
+    """Whether a file holds pictures of a series; one that should and says too little raises."""
+    pydicom = import_pydicom()
+    kind = class_of(header)
+    name = pydicom.uid.UID(kind).name
+    if "Image Storage" not in name and not (name == kind and "Rows" in header):
+        return False
+    if missing := [keyword for keyword in _REQUIRED if not header.get(keyword)]:
+        raise VolumeError(f"{path}: its header lacks {', '.join(missing)}; it may be cut short. Copy it again")
+    return True
+
+
+def is_directory(header: Any) -> bool:
+    """Whether a file only lists others, as DICOMDIR does."""
+    return class_of(header) == _DIRECTORY
+
+
+def slices_of(path: Path, header: Any) -> tuple[Slice, ...]:
+    """Every plane in a file."""
+    try:
+        if "PerFrameFunctionalGroupsSequence" in header:
+            return _frames(path, header)
+        return (_slice(path, header, header, 0),)
+    except (ValueError, TypeError, OverflowError, AttributeError, IndexError) as error:
+        raise VolumeError(f"{path}: its header has a value that cannot be understood ({error})") from error
+
+
+def _frames(path: Path, header: Any) -> tuple[Slice, ...]:
+    groups = header.PerFrameFunctionalGroupsSequence
+    if len(groups) != int(header.NumberOfFrames):
+        raise VolumeError(f"{path}: has {header.NumberOfFrames} frames but describes {len(groups)}; export it again")
+    shared = [*header.get("SharedFunctionalGroupsSequence", [])]
+    return tuple(_slice(path, header, _flat([*shared, group]), frame) for frame, group in enumerate(groups))
+
+
+def _flat(groups: Sequence[Any]) -> dict[str, Any]:
+    """The attributes of functional groups by their keywords; a frame's own replace those that are shared."""
+    return {
+        element.keyword: element.value
+        for group in groups
+        for sequence in group
+        if sequence.VR == "SQ" and sequence.value
+        for element in sequence.value[0]
+    }
+
+
+def _slice(path: Path, header: Any, plane: Any, frame: int) -> Slice:
+    return Slice(
+        path=path,
+        instance=str(header.SOPInstanceUID),
+        rows=int(header.Rows),
+        columns=int(header.Columns),
+        frame=frame,
+        position=_numbers(plane, "ImagePositionPatient", 3),
+        orientation=_numbers(plane, "ImageOrientationPatient", 6),
+        spacing=_numbers(plane, "PixelSpacing", 2),
+        slope=_number(plane, "RescaleSlope", 1.0),
+        intercept=_number(plane, "RescaleIntercept", 0.0),
+    )
+
+
+def _numbers(plane: Any, keyword: str, count: int) -> tuple[float, ...] | None:
+    values = plane.get(keyword)
+    if not values:
+        return None
+    numbers = tuple(float(value) for value in values)
+    if len(numbers) != count or not all(map(math.isfinite, numbers)):
+        raise ValueError(f"{keyword} is {list(values)}, not {count} numbers")
+    return numbers
+
+
+def _number(plane: Any, keyword: str, default: float) -> float:
+    value = plane.get(keyword)
+    number = default if value is None else float(value)
+    if not math.isfinite(number) or (keyword == "RescaleSlope" and number == 0):
+        raise ValueError(f"{keyword} is {value}")
+    return number
+
+
+def patient_of(header: Any) -> str:
+    """Whom a file belongs to, as a word without the person's name: the patient id, or a hash where it holds the name.
+
+    Public collections put the same made-up id into both and say that the identity is removed.
+    """
+    identity = str(header.get("PatientID") or "").strip()
+    if header.get("PatientIdentityRemoved") == "YES" or not _names_person(identity, header):
+        return identity or "patient"
+    return f"patient-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def description_of(header: Any) -> str:
+    """What a series is called, unless that tells the person's name."""
+    description = str(header.get("SeriesDescription") or "").strip()
+    return "" if _names_person(description, header) else description
+
+
+def _names_person(text: str, header: Any) -> bool:
+    parts = re.split(r"[\W_]+", str(header.get("PatientName") or "").casefold())
+    return any(part in text.casefold() for part in parts if len(part) >= 3)
