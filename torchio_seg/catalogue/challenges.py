@@ -25,10 +25,11 @@ YOUR_FOLDER/
         "2021: an account at synapse.org, then register and ask for access at synapse.org, project syn27046444",
         "2023: the same with project syn51156910 (adult glioma: BraTS-GLI)",
         "2018 to 2020: register at www.med.upenn.edu/cbica/brats2020 (or brats2018, brats2019)",
-        "Unpack, then: torchio-seg train --dataset brats --root YOUR_FOLDER",
+        "Unpack it: torchio-seg train --dataset brats --root YOUR_FOLDER",
         "Without an account: torchio-seg download brats, the Decathlon's copy of the challenges of 2016 and 2017",
     ),
     aliases=("brats2018", "brats2019", "brats2020", "brats2021", "brats2023", "brats-gli"),
+    kind_of="brats",
 )
 
 BRATS = Entry(
@@ -49,8 +50,9 @@ BTCV = Entry(
     title="Thirteen abdominal organs in CT (Beyond the Cranial Vault)",
     tree="""\
 btcv/
-  dataset.json     {"training": [{"image": "imagesTr/img0001.nii.gz",
-                    "label": "labelsTr/label0001.nii.gz"}, ...]}
+  dataset.json     {"training": [
+                    {"image": "imagesTr/img0001.nii.gz",
+                     "label": "labelsTr/label0001.nii.gz"}, ...]}
   imagesTr/        img0001.nii.gz ...
   labelsTr/        label0001.nii.gz ...""",
     channels="CT",
@@ -65,7 +67,8 @@ btcv/
         "Make an account at synapse.org and join the challenge: www.synapse.org/Synapse:syn3193805",
         "There, under Files, Abdomen: RawData.zip",
         "Put what is in Training/img into data/btcv/imagesTr, what is in Training/label into data/btcv/labelsTr",
-        "Put the list of cases into data/btcv, then: torchio-seg train --dataset btcv",
+        "Put the list of cases into data/btcv",
+        "torchio-seg train --dataset btcv",
     ),
 )
 
@@ -73,19 +76,22 @@ LCTSC = Entry(
     name="lctsc",
     title="Organs at risk in thoracic CT, as DICOM with RTSTRUCT (AAPM challenge of 2017)",
     tree="""\
-lctsc/
-  LCTSC-Train-S1-001/  a folder a patient, as handed out:
-    .../               the CT series, a file a slice
-    .../1-1.dcm        the contours (RTSTRUCT)""",
+DICOM/LCTSC-Train-S1-001/  a folder a patient, as handed out:
+  .../                     the CT series, a file a slice
+  .../1-1.dcm              the contours (RTSTRUCT)
+lctsc/                     made from it by the import
+  manifest.csv             a line a patient: image, mask, source
+  import.json              labels and settings of the import""",
     channels="CT",
-    labels="contours of both lungs (Lung_L, Lung_R), heart, oesophagus, spinal cord",
+    labels="contours of both lungs (Lung_L, Lung_R), heart, oesophagus, spinal cord; those named in the import",
     cases="60 patients: 36 for training, 24 for testing",
     licence="CC BY 3.0; cite doi 10.7937/K9/TCIA.2017.3R3FVZ08",
     size="about 5 GB",
     how=(
         "Open www.cancerimagingarchive.net/collection/lctsc, a public collection of The Cancer Imaging Archive (TCIA)",
         "Fetch it with the NBIA Data Retriever, the archive's own program",
-        "Put the patients' folders into data/lctsc, then: torchio-seg train --dataset lctsc",
+        "torchio-seg import rtstruct DICOM data/lctsc --roi Lung_R",
+        "torchio-seg train --dataset lctsc",
     ),
     aliases=("rtstruct",),
 )

@@ -52,6 +52,7 @@ class _Task:
             size=size_text(self.size) if isinstance(self.size, int) else self.size,
             how=(f"torchio-seg download decathlon:{self.folder[:6]}",),
             aliases=tuple(dict.fromkeys((self.folder[:6], str(number), f"{number:02d}", self.folder[7:]))),
+            kind_of="decathlon",
             archive=Archive(f"{self.folder}.tar", f"{SITE}/{self.folder}.tar", self.md5, num_bytes),
         )
 

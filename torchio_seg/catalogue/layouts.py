@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from torchio_seg.catalogue.entry import Entry
 
-OWN = ("yours", "yours", "as large as yours is")
-"""Cases, licence and size of data that the user brings."""
-
 
 def _own(name: str, title: str, *, tree: str, channels: str, labels: str) -> Entry:
-    cases, licence, size = OWN
     how = (f"torchio-seg train --dataset {name} --root YOUR_FOLDER",)
-    return Entry(name, title, tree, channels, labels, cases, licence, size, how)
+    return Entry(name, title, tree, channels, labels, how)
 
 
 LAYOUTS = (
@@ -42,7 +38,10 @@ YOUR_FOLDER/
         tree="""\
 YOUR_FOLDER/
   images/          case_001.nii.gz ...
-  labels/          a label map for each image""",
+  labels/          a label map for each image, of the same name
+or  train/Img/ and train/Mask/, or images/train/Img/ and
+    masks/train/Mask/, with val and test alike;
+or  a folder a case with an image and a label map""",
         channels="one file a case",
         labels="as found in the files",
     ),

@@ -1,0 +1,68 @@
+"""`torchio-seg datasets`: the shipped experiments, what each needs, and where that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchio_seg.catalogue import lookup
+from torchio_seg.catalogue.entry import Entry
+from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.sections import Experiment
+from torchio_seg.workflows.cases import MAKES_ITS_DATA, find_root
+
+
+@dataclass(frozen=True)
+class Shipped:
+    """An experiment that comes with the program."""
+
+    name: str
+    about: str
+    """The first line of its file."""
+    layout: str
+    network: str
+    entry: Entry | None
+    """What it is trained on, where the catalogue knows it."""
+    places: tuple[Path, ...]
+    """Where its data is looked for, the usual place first."""
+
+    @property
+    def found(self) -> Path | None:
+        """The first of its places that holds something."""
+        return next((place for place in self.places if place.is_dir() and any(place.iterdir())), None)
+
+    @property
+    def makes_its_data(self) -> bool:
+        """Whether nothing has to be there."""
+        return self.layout in MAKES_ITS_DATA
+
+
+def survey() -> list[Shipped]:
+    """Every shipped experiment, by name."""
+    return [_shipped(name, file) for name, file in shipped().items()]
+
+
+def explain(name: str, experiments: list[Shipped]) -> tuple[Entry, list[Shipped]]:
+    """The entry behind the name of an experiment or of a data set, and the experiments that are trained on it."""
+    own = {experiment.name: experiment.entry for experiment in experiments}
+    entry = own.get(name) or lookup.find(name, tuple(own))
+    return entry, [each for each in experiments if each.entry is not None and each.entry.family == entry.family]
+
+
+def _shipped(name: str, file: Path) -> Shipped:
+    experiment = load(file)
+    entry = lookup.of_experiment(name, experiment.dataset.name)
+    return Shipped(
+        name=name,
+        about=file.read_text(encoding="utf-8").splitlines()[0].lstrip("# "),
+        layout=experiment.dataset.name,
+        network=experiment.network.name,
+        entry=entry,
+        places=_places(experiment, entry),
+    )
+
+
+def _places(experiment: Experiment, entry: Entry | None) -> tuple[Path, ...]:
+    """The experiment's own folder, then the one that `torchio-seg download` makes."""
+    downloaded = (Path("data") / entry.folder,) if entry is not None and entry.archive is not None else ()
+    return tuple(dict.fromkeys((find_root(experiment), *downloaded)))
