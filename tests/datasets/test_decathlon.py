@@ -94,7 +94,7 @@ def test_listing_keeps_the_order_of_the_file(tmp_path: Path) -> None:
 
 def test_test_cases_are_left_out_and_counted(tmp_path: Path) -> None:
     dataset = decathlon.build(make_root(tmp_path, test=["./imagesTs/liver_7.nii.gz", "./imagesTs/liver_8.nii.gz"]))
-    assert dataset.notes == ("2 test cases without a label map are left out",)
+    assert dataset.notes == ("test cases without a label map are left out: 2",)
     assert len(dataset.cases) == len(NAMES)
 
 

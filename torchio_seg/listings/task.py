@@ -112,7 +112,7 @@ def _notes(description: dict[str, Any]) -> tuple[str, ...]:
     unlabelled = description.get("test")
     if not isinstance(unlabelled, list) or not unlabelled:
         return ()
-    return (f"{len(unlabelled)} test cases without a label map are left out",)
+    return (f"test cases without a label map are left out: {len(unlabelled)}",)
 
 
 def _cases(description: dict[str, Any], folder: Path) -> tuple[Case, ...]:
