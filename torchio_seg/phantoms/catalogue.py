@@ -27,6 +27,8 @@ class Kind:
     """Overlapping regions, outer ones first; None where every label is a class of its own."""
     draw: Callable[[Size, int, int, int], Phantom]
     """Shape, seed, index of the case, number of channels."""
+    generation: int = 1
+    """Counts changes of the drawn anatomy, so that a folder made by an older version is not taken for a new one."""
 
 
 def random_numbers(seed: int, index: int) -> np.random.Generator:
@@ -53,6 +55,6 @@ def _thorax(shape: Size, seed: int, index: int, _channels: int) -> Phantom:
 
 KINDS: Mapping[str, Kind] = {
     "brain": Kind(brain.CHANNELS, brain.LABELS, brain.REGIONS, _brain),
-    "abdomen": Kind(("CT",), abdomen.LABELS, None, _abdomen),
+    "abdomen": Kind(("CT",), abdomen.LABELS, None, _abdomen, generation=2),
     "thorax": Kind(("CT",), thorax.LABELS, None, _thorax),
 }
