@@ -15,7 +15,7 @@ LAYERS = (
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects"),
     ("devices", "sampling", "step", "checkpoint", "trackers"),
-    ("trainer", "predictor", "reports"),
+    ("check", "trainer", "predictor", "reports"),
     ("workflows",),
     ("cli",),
 )
@@ -28,6 +28,7 @@ LADDERS = {
     ("config", "errors"),
     ("subjects", "transforms"),
     ("step", "devices"),
+    ("phantoms", "files"),
     ("phantoms", "volumes"),
     ("download", "files"),
     ("catalogue", "download"),
@@ -51,7 +52,7 @@ ONLY_IN = {
 }
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
 LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
-LIGHT |= {"download", "catalogue", "facts", "listings", "networks", "losses", "cli", "network_sizes", "soft_dice"}
+LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli", "network_sizes", "soft_dice"}
 
 
 def room_of(path: Path) -> str:

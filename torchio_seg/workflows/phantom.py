@@ -1,26 +1,42 @@
-"""`torchio-seg phantom`: a generated data set on disk."""
+"""`torchio-seg phantom`: a generated data set on disk, in any layout that can be read."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from torchio_seg import components
+from torchio_seg.datasets import phantom
 from torchio_seg.errors import UsageError
-from torchio_seg.records import Dataset
+from torchio_seg.phantoms.cohort import Cohort, choose
+from torchio_seg.phantoms.layouts.catalogue import find_layout, write_layout
+from torchio_seg.progress import Progress, Silent
 
 
-def write_phantom(root: Path, options: Mapping[str, Any]) -> Dataset:
-    """Generate the phantoms in a folder that is empty or not there yet, and list them."""
-    if root.exists() and any(root.iterdir()):
+@dataclass(frozen=True)
+class Drawn:
+    """What was written, and the shipped experiment that reads it."""
+
+    cohort: Cohort
+    experiment: str
+
+
+def write_phantom(
+    root: Path, layout: str, kind: str | None, numbers: Mapping[str, Any], *, progress: Progress | None = None
+) -> Drawn:
+    """Generate patients in a folder that is empty or not there yet; `numbers` says how many and how large."""
+    if root.is_file() or (root.exists() and any(root.iterdir())):
         raise UsageError(f"{root} is not empty; name a new folder")
+    chosen, kind = find_layout(layout, kind)
+    cohort = choose(kind, **numbers)
+    progress = progress or Silent()
+    progress.start("patients", cohort.cases)
     try:
-        section = components.complete("datasets", {"name": "phantom", **options})
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        raise UsageError(f"{wrong['loc'][0]}: got {wrong['input']!r}; {wrong['msg']}") from error
-    dataset: Dataset = components.assemble("datasets", section, root)
-    return dataset
+        if layout == "decathlon":  # with its record, so that the data set `phantom` knows the folder again
+            phantom.write(root, cohort, report=lambda *_: progress.advance())
+        else:
+            write_layout(root, layout, cohort, report=lambda *_: progress.advance())
+    finally:
+        progress.finish()
+    return Drawn(cohort, chosen.experiment)

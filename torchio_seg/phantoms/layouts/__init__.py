@@ -1,0 +1,1 @@
+"""Made-up patients laid out on disk as data sets are: one writer a layout."""
