@@ -45,15 +45,16 @@ def _show_list(experiments: list[Shipped]) -> None:
 
 def _whereabouts(experiment: Shipped) -> str:
     """Where the data is, or where it was looked for and what gets it."""
-    usual = experiment.places[0]
-    if experiment.found == usual:
-        return f"found in {usual}"
-    if experiment.found is not None:
-        return f"found in {experiment.found}: train with --root {experiment.found}"
+    if experiment.is_there:
+        return f"found in {experiment.root}"
     if experiment.makes_its_data:
-        return f"{usual}, made when it is first trained"
-    cure = f"; see: {program()} datasets {experiment.name}" if experiment.entry else ""
-    return f"not there: {' or '.join(map(str, experiment.places))}{cure}"
+        return f"{experiment.root}, made when it is first trained"
+    entry = experiment.entry
+    if entry is None:
+        return f"not there: {experiment.root}"
+    if entry.archive is None:
+        return f"not there: {experiment.root}; what to do: {program()} datasets {experiment.name}"
+    return f"not there: {experiment.root}; get it: {program()} download {entry.name}"
 
 
 def _show_entry(entry: Entry, experiments: list[Shipped]) -> None:

@@ -18,7 +18,7 @@ CHUNK = 1 << 20
 def check(path: Path, archive: Archive, target: Path, progress: Progress) -> None:
     """Raise where size or checksum differ; the first time, note the SHA-256 beside the target."""
     size = path.stat().st_size
-    md5, sha256 = _hashes(path, size, progress)
+    md5, sha256 = _hashes(path, size, archive.name, progress)
     record = target.with_name(f"{target.name}.json")
     earlier = _earlier(record)
     for what, expected, found in (
@@ -33,10 +33,10 @@ def check(path: Path, archive: Archive, target: Path, progress: Progress) -> Non
         write_json(record, {"url": archive.url, "size": size, "md5": md5, "sha256": sha256})
 
 
-def _hashes(path: Path, size: int, progress: Progress) -> tuple[str, str]:
+def _hashes(path: Path, size: int, name: str, progress: Progress) -> tuple[str, str]:
     """MD5, which is what publishers state, and SHA-256, which nobody can forge, in one reading."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    with metered(progress, f"checking {path.name}", size) as meter, path.open("rb") as file:
+    with metered(progress, f"checking {name}", size) as meter, path.open("rb") as file:
         while chunk := file.read(CHUNK):
             md5.update(chunk)
             sha256.update(chunk)

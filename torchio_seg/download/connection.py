@@ -63,9 +63,9 @@ def answer(
             raise DataError(
                 f"{url}: the server's certificate is not trusted ({error.reason.verify_message})"
             ) from error
-        raise TransferError(str(error.reason)) from error
+        raise TransferError(f"{request.host} cannot be reached ({_why(error.reason)})") from error
     except (OSError, http.client.HTTPException) as error:
-        raise TransferError(str(error) or type(error).__name__) from error
+        raise TransferError(f"{request.host} does not answer ({_why(error)})") from error
     with response:
         yield response
 
@@ -75,7 +75,12 @@ def read(response: http.client.HTTPResponse, most: int) -> bytes:
     try:
         return response.read(most)
     except (OSError, http.client.HTTPException) as error:
-        raise TransferError(str(error) or type(error).__name__) from error
+        raise TransferError(f"the connection was lost ({_why(error)})") from error
+
+
+def _why(error: object) -> str:
+    """The reason without its number."""
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _opener(context: ssl.SSLContext | None) -> urllib.request.OpenerDirector:

@@ -61,7 +61,8 @@ def _obtain(link: _Link, target: Path) -> None:
     try:
         _receive(link, part)
     except (KeyboardInterrupt, SystemExit):
-        _log.info("%s holds %s; the same command goes on from there", part.path, size_text(part.size))
+        if part.size:
+            _log.info("%s holds %s; the same command goes on from there", part.path, size_text(part.size))
         raise
     finally:
         if not part.size:

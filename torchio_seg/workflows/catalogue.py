@@ -8,7 +8,6 @@ from pathlib import Path
 from torchio_seg.catalogue import lookup
 from torchio_seg.catalogue.entry import Entry
 from torchio_seg.config.resolve import load, shipped
-from torchio_seg.config.sections import Experiment
 from torchio_seg.workflows.cases import MAKES_ITS_DATA, find_root
 
 
@@ -23,13 +22,13 @@ class Shipped:
     network: str
     entry: Entry | None
     """What it is trained on, where the catalogue knows it."""
-    places: tuple[Path, ...]
-    """Where its data is looked for, the usual place first."""
+    root: Path
+    """Where its data is, or was looked for first."""
 
     @property
-    def found(self) -> Path | None:
-        """The first of its places that holds something."""
-        return next((place for place in self.places if place.is_dir() and any(place.iterdir())), None)
+    def is_there(self) -> bool:
+        """Whether its root holds something."""
+        return self.root.is_dir() and any(self.root.iterdir())
 
     @property
     def makes_its_data(self) -> bool:
@@ -58,11 +57,5 @@ def _shipped(name: str, file: Path) -> Shipped:
         layout=experiment.dataset.name,
         network=experiment.network.name,
         entry=entry,
-        places=_places(experiment, entry),
+        root=find_root(experiment),
     )
-
-
-def _places(experiment: Experiment, entry: Entry | None) -> tuple[Path, ...]:
-    """The experiment's own folder, then the one that `torchio-seg download` makes."""
-    downloaded = (Path("data") / entry.folder,) if entry is not None and entry.archive is not None else ()
-    return tuple(dict.fromkeys((find_root(experiment), *downloaded)))
