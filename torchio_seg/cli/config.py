@@ -20,9 +20,9 @@ app = typer.Typer(
 @command
 def show(*, dataset: DatasetName = None, config: ConfigFile = None, root: Root = None, set_: Set = None) -> None:
     """Print an experiment as it would be trained, every setting included."""
-    from torchio_seg.config.resolve import find_file, load, to_yaml
+    from torchio_seg.config.resolve import choose, to_yaml
 
-    experiment = load(find_file(dataset, config), gather({"dataset.root": root}, set_))
+    experiment = choose(dataset, config, gather({"dataset.root": root}, set_))
     Screen.shared().say(to_yaml(experiment).rstrip())
 
 

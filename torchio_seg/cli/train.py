@@ -41,6 +41,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
+    fold: Annotated[
+        str | None,
+        typer.Option(metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel=SETTINGS),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
     ] = None,
@@ -60,7 +64,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
     """
-    from torchio_seg.config.resolve import find_file, load
+    from torchio_seg.config.resolve import choose
     from torchio_seg.errors import UsageError
     from torchio_seg.workflows import train as workflow
 
@@ -70,6 +74,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
+        "split.fold": int(fold) if fold is not None and fold.isdecimal() else fold,
         "seed": seed,
         "device": device,
     }
@@ -83,7 +88,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     if resume is not None:
         trained = workflow.resume(resume.resolve(), changes, progress=screen)
     else:
-        experiment = load(find_file(dataset, config), changes)
+        experiment = choose(dataset, config, changes)
         trained = workflow.start(experiment, runs, folder=output, progress=screen)
     report(trained)
 

@@ -51,6 +51,15 @@ def find_file(dataset: str | None, config: Path | None) -> Path:
     return known[dataset]
 
 
+def choose(dataset: str | None, config: Path | None, changes: Mapping[str, Any]) -> Experiment:
+    """The experiment that the user names, changed; NAME:TASK names one task of a data set that has several."""
+    name, colon, task = (dataset or "").partition(":")
+    if colon and not task:
+        raise ConfigError(f"--dataset {dataset}: name the task after the colon, as in decathlon:Task04")
+    named = {"dataset.task": task} if colon else {}
+    return load(find_file(name or None, config), {**named, **changes})
+
+
 def load(file: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
     """The experiment of a file with changes by dotted key; every mistake is listed in one error."""
     origin = f"{file} with these options" if changes else str(file)

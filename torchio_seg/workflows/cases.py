@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from torchio_seg import components
+from torchio_seg.catalogue.entry import Entry
+from torchio_seg.catalogue.lookup import PREFIX, find, of_experiment
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError
 from torchio_seg.facts import read_facts
@@ -34,12 +36,34 @@ def find_classes(dataset: Dataset, *, progress: Progress | None = None) -> dict[
 
 
 def require_root(experiment: Experiment) -> None:
-    """Raise where the data of an earlier training is not there any more."""
+    """Raise where there is no data; the message says how to get it."""
     root = find_root(experiment)
-    if not root.is_dir():
-        raise DataError(f"there is no data at {root}; name its folder with --root DIR")
+    if root.exists():
+        return
+    entry = _entry(experiment)
+    cure = "name its folder with --root DIR"
+    if entry is not None and entry.archive is not None:
+        cure += f", or fetch it: torchio-seg download {entry.name}"
+    elif entry is not None:
+        cure += f". How it must look and how to get it: torchio-seg datasets {entry.name}"
+    raise DataError(f"there is no data at {root}; {cure}")
 
 
 def find_root(experiment: Experiment) -> Path:
-    """Where the data is: the setting, else data/NAME."""
-    return experiment.dataset.root or Path("data") / experiment.name
+    """Where the data is: the setting, else the first of its usual places below data/ that is there."""
+    if experiment.dataset.root is not None:
+        return experiment.dataset.root
+    data = Path("data")
+    entry = _entry(experiment)
+    known = [data / entry.folder, data / entry.name] if entry is not None else []
+    own = [data / experiment.name]
+    places = [*known, *own, data] if experiment.dataset.options.get("task") else [*own, *known]
+    return next((place for place in places if place.exists()), places[0])
+
+
+def _entry(experiment: Experiment) -> Entry | None:
+    """What the catalogue knows about the experiment's data."""
+    task = experiment.dataset.options.get("task")
+    if experiment.dataset.name == "decathlon" and task:
+        return find(f"{PREFIX}{task}")
+    return of_experiment(experiment.name, experiment.dataset.name)
