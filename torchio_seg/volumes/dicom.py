@@ -10,14 +10,25 @@ import numpy as np
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.dicom_grid import Grid, arrange
 from torchio_seg.volumes.dicom_pixels import is_whole, read_planes
-from torchio_seg.volumes.dicom_series import Contents, Series, find_series, scan
+from torchio_seg.volumes.dicom_series import Contents, Series, find_series, first_header, scan, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from torchio_seg.volumes.geometry import Affine, Array
 
-__all__ = ["Contents", "Grid", "SeriesVolume", "arrange", "find_series", "read_series", "scan"]
+__all__ = [
+    "Contents",
+    "Grid",
+    "Series",
+    "SeriesVolume",
+    "arrange",
+    "find_series",
+    "first_header",
+    "read_series",
+    "scan",
+    "walk",
+]
 
 _MAX_BYTES = 8 * 2**30
 

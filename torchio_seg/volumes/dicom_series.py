@@ -107,13 +107,25 @@ def scan(folder: Path) -> Contents:
     return Contents(tuple(series), tuple(structures), tuple(message for _, message in damaged))
 
 
+def first_header(place: Path) -> Any | None:
+    """The header of the first DICOM file below a folder, or of a file; None where there is none."""
+    for path in walk(place) if place.is_dir() else [place]:
+        try:
+            header = read_header(path)
+        except VolumeError:
+            continue
+        if header is not None and not is_directory(header):
+            return header
+    return None
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """Every file below a folder that may be DICOM, in a fixed order."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
             path = Path(parent, name)
-            if not name.startswith(".") and name.upper() != "DICOMDIR" and path.is_file():
+            if not name.startswith(".") and name != "DICOMDIR" and path.is_file():
                 yield path
 
 

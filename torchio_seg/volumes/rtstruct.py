@@ -108,7 +108,11 @@ def rasterise_structures(structures: Structures, names: Sequence[str], grid: Gri
             f"{structures.path}: was drawn on series {', '.join(structures.series_uids)}, not on {series.label} "
             f"({series.uid}); name the series that it belongs to"
         )
-    return {name: _mask(structures.path, find_roi(structures, name), grid) for name in names}
+    chosen = {name: find_roi(structures, name) for name in names}
+    for name, roi in chosen.items():
+        if roi.name != name:
+            _log.info("%s: ROI '%s' is taken for '%s'", structures.path, roi.name, name)
+    return {name: _mask(structures.path, roi, grid) for name, roi in chosen.items()}
 
 
 def find_roi(structures: Structures, name: str) -> Roi:
@@ -116,10 +120,7 @@ def find_roi(structures: Structures, name: str) -> Roi:
     alike = [roi for roi in structures.rois if roi.name.strip().casefold() == name.strip().casefold()]
     exact = [roi for roi in alike if roi.name == name]
     if len(exact or alike) == 1:
-        roi = (exact or alike)[0]
-        if not exact:
-            _log.info("%s: ROI '%s' is taken for '%s'", structures.path, roi.name, name)
-        return roi
+        return (exact or alike)[0]
     names = ", ".join(roi.name for roi in structures.rois) or "none"
     if alike:
         raise VolumeError(f"{structures.path}: {len(exact or alike)} ROIs match '{name}'; it holds {names}")
