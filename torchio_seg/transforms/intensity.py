@@ -71,8 +71,8 @@ def scale_shift(
 def motion(
     *,
     probability: Probability = 0.15,
-    degrees: NonNegativeFloat = 5.0,
-    translation_mm: NonNegativeFloat = 5.0,
+    degrees: NonNegativeFloat = 10.0,
+    translation_mm: NonNegativeFloat = 10.0,
     num_movements: Annotated[int, Field(ge=1, le=10)] = 2,
 ) -> tio.Transform:
     """Mix spectra of the moved head, as when a patient moves during an MRI scan, within these amounts."""
@@ -95,7 +95,7 @@ def ghosting(
 
 
 def spike(
-    *, probability: Probability = 0.15, num_spikes: Counts = (1, 1), intensity: Range = (0.1, 0.3)
+    *, probability: Probability = 0.15, num_spikes: Counts = (1, 1), intensity: Range = (0.5, 1.5)
 ) -> tio.Transform:
     """Lay stripes over the image, as spikes in MRI's raw data do; intensity is of the spectrum's maximum."""
     import torchio as tio

@@ -1,0 +1,44 @@
+"""torchio-seg preview."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import ConfigFile, DatasetName, Root, Set, gather
+
+
+def preview(  # noqa: PLR0913 (flags are what the command line is made of)
+    *,
+    dataset: DatasetName = None,
+    config: ConfigFile = None,
+    root: Root = None,
+    set_: Set = None,
+    cases: Annotated[int, typer.Option(min=1, max=12, help="How many to show.", rich_help_panel="Output")] = 3,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="The sheet, a PNG file.", rich_help_panel="Output")
+    ] = Path("preview.png"),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the sheet.", rich_help_panel="Output")
+    ] = False,
+) -> None:
+    """Draw cases with their labels, and a patch before and after each step of augmentation, on one sheet.
+
+    torchio-seg preview --dataset decathlon --root Task04_Hippocampus
+    """
+    from torchio_seg.config.resolve import choose
+    from torchio_seg.errors import UsageError
+    from torchio_seg.workflows.preview import make_preview
+
+    if dataset is not None and config is not None:
+        raise UsageError("--dataset and --config each name an experiment; give one of them")
+    experiment = choose(dataset, config, gather({"dataset.root": root}, set_))
+    screen = Screen.shared()
+    made = make_preview(experiment, output, num_cases=cases, overwrite=overwrite, progress=screen)
+    screen.say(f"sheet      {made.path} ({made.size[0]} x {made.size[1]} pixels)")
+    screen.say(f"cases      {', '.join(made.cases)}")
+    screen.say(f"patch      {' x '.join(map(str, made.patch_size))} voxels of {made.cases[0]}")
+    screen.say(f"steps      {', '.join(made.steps) or 'none'}")
