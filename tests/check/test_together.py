@@ -88,14 +88,19 @@ def test_what_training_asks_is_what_the_command_says(tmp_path: Path) -> None:
     assert (report.num_read, report.num_files) == (0, 8)
 
 
-def test_warnings_are_logged_and_many_errors_are_counted(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(logging.getLogger("torchio_seg"), "propagate", True)  # a command may have been run before
+def test_warnings_are_logged_and_many_errors_are_counted(tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path)
     warning = Finding("warning", "empty-label", "empty", "look", "a")
-    require_sound(Report((warning,) * (SHOWN + 3)), experiment)
-    assert caplog.messages == ["case a: empty; look"] * SHOWN + ["and 3 warnings more"]
+    told: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: told.append(record.getMessage())
+    logger = logging.getLogger("torchio_seg.workflows.check")
+    logger.addHandler(handler)
+    try:
+        require_sound(Report((warning,) * (SHOWN + 3)), experiment)
+    finally:
+        logger.removeHandler(handler)
+    assert told == ["case a: empty; look"] * SHOWN + ["and 3 more; torchio-seg check lists them"]
     error = Finding("error", "constant-channel", "constant", "drop it", "a")
     with pytest.raises(DataError, match=r"(?s)cannot be trained on, 25 errors:\n  case a: .*\n  and 5 more\n"):
         require_sound(Report((error,) * (SHOWN + 5)), experiment)

@@ -65,7 +65,7 @@ def require_sound(report: Report, experiment: Experiment) -> None:
     for finding in report.warnings[:SHOWN]:
         log.warning("%s", finding)
     if len(report.warnings) > SHOWN:
-        log.warning("and %s more", counted(len(report.warnings) - SHOWN, "warning"))
+        log.warning("and %d more; torchio-seg check lists them", len(report.warnings) - SHOWN)
     if not report.errors:
         return
     lines = [f"  {finding}" for finding in report.errors[:SHOWN]]
