@@ -128,6 +128,7 @@ def test_description_with_a_four_follows_brats_2018(tmp_path: Path) -> None:
         {"0": "background", "1": "edema", "2": "edema too", "3": "enhancing"},
         {"0": "background", "1": "enhancing", "2": "edema", "3": "necrosis"},
         {"0": "background", "1": "edema", "2": "necrosis", "3": "enhancing", "4": "cavity"},
+        {"0": "background", "1": "necrosis", "2": "edema", "3": "enhancing rim", "4": "enhancing node"},
     ],
 )
 def test_unknown_words_are_asked_about(tmp_path: Path, labels: dict[str, str]) -> None:
@@ -212,6 +213,14 @@ def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
     before = brats.build(root)
     (root / "BraTS20_002" / "._BraTS20_002_flair.nii.gz").touch()
     make_case(root / ".trash" / "BraTS20_003", label_map(1, 2, 3))
+    assert brats.build(root) == before
+
+
+def test_other_scans_beside_those_of_brats_are_passed_over(tmp_path: Path) -> None:
+    root = make_root(tmp_path)
+    before = brats.build(root)
+    for name in ("seg.nii.gz", "BraTS20_002_brain.nii.gz", "flair.nii"):
+        (root / "BraTS20_002" / name).touch()
     assert brats.build(root) == before
 
 
