@@ -78,11 +78,11 @@ def test_ct_keeps_its_meaning(tmp_path: Path) -> None:
 def test_one_of_several_data_sets_is_found_by_number_or_name(tmp_path: Path, wanted: str) -> None:
     root = make_root(tmp_path)
     make_root(tmp_path, name="Dataset040_Spleen")
-    assert nnunet.build(root.parent, dataset=wanted).name == "Dataset004_Liver"
-    assert nnunet.build(root, dataset=wanted).name == "Dataset004_Liver"
-    refused(root.parent, "Dataset004_Liver, Dataset040_Spleen", "dataset: 'Dataset004_Liver'", error=ConfigError)
-    refused(root.parent, "'7' means 0", "Dataset040_Spleen", dataset="7", error=ConfigError)
-    refused(root, "'40' means 0", dataset="40", error=ConfigError)
+    assert nnunet.build(root.parent, task=wanted).name == "Dataset004_Liver"
+    assert nnunet.build(root, task=wanted).name == "Dataset004_Liver"
+    refused(root.parent, "Dataset004_Liver, Dataset040_Spleen", "--dataset nnunet:Dataset004_Liver", error=ConfigError)
+    refused(root.parent, "'7' means 0", "Dataset040_Spleen", task="7", error=ConfigError)
+    refused(root, "'40' means 0", task="40", error=ConfigError)
 
 
 def test_the_only_data_set_need_not_be_named(tmp_path: Path) -> None:

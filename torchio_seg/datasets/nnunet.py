@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections import Counter
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import ConfigError, DataError
-from torchio_seg.listings.jsonfile import channel_names, read_object, shown
+from torchio_seg.listings.jsonfile import channel_names, read_json, read_object, shown
 from torchio_seg.listings.nnunet_labels import labels_of
 from torchio_seg.listings.paths import few, inside, is_hidden, require_files, require_folder, require_no_escape
 from torchio_seg.records import Case, Dataset, Split
@@ -26,9 +25,9 @@ _NAME = re.compile(r"Dataset(\d{3,})_(.+)")
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
-def build(root: Path, *, dataset: str | None = None) -> Dataset:
-    """The labelled cases of a data set; `dataset` is its number or name where the root holds several."""
-    folder = _located(Path(root), dataset)
+def build(root: Path, *, task: str | None = None) -> Dataset:
+    """The labelled cases of a data set; `task` is its number or name where the root holds several."""
+    folder = _located(Path(root), task)
     path = folder / DESCRIPTION
     description = read_object(path, example=_EXAMPLE)
     channels = _channels(description, path)
@@ -57,8 +56,8 @@ def _located(root: Path, wanted: str | None) -> Path:
     if not folders:
         raise DataError(f"{root} has no {DESCRIPTION}, nor has a folder in it; give {_WANTED}")
     if wanted is None:
-        raise ConfigError(f"{root} holds {names}; say which by number or name: dataset: '{folders[0].name}'")
-    raise ConfigError(f"dataset '{wanted}' means {len(found)} of what {root} holds: {names}; give one's number or name")
+        raise ConfigError(f"{root} holds {names}; say which by number or name: --dataset nnunet:{folders[0].name}")
+    raise ConfigError(f"task '{wanted}' means {len(found)} of what {root} holds: {names}; give one's number or name")
 
 
 def _is_called(folder: Path, wanted: str) -> bool:
@@ -193,10 +192,7 @@ def _splits(folder: Path, training: Sequence[str], test: tuple[str, ...]) -> tup
 
 def _folds(path: Path, known: set[str]) -> list[tuple[list[str], list[str]]]:
     """Who trains and who validates in each fold."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}); mend it, or take it away") from error
+    content = read_json(path)
     if not isinstance(content, list) or not content or not all(_is_fold(entry) for entry in content):
         raise DataError(f'{path} is {shown(content)}; it must be a list of {{"train": [...], "val": [...]}}')
     for number, entry in enumerate(content):

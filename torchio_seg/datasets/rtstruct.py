@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from torchio_seg.errors import DataError
 from torchio_seg.listings.jsonfile import label_names, read_object
 from torchio_seg.listings.paths import few, inside, require_files, require_folder, require_unique
-from torchio_seg.records import Case, Dataset, Labels
+from torchio_seg.listings.values import declare
+from torchio_seg.records import Case, Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,8 +20,11 @@ COLUMNS = ("id", "ct_folder", "rtstruct", "image", "mask")
 _EXAMPLE = '"labels": {"0": "background", "1": "Lung_R"}, "cases": {"P1": {"modality": "CT", ...}}'
 
 
-def build(root: Path, *, rois: tuple[str, ...] = ()) -> Dataset:
-    """The patients of an import; `rois` must be those that it was made with, where they are given."""
+def build(root: Path, *, rois: tuple[str, ...] = (), regions: dict[str, tuple[int, ...]] | None = None) -> Dataset:
+    """The patients of an import; `rois` must be those that it was made with, where they are given.
+
+    `regions`, outer ones first, replace the ROIs as what is segmented.
+    """
     root = Path(root)
     require_folder(root, "the folder that torchio-seg import rtstruct made")
     if not (root / MANIFEST).is_file():
@@ -32,7 +36,7 @@ def build(root: Path, *, rois: tuple[str, ...] = ()) -> Dataset:
     return Dataset(
         name=root.resolve().name,
         channels=(_modality(root, record, cases),),
-        labels=Labels.of_classes(names),
+        labels=declare(names, regions=regions),
         cases=cases,
     )
 

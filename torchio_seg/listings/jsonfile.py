@@ -14,14 +14,19 @@ if TYPE_CHECKING:
 
 def read_object(path: Path, *, example: str) -> dict[str, Any]:
     """The object in a file; `example` is what belongs between its braces."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        content = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repetition)
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not valid JSON ({error}); mend it, or unpack the archive again") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}; it must be an object, as in {{{example}}}")
     return content
+
+
+def read_json(path: Path) -> Any:
+    """What a file holds."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_repetition)
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not valid JSON ({error}); mend it, or unpack the archive again") from error
 
 
 def numbered(content: Mapping[str, Any], key: str, path: Path, *, example: str) -> dict[int, str]:
