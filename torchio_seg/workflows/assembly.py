@@ -30,6 +30,7 @@ from torchio_seg.transforms.preprocessing import (
 )
 from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.cases import find_classes, find_root, load_dataset, require_root
+from torchio_seg.workflows.check import check_dataset, require_sound
 from torchio_seg.workflows.network import build_network, fit_network
 
 if TYPE_CHECKING:
@@ -60,26 +61,28 @@ class Plan:
 
 
 def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Plan:
-    """Find the cases, divide them, resolve preprocessing, and build a network that fits the patches."""
-    dataset = load_dataset(experiment)
+    """Find the cases, divide and check them, resolve preprocessing, and build a network that fits the patches."""
+    dataset = load_dataset(experiment, progress=progress)
     _require_parts(experiment, dataset)
     split = divide(dataset, experiment.split, find_classes(dataset, progress=progress))
+    require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)
     training = dataset.choose(split.training)
     recipe, grids = resolve_grids(experiment, dataset, training)
     network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
     return Plan(dataset, split, learn(recipe, experiment, dataset, training), patch_size, network)
 
 
-def recall_plan(experiment: Experiment, card: ModelCard, split: Split) -> Plan:
+def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progress: Progress | None = None) -> Plan:
     """The plan that an earlier training followed: what it learnt from its files is taken from its records."""
     require_root(experiment)
-    dataset = load_dataset(experiment)
+    dataset = load_dataset(experiment, progress=progress)
     if (dataset.channels, dataset.labels) != (card.channels, card.labels):
         raise DataError(
             f"{find_root(experiment)} has other channels or labels than when training began; start a new one"
         )
     for ids in (split.training, split.validation, split.test):
         dataset.choose(ids)
+    require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)
     network = build_network(experiment, dataset, card.patch_size)
     return Plan(dataset, split, card.recipe, card.patch_size, network)
 

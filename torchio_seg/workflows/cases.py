@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from torchio_seg import components
@@ -13,18 +14,27 @@ from torchio_seg.facts import read_facts
 from torchio_seg.progress import Progress
 from torchio_seg.records import Dataset
 
+log = logging.getLogger(__name__)
+
 MAKES_ITS_DATA = {"phantom"}
 """Layouts that need no folder to begin with; nor may the user's own, whose names have a dot."""
 
 
-def load_dataset(experiment: Experiment) -> Dataset:
-    """The cases of the experiment's layout, from its root."""
+def load_dataset(experiment: Experiment, *, progress: Progress | None = None) -> Dataset:
+    """The cases of the experiment's layout, from its root; what was found out on the way is said."""
     root = find_root(experiment)
-    if experiment.dataset.name not in MAKES_ITS_DATA and "." not in experiment.dataset.name:
+    section = experiment.dataset
+    if section.name not in MAKES_ITS_DATA and "." not in section.name:
         require_root(experiment)
-    dataset: Dataset = components.assemble("datasets", experiment.dataset.section, root)
+    if section.name == "rtstruct":
+        from torchio_seg.workflows.importing import prepare_root
+
+        root = prepare_root(root, section.options["rois"], progress)
+    dataset: Dataset = components.assemble("datasets", section.section, root)
     if not dataset.cases:
         raise DataError(f"{root} holds no case with a label map; training needs some")
+    for note in dataset.notes:
+        log.info("%s", note)
     return dataset
 
 

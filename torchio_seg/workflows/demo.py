@@ -34,7 +34,7 @@ def run_demo(runs: Path, *, seed: int, progress: Progress) -> Shown:
         "dataset.root": str(Path("data") / (EXPERIMENT if seed == 0 else f"{EXPERIMENT}-{seed}")),
     }
     experiment = load(shipped()[EXPERIMENT], changes)
-    plan = make_plan(experiment)
+    plan = make_plan(experiment, progress=progress)
     volume = plan.dataset.choose(plan.split.test[:1])[0].images[0]
     trained = start(experiment, runs, progress=progress)
     if trained.evaluation is None:

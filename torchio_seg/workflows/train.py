@@ -48,12 +48,13 @@ def start(
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
     root = find_root(experiment).resolve()  # so that the run finds its data from wherever it is used
     experiment = experiment.model_copy(update={"dataset": experiment.dataset.model_copy(update={"root": root})})
-    job = Job(experiment, make_plan(experiment))
+    progress = progress or Silent()
+    job = Job(experiment, make_plan(experiment, progress=progress))
     if folder is None:
         folder = runs.create(runs_folder, experiment.name)
     else:
         runs.claim(folder)
-    return _train(job, folder, progress or Silent(), resume=False)
+    return _train(job, folder, progress, resume=False)
 
 
 def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None) -> Trained:
@@ -64,8 +65,9 @@ def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | Non
     earlier = load(folder / "config.yaml")
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
-    plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder))
-    return _train(Job(experiment, plan), folder, progress or Silent(), resume=True)
+    progress = progress or Silent()
+    plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder), progress=progress)
+    return _train(Job(experiment, plan), folder, progress, resume=True)
 
 
 def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Trained:
