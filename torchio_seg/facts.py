@@ -32,9 +32,9 @@ Role = Literal["image", "label"]
 Row = tuple[float, float, float, float]
 Stamp = tuple[int, int]
 
-FORMAT = 2
+FORMAT = 3
 """Raised whenever the same file would give other facts than before."""
-_SAMPLED_VOXELS = 1 << 20
+_SAMPLED_VOXELS = 1 << 18
 _MOST_THREADS = 4  # each holds a volume
 _SHOWN = 10
 

@@ -76,8 +76,6 @@ def _show(experiment: Experiment, checked: Checked) -> None:
     root = find_root(experiment)
     cases = checked.dataset.cases
     names = {case.id for case in cases} | {shown(path, root) for case in cases for path in case.files}
-    for note in checked.report.notes:
-        screen.say(f"note: {note}")
     for line in to_lines(checked.report, root, width=max(40, screen.results.width), names=names):
         screen.say(line)
 

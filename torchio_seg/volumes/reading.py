@@ -140,6 +140,8 @@ def whole_values(volume: Volume) -> dict[int, int]:
 def _counted(piece: Array) -> Iterator[tuple[int, int]]:
     """The values of a piece of whole numbers and how often each stands in it; near ones count fastest in bins."""
     low, high = int(piece.min()), int(piece.max())
+    if low == high:
+        return iter([(low, piece.size)])
     if high - low < _MOST_BINS:
         repeats = np.bincount((piece.astype(np.int64) - low) if low else piece.astype(np.int64, copy=False))
         return ((int(value) + low, int(repeats[value])) for value in np.flatnonzero(repeats))

@@ -43,7 +43,7 @@ class Checked:
 def check_experiment(experiment: Experiment, *, verify: bool = False, progress: Progress | None = None) -> Checked:
     """Look at everything that an experiment would train, choose and test with."""
     started = time.perf_counter()
-    dataset = load_dataset(experiment)
+    dataset = load_dataset(experiment, progress=progress)
     files = gather(dataset.cases, verify=verify, progress=progress)
     split, findings = _divide(experiment, dataset, files)
     report = _report(experiment, dataset, split, files)
