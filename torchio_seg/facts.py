@@ -7,6 +7,7 @@ kept in the user's cache folder, one small JSON file for each folder of scans; i
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,6 +28,8 @@ from torchio_seg.volumes.nifti import read, whole_values
 if TYPE_CHECKING:
     from torchio_seg.progress import Progress
     from torchio_seg.volumes.geometry import Affine, Array
+
+_log = logging.getLogger(__name__)
 
 Role = Literal["image", "label"]
 Row = tuple[float, float, float, float]
@@ -83,6 +86,8 @@ def read_facts(
     """
     known = {} if verify else recall_facts(paths, role)
     missing = [path for path in dict.fromkeys(paths) if path not in known]
+    if missing:
+        _log.info("reading %d %s", len(missing), "images" if role == "image" else "label maps")
     found = _read_all(missing, role, progress or Silent()) if missing else {}
     return {path: known.get(path) or found[path] for path in paths}
 

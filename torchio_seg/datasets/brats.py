@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     Files = Mapping[str, Sequence[Path]]
     """One case's files by what they are."""
 
-_log = logging.getLogger(__name__)
 
 CHANNELS = ("FLAIR", "T1w", "T1gd", "T2w")
 _LABEL = "label"
@@ -93,7 +91,6 @@ def _from_folders(root: Path, chosen: Convention | None) -> Dataset:
 def _values(cases: Iterable[Case], chosen: Convention | None) -> brats_labels.Found:
     """What the label maps hold; held against the convention where the user has named one."""
     paths = [case.label for case in cases if case.label is not None]
-    _log.info("reading the values of %d label maps", len(paths))
     found = label_values(paths)
     if chosen:
         brats_labels.require_known(found, chosen)

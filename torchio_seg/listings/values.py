@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ if TYPE_CHECKING:
     Found = Mapping[Path, Mapping[int, int]]
     """How many voxels of each label map hold each value."""
 
-_log = logging.getLogger(__name__)
 
 MASK = 255
 """What image editors write for a structure."""
@@ -36,7 +34,6 @@ def discover(
     ignore: int | None = None,
 ) -> tuple[Labels, tuple[str, ...]]:
     """Labels from what the label maps hold, under the names given where there are some, and what is to be said."""
-    _log.info("reading the values of %d label maps", len(files))
     found = label_values(files)
     _require_labels(found, ignore)
     if names is None:
