@@ -17,8 +17,11 @@ LAYOUTS = (
         tree="""\
 YOUR_FOLDER/
   dataset.json     {"training": [{"image": "a/ct.nii.gz",
-                                  "label": "a/organs.nii.gz"}, ...]}
-  a/ b/ ...        the files, anywhere below""",
+                                  "label": "a/organs.nii.gz",
+                                  "fold": 0}, ...],
+                    "validation": [...], "test": [...]}
+  a/ b/ ...        the files, anywhere below; fold, validation
+                   and test where you have them""",
         channels="one file a case, or a list of files, one a channel",
         labels="as the list names them, else as found in the files",
     ),
@@ -27,8 +30,11 @@ YOUR_FOLDER/
         "Your own data, listed in a CSV table",
         tree="""\
 YOUR_FOLDER/
-  cases.csv        a row a case, with columns for images and label
-  a/ b/ ...        the files, anywhere below""",
+  cases.csv        id,FLAIR,T1w,label,group,split
+                   p1,fl1.nii,t1.nii,seg1.nii,anna,train
+  a/ b/ ...        the files, anywhere; group (whose scan it is)
+                   and split (train, val, test or a fold) where
+                   you have them""",
         channels="a column a channel",
         labels="as found in the files",
     ),
@@ -38,7 +44,8 @@ YOUR_FOLDER/
         tree="""\
 YOUR_FOLDER/
   images/          case_001.nii.gz ...
-  labels/          a label map for each image, of the same name
+  labels/          a label map for each image: paired by name,
+                   endings such as _seg and _mask stripped
 or  train/Img/ and train/Mask/, or images/train/Img/ and
     masks/train/Mask/, with val and test alike;
 or  a folder a case with an image and a label map""",
