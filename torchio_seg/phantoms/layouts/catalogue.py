@@ -49,7 +49,7 @@ LAYOUTS = {
     "table": Layout(write_table, "table"),
     "folders": Layout(write_folders, "folders"),
     "modes": Layout(write_modes, "torchio_tutorial"),
-    "nnunet": Layout(write_nnunet, "nnunet"),
+    "nnunet": Layout(write_nnunet, "nnunet", ("abdomen", "thorax", "brain")),
     "rtstruct": Layout(write_rtstruct, "lctsc", ("thorax",)),
 }
 

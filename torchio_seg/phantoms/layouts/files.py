@@ -75,7 +75,7 @@ def part(index: int) -> str:
 
 
 def fold(index: int, num_cases: int) -> int:
-    """In which of at most five folds a case validates."""
+    """In which of at most five folds a case validates; one case alone has none."""
     return index % min(MOST_FOLDS, num_cases)
 
 

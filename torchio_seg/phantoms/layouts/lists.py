@@ -57,7 +57,7 @@ def write_datalist(folder: Path, cohort: Cohort, patients: Iterable[Phantom]) ->
         save_channels([folder / image for image in images], phantom)
         save_label(folder / label, phantom)
         entry = {"image": images if len(images) > 1 else images[0], "label": label}
-        entries.append({**entry, "fold": fold(index, cohort.cases)})
+        entries.append(entry | ({"fold": fold(index, cohort.cases)} if cohort.cases > 1 else {}))
     labels = {str(value): name for value, name in KINDS[cohort.kind].labels.items()}
     head = {"name": f"phantom_{cohort.kind}", "description": DESCRIPTION, "modality": numbered(cohort.channel_names)}
     write_json(folder / "dataset.json", {**head, "labels": labels, "training": entries})

@@ -27,7 +27,8 @@ def write_nnunet(folder: Path, cohort: Cohort, patients: Iterable[Phantom]) -> N
         save_channels([home / "imagesTr" / f"{case}_{channel:04d}.nii.gz" for channel in channels], phantom)
         save_label(home / "labelsTr" / f"{case}.nii.gz", phantom)
     write_json(home / "dataset.json", _description(cohort))
-    write_text(home / "splits_final.json", json.dumps(_folds(cohort), indent=2) + "\n")
+    if cohort.cases > 1:
+        write_text(home / "splits_final.json", json.dumps(_folds(cohort), indent=2) + "\n")
 
 
 def _description(cohort: Cohort) -> dict[str, Any]:
