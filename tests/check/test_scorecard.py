@@ -368,6 +368,12 @@ def test_39_image_file_named_as_label(tmp_path: Path, own_layout: Callable[..., 
         assert finding.reason == "one file is named as image and as label map"
 
 
+def test_39_a_copy_of_the_label_map_as_image(tmp_path: Path) -> None:
+    finding = only(report_on(make(tmp_path / "data", images={"b": content(label().astype(np.int16))})))
+    assert (finding.severity, finding.case) == ("error", "b")
+    assert finding.reason.startswith("holds the same voxels as the label map ")
+
+
 def test_40_names_that_would_be_one_output(tmp_path: Path, own_layout: Callable[..., Report]) -> None:
     root = make(tmp_path / "data")
     composed, decomposed = "caf\u00e9", "cafe\u0301"
