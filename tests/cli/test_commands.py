@@ -272,7 +272,7 @@ def test_a_model_that_names_code_anywhere_runs_none_of_it_without_trust(work: Pa
         (["--dataset", "phantom", "--network", "nothere"], ["unknown name 'nothere'", "unet"]),
         (["--dataset", "phantom", "--device", "tpu9"], ["device 'tpu9'", "cuda"]),
         (["--dataset", "phantom", "--patch-size", "16"], ["bf16", "48"]),
-        (["--dataset", "phantom", "--set", "loss.name=dice_ce"], ["dice_bce"]),
+        (["--dataset", "phantom", "--set", "loss.name=dice_bce"], ["dice_ce"]),
     ],
 )
 def test_the_users_mistakes_end_in_one_message_and_no_run(

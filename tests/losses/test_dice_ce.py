@@ -49,9 +49,28 @@ def test_smoothing_is_that_of_dice() -> None:
     assert torch.equal(found, dice.build(True, **smoothing)(logits, masks))
 
 
-def test_regions_are_sent_to_dice_bce() -> None:
-    with pytest.raises(ConfigError, match=r"dice_ce is for exclusive classes.*use dice_bce"):
-        components.assemble("losses", {"name": "dice_ce"}, False)
+def test_binary_cross_entropy_by_hand() -> None:
+    masks = torch.tensor([1.0, 0, 0, 1]).reshape(1, 2, 2, 1, 1)
+    logits = torch.tensor([math.log(3), 0, 0, 0]).reshape(1, 2, 2, 1, 1)
+    found = dice_ce.build(False, dice_weight=0.0)(logits, masks)
+    assert float(found) == pytest.approx(-(math.log(0.75) + 3 * math.log(0.5)) / 4)
+
+
+def test_one_region_is_that_of_monai() -> None:
+    generator = torch.Generator().manual_seed(0)
+    masks = (torch.rand(2, 1, 5, 6, 7, generator=generator) > 0.7).float()
+    logits = torch.randn(masks.shape, generator=generator)
+    found = dice_ce.build(False, dice_weight=0.5, ce_weight=2.0)(logits, masks)
+    torch.testing.assert_close(found, DiceCELoss(sigmoid=True, lambda_dice=0.5, lambda_ce=2.0)(logits, masks))
+
+
+def test_without_cross_entropy_it_is_dice_of_the_regions() -> None:
+    masks = torch.ones(2, 3, 2, 2, 2)
+    logits = torch.linspace(-2, 2, masks.numel()).reshape(masks.shape)
+    expected = dice.build(False, squared_prediction=True, batch=True)(logits, masks)
+    assert torch.equal(
+        dice_ce.build(False, squared_prediction=True, batch=True, ce_weight=0.0)(logits, masks), expected
+    )
 
 
 def test_no_weight_at_all_is_an_error() -> None:

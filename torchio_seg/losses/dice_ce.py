@@ -1,4 +1,4 @@
-"""Soft Dice and cross entropy, for exclusive classes."""
+"""Soft Dice and cross entropy: one over exclusive classes, or a binary one for each region where they overlap."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -24,13 +24,12 @@ def build(  # noqa: PLR0913 (options are what a component is made of)
     ce_weight: NonNegativeFloat = 1.0,
 ) -> Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]:
     """Weighted sum of both; the Dice options are those of `dice`, cross entropy always knows the background."""
-    if not exclusive:
-        raise ConfigError("loss dice_ce is for exclusive classes, and these regions overlap: use dice_bce")
     if dice_weight == ce_weight == 0:
         raise ConfigError("loss dice_ce: dice_weight and ce_weight are both 0; give one of them a weight above 0")
 
-    from torch.nn.functional import cross_entropy
+    from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
+    entropy = cross_entropy if exclusive else binary_cross_entropy_with_logits
     overlap = soft_dice(
         exclusive,
         squared_prediction=squared_prediction,
@@ -42,6 +41,6 @@ def build(  # noqa: PLR0913 (options are what a component is made of)
 
     def loss(logits: "torch.Tensor", masks: "torch.Tensor") -> "torch.Tensor":
         logits, masks = logits.float(), masks.float()
-        return dice_weight * overlap(logits, masks) + ce_weight * cross_entropy(logits, masks)
+        return dice_weight * overlap(logits, masks) + ce_weight * entropy(logits, masks)
 
     return loss
