@@ -18,7 +18,7 @@ sys.path.append(str(Path(__file__).resolve().parents[1] / "volumes"))
 from nifti_bytes import AFFINE, SHAPE, changed, content, pixdim, write
 
 __all__ = ["AFFINE", "SHAPE", "changed", "content", "experiment_of", "image", "label", "make", "pixdim", "plain"]
-__all__ += ["write"]
+__all__ += ["SETTINGS", "write"]
 
 SETTINGS = {"split.validation": 1, "split.test": 0, "preprocessing.spacing": "native"}
 

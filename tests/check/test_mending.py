@@ -10,10 +10,11 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
-from small_data import AFFINE, SHAPE, changed, content, experiment_of, image, label, make, plain
+from small_data import AFFINE, SETTINGS, SHAPE, changed, content, experiment_of, image, label, make, plain
 
 from torchio_seg.check.copying import write_copy
 from torchio_seg.check.mending import Mending
+from torchio_seg.config.resolve import find_file, load
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.geometry import Orientation
@@ -191,8 +192,29 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(tmp_path: Path) -> None:
     mending = Mending(file, AFFINE, (), is_label=True)
     file.write_bytes(gzip.compress(plain(file)[:-1]))
     with pytest.raises(DataError, match="truncated"):
-        write_copy(root, tmp_path / "mended", {file: mending}, Silent())
+        write_copy(root, tmp_path / "mended", [file], {file: mending}, progress=Silent())
     assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_data_set_that_is_a_list_is_copied_with_the_folder_of_the_list(tmp_path: Path) -> None:
+    root = make(tmp_path / "data", labels={"b": content(label(), affine=moved(0.005))})
+    rows = [f"{name},imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz" for name in "abcd"]
+    (root / "cases.csv").write_text("\n".join(["id,image,label", *rows]) + "\n")
+    experiment = load(find_file("table", None), {"dataset.root": str(root / "cases.csv")} | SETTINGS)
+    fixed = fix(experiment, check_experiment(experiment), tmp_path / "mended")
+    assert [change["file"] for change in fixed.changes] == ["labelsTr/b.nii.gz"]
+    assert fixed.checked is not None
+    assert fixed.checked.report.findings == ()
+    assert {case.label.parent for case in fixed.checked.dataset.cases} == {tmp_path / "mended" / "labelsTr"}
+
+
+def test_volumes_of_other_tasks_in_the_same_folder_are_not_copied(tmp_path: Path) -> None:
+    wanted = make(tmp_path / "data" / "Task01_A", labels={"b": content(label(), affine=moved(0.005))})
+    make(tmp_path / "data" / "Task02_B")
+    mend(tmp_path / "data", tmp_path / "mended", dataset__task="Task01_A")
+    copied = {str(path.relative_to(tmp_path / "mended")) for path in (tmp_path / "mended").rglob("*") if path.is_file()}
+    volumes = {str(path.relative_to(tmp_path / "data")) for path in wanted.rglob("*.nii.gz")}
+    assert copied == volumes | {"fixes.json", "Task01_A/dataset.json", "Task02_B/dataset.json"}
 
 
 def test_linked_files_and_folders_are_copied_as_what_they_lead_to(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_json
+from torchio_seg.volumes.stream import suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 FIXES = "fixes.json"
 
 
+def home_of(root: Path) -> Path:
+    """The folder of a data set whose root may be a list file in it."""
+    return root.parent if root.is_file() else root
+
+
 def require_target(root: Path, target: Path, files: Sequence[Path]) -> None:
-    """Hold that there may be a copy at the target, and that the files are in the folder that is copied."""
+    """Hold that there may be a copy of the folder at the target, and that the files are in the folder."""
     if target.is_symlink() or (target.exists() and not target.is_dir()) or (target.is_dir() and any(target.iterdir())):
         raise UsageError(f"--fix {target}: it is there already and not an empty folder; name a new one")
     if not target.parent.is_dir():
@@ -37,10 +43,16 @@ def require_target(root: Path, target: Path, files: Sequence[Path]) -> None:
         )
 
 
-def write_copy(root: Path, target: Path, mendings: Mapping[Path, Mending], progress: Progress) -> None:
-    """Copy everything below the root but hidden files; mended files are written, what was changed is listed beside."""
+def write_copy(
+    root: Path, target: Path, files: Sequence[Path], mendings: Mapping[Path, Mending], *, progress: Progress
+) -> None:
+    """Copy the folder that the files share, and what else below the root is no volume, but nothing hidden.
+
+    Mended files are written instead of copied, and what was changed is listed beside.
+    """
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
-    members = list(_members(root))
+    shared = Path(os.path.commonpath([path.parent for path in files]))
+    members = [path for path in _members(root) if path.is_relative_to(shared) or suffix(path) is None]
     progress.start("copying", len(members))
     try:
         for path in members:

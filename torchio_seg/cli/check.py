@@ -69,11 +69,12 @@ def check(  # noqa: PLR0913 (flags are what the command line is made of)
 
 def _show(experiment: Experiment, checked: Checked) -> None:
     """What was found, by severity."""
+    from torchio_seg.check.copying import home_of
     from torchio_seg.check.text import shown, to_lines
     from torchio_seg.workflows.cases import find_root
 
     screen = Screen.shared()
-    root = find_root(experiment)
+    root = home_of(find_root(experiment))
     cases = checked.dataset.cases
     names = {case.id for case in cases} | {shown(path, root) for case in cases for path in case.files}
     for line in to_lines(checked.report, root, width=max(40, screen.results.width), names=names):

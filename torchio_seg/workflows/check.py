@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from torchio_seg.check.checks import run_checks
-from torchio_seg.check.copying import FIXES, changes_of, require_target, write_copy
+from torchio_seg.check.copying import FIXES, changes_of, home_of, require_target, write_copy
 from torchio_seg.check.finding import Finding, Report
 from torchio_seg.check.gathering import gather
 from torchio_seg.check.known import Files, Known
@@ -90,16 +90,18 @@ class Fixed:
 def fix(experiment: Experiment, checked: Checked, target: Path, *, progress: Progress | None = None) -> Fixed:
     """Write a copy of the data set in which what can be mended without guessing is mended, and check the copy."""
     root = find_root(experiment)
-    require_target(root, target, [path for case in checked.dataset.cases for path in case.files])
+    home = home_of(root)
+    files = [path for case in checked.dataset.cases for path in case.files]
+    require_target(home, target, files)
     mendings = find_mendings(checked.dataset, checked.files)
     if not mendings:
         return Fixed([], None)
-    write_copy(root, target, mendings, progress or Silent())
-    section = experiment.dataset.model_copy(update={"root": target})
+    write_copy(home, target, files, mendings, progress=progress or Silent())
+    section = experiment.dataset.model_copy(update={"root": target / root.relative_to(home)})
     copy = check_experiment(experiment.model_copy(update={"dataset": section}), progress=progress)
-    changes = changes_of(root, mendings)
+    changes = changes_of(home, mendings)
     left = [finding.as_json() for finding in copy.report.errors]
-    write_json(target / FIXES, {"source": str(root.resolve()), "changes": changes, "left": left})
+    write_json(target / FIXES, {"source": str(home.resolve()), "changes": changes, "left": left})
     return Fixed(changes, copy)
 
 
