@@ -242,6 +242,22 @@ def test_a_contour_that_stands_twice_is_no_hole(made: tuple[Path, Grid], caplog:
     assert "5 contours stand in it twice" in caplog.text
 
 
+def test_a_type_that_the_standard_does_not_know_is_refused(made: tuple[Path, Grid]) -> None:
+    draw(made[0], [ring(AFFINE, 5, CIRCLE)], kind="CIRCLE")
+    refused(made, "is of type CIRCLE", "CLOSED_PLANAR")
+
+
+def test_a_truncated_file_never_gives_another_mask(made: tuple[Path, Grid]) -> None:
+    expected, content = rasterise(made[0], ["Lung"], made[1])["Lung"], made[0].read_bytes()
+    for kept in range(200, len(content), 997):
+        made[0].write_bytes(content[:kept])
+        try:
+            mask = rasterise(made[0], ["Lung"], made[1])["Lung"]
+        except VolumeError:
+            continue
+        np.testing.assert_array_equal(mask, expected)
+
+
 def test_a_wrong_count_of_points_is_refused(made: tuple[Path, Grid]) -> None:
     dataset = pydicom.dcmread(made[0])
     dataset.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints = 5

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from torchio_seg.cli import check, config, datasets, demo, download, evaluate, phantom, predict, preview, train
+from torchio_seg.cli import check, config, datasets, demo, download, evaluate, importing, phantom, predict, preview, train
 from torchio_seg.cli.screen import Screen, show_failure
 from torchio_seg.cli.shared import command
 
@@ -26,6 +26,7 @@ app.command("demo", rich_help_panel="First steps")(command(demo.demo))
 app.command("phantom", rich_help_panel="First steps")(command(phantom.phantom))
 app.command("download", rich_help_panel="Data")(command(download.download))
 app.command("check", rich_help_panel="Data")(command(check.check))
+app.add_typer(importing.app, name="import", rich_help_panel="Data")
 app.command("preview", rich_help_panel="Data")(command(preview.preview))
 app.command("train", rich_help_panel="Work")(command(train.train))
 app.command("predict", rich_help_panel="Work")(command(predict.predict))

@@ -6,13 +6,14 @@ import hashlib
 import math
 import re
 import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg.errors import UsageError, VolumeError
+from torchio_seg.errors import TorchioSegError, UsageError, VolumeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from types import ModuleType
 
@@ -84,16 +85,28 @@ def read_header(path: Path) -> Any | None:
 
 
 def read_dataset(path: Path, *, pixels: bool = True) -> Any:
-    """The pydicom data set of a file; what pydicom says about values outside the standard is not repeated."""
+    """The pydicom data set of a file."""
     pydicom = import_pydicom()
+    with understood(path):
+        if pixels:
+            return pydicom.dcmread(path)
+        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+
+
+@contextmanager
+def understood(path: Path) -> Iterator[None]:
+    """Turn what pydicom raises over damage into an error of ours, and keep its warnings of odd values quiet.
+
+    Values are decoded when they are asked for, so this belongs around every use of them.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            if pixels:
-                return pydicom.dcmread(path)
-            return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
-    except Exception as error:  # pydicom raises what the damage happens to cause
-        raise VolumeError(f"{path}: is damaged and cannot be read as DICOM ({error}); copy it again") from error
+            yield
+    except TorchioSegError:
+        raise
+    except Exception as error:
+        raise VolumeError(f"{path}: cannot be understood as DICOM ({error}); copy it again") from error
 
 
 def class_of(header: Any) -> str:
@@ -107,7 +120,10 @@ def is_image(path: Path, header: Any) -> bool:
     pydicom = import_pydicom()
     kind = class_of(header)
     name = pydicom.uid.UID(kind).name
-    if "Image Storage" not in name and not (name == kind and "Rows" in header):
+    is_private = name == kind
+    if is_private and "Rows" not in header and "Modality" not in header:
+        raise VolumeError(f"{path}: ends before it says what it holds; copy it again")
+    if "Image Storage" not in name and not (is_private and "Rows" in header):
         return False
     if missing := [keyword for keyword in _REQUIRED if not header.get(keyword)]:
         raise VolumeError(f"{path}: its header lacks {', '.join(missing)}; it may be cut short. Copy it again")
@@ -121,12 +137,9 @@ def is_directory(header: Any) -> bool:
 
 def slices_of(path: Path, header: Any) -> tuple[Slice, ...]:
     """Every plane in a file."""
-    try:
-        if "PerFrameFunctionalGroupsSequence" in header:
-            return _frames(path, header)
-        return (_slice(path, header, header, 0),)
-    except (ValueError, TypeError, OverflowError, AttributeError, IndexError) as error:
-        raise VolumeError(f"{path}: its header has a value that cannot be understood ({error})") from error
+    if "PerFrameFunctionalGroupsSequence" in header:
+        return _frames(path, header)
+    return (_slice(path, header, header, 0),)
 
 
 def _frames(path: Path, header: Any) -> tuple[Slice, ...]:

@@ -53,13 +53,14 @@ def _read_with_itk(path: Path, dataset: Any, reason: Exception) -> Array:
     """What pydicom has no decoder for, through ITK, which applies slope and intercept itself."""
     import SimpleITK as sitk  # noqa: N813 (the name that everyone uses)
 
-    syntax = dataset.file_meta.TransferSyntaxUID.name
+    syntax = dataset.file_meta.TransferSyntaxUID
     cure = "pip install pylibjpeg pylibjpeg-libjpeg pylibjpeg-openjpeg, or convert it to an uncompressed syntax"
-    if not dataset.file_meta.TransferSyntaxUID.is_compressed or int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise VolumeError(f"{path}: its pixels ({syntax}) cannot be decoded ({reason}); {cure}") from reason
+    is_compressed = syntax.is_transfer_syntax and syntax.is_compressed
+    if not is_compressed or int(dataset.get("NumberOfFrames") or 1) > 1:
+        raise VolumeError(f"{path}: its pixels ({syntax.name}) cannot be decoded ({reason}); {cure}") from reason
     try:
         plane = sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
     except RuntimeError as error:
-        raise VolumeError(f"{path}: its pixels ({syntax}) cannot be decoded; {cure}") from error
+        raise VolumeError(f"{path}: its pixels ({syntax.name}) cannot be decoded; {cure}") from error
     flat: Array = plane.reshape(int(dataset.Rows), int(dataset.Columns))
     return flat

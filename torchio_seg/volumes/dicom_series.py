@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from torchio_seg.volumes.dicom_header import (
     patient_of,
     read_header,
     slices_of,
+    understood,
 )
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ class Contents:
 class _Gathered:
     """A series while its files are being found."""
 
-    header: Any
+    facts: dict[str, Any]
     slices: list[Slice] = field(default_factory=list)
     reasons: set[str] = field(default_factory=set)
 
@@ -100,22 +102,21 @@ def scan(folder: Path) -> Contents:
     damaged: list[tuple[Path, str]] = []
     for path in walk(folder):
         try:
-            _sort_in(path, gathered, structures)
+            with understood(path):
+                _sort_in(path, gathered, structures)
         except VolumeError as error:
             damaged.append((path, str(error)))
     series = sorted((_series(uid, found, damaged) for uid, found in gathered.items()), key=_order)
     return Contents(tuple(series), tuple(structures), tuple(message for _, message in damaged))
 
 
-def first_header(place: Path) -> Any | None:
-    """The header of the first DICOM file below a folder, or of a file; None where there is none."""
+def find_identity(place: Path) -> tuple[str, str] | None:
+    """Study and patient id in the first DICOM file below a folder, or in a file; None where there is none."""
     for path in walk(place) if place.is_dir() else [place]:
-        try:
+        with contextlib.suppress(VolumeError), understood(path):
             header = read_header(path)
-        except VolumeError:
-            continue
-        if header is not None and not is_directory(header):
-            return header
+            if header is not None and not is_directory(header):
+                return str(header.get("StudyInstanceUID")), str(header.get("PatientID"))
     return None
 
 
@@ -130,16 +131,17 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def _sort_in(path: Path, gathered: dict[str, _Gathered], structures: list[Path]) -> None:
+    """Put a file where it belongs; one that is no DICOM belongs nowhere."""
     header = read_header(path)
     if header is None or is_directory(header):
         return
     if class_of(header) == STRUCTURES:
         structures.append(path)
     elif is_image(path, header):
-        found = gathered.setdefault(str(header.SeriesInstanceUID), _Gathered(header))
-        found.slices += slices_of(path, header)
-        if reason := _why_no_plane(header):
-            found.reasons.add(reason)
+        slices, reason, facts = slices_of(path, header), _why_no_plane(header), _facts(header)
+        found = gathered.setdefault(str(header.SeriesInstanceUID), _Gathered(facts))
+        found.slices += slices
+        found.reasons |= {reason} - {""}
 
 
 def _why_no_plane(header: Any) -> str:
@@ -152,18 +154,24 @@ def _why_no_plane(header: Any) -> str:
     return ""
 
 
-def _series(uid: str, found: _Gathered, damaged: list[tuple[Path, str]]) -> Series:
-    header = found.header
-    folders = {part.path.parent for part in found.slices}
+def _facts(header: Any) -> dict[str, Any]:
+    """What a series says of itself, from any of its files."""
     number = str(header.get("SeriesNumber") or "")
+    return {
+        "modality": str(header.get("Modality") or "OT"),
+        "description": description_of(header),
+        "number": int(number) if number.lstrip("-").isdigit() else None,
+        "patient": patient_of(header),
+        "study_uid": str(header.get("StudyInstanceUID") or ""),
+        "frame_uid": str(header.get("FrameOfReferenceUID") or ""),
+    }
+
+
+def _series(uid: str, found: _Gathered, damaged: list[tuple[Path, str]]) -> Series:
+    folders = {part.path.parent for part in found.slices}
     return Series(
         uid=uid,
-        modality=str(header.get("Modality") or "OT"),
-        description=description_of(header),
-        number=int(number) if number.lstrip("-").isdigit() else None,
-        patient=patient_of(header),
-        study_uid=str(header.get("StudyInstanceUID") or ""),
-        frame_uid=str(header.get("FrameOfReferenceUID") or ""),
+        **found.facts,
         slices=tuple(found.slices),
         no_volume="; ".join(sorted(found.reasons)) or _why_no_stack(found.slices),
         damaged=tuple(message for path, message in damaged if path.parent in folders),

@@ -12,7 +12,7 @@ import numpy as np
 
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.dicom_grid import LPS_TO_RAS
-from torchio_seg.volumes.dicom_header import STRUCTURES, class_of, read_dataset
+from torchio_seg.volumes.dicom_header import STRUCTURES, class_of, read_dataset, understood
 from torchio_seg.volumes.scanline import fill
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CLOSED = {"CLOSED_PLANAR", "CLOSEDPLANAR_XOR"}
+_KINDS = _CLOSED | {"POINT", "OPEN_PLANAR", "OPEN_NONPLANAR"}
 _OFF_PLANE = 0.1  # of the distance between slices: how far a contour may leave its plane
 _OFF_SLICE = 0.1  # how far its plane may lie from a slice before it is said
 _BETWEEN = 0.45  # from where no slice is clearly the nearest
@@ -85,14 +86,13 @@ def list_rois(path: Path) -> tuple[Roi, ...]:
 def read_structures(path: Path) -> Structures:
     """Read a structure set whole."""
     dataset = read_dataset(path)
-    if class_of(dataset) != STRUCTURES:
-        raise VolumeError(f"{path}: is no RTSTRUCT but {dataset.get('Modality', 'of no modality')}; name another file")
-    try:
+    with understood(path):
+        if class_of(dataset) != STRUCTURES:
+            modality = dataset.get("Modality", "of no modality")
+            raise VolumeError(f"{path}: is no RTSTRUCT but {modality}; name another file")
         drawn = {int(item.ReferencedROINumber): item for item in dataset.get("ROIContourSequence") or []}
         rois = tuple(_roi(item, drawn) for item in dataset.get("StructureSetROISequence") or [])
         return Structures(path, _referenced_series(dataset), rois)
-    except (AttributeError, ValueError, TypeError) as error:
-        raise VolumeError(f"{path}: its contours cannot be understood ({error}); export it again") from error
 
 
 def rasterise(path: Path, names: Sequence[str], grid: Grid) -> dict[str, npt.NDArray[np.bool_]]:
@@ -152,7 +152,10 @@ def _contour(name: str, contour: Any) -> Contour:
     stated = contour.get("NumberOfContourPoints")
     if stated is not None and int(stated) != numbers.size // 3:
         raise ValueError(f"a contour of '{name}' states {stated} points and has {numbers.size // 3}")
-    return Contour(str(contour.get("ContourGeometricType") or "CLOSED_PLANAR"), numbers.reshape(-1, 3) * LPS_TO_RAS)
+    kind = str(contour.get("ContourGeometricType"))
+    if kind not in _KINDS:
+        raise ValueError(f"a contour of '{name}' is of type {kind}; allowed are {', '.join(sorted(_KINDS))}")
+    return Contour(kind, numbers.reshape(-1, 3) * LPS_TO_RAS)
 
 
 def _mask(path: Path, roi: Roi, grid: Grid) -> npt.NDArray[np.bool_]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from torchio_seg.errors import DataError, TorchioSegError, VolumeError
-from torchio_seg.volumes.dicom import Contents, Series, first_header, walk
+from torchio_seg.volumes.dicom import Contents, Series, find_identity, walk
 from torchio_seg.volumes.rtstruct import Structures, find_roi, read_structures
 
 
@@ -40,12 +40,11 @@ def find_patients(root: Path) -> list[Patient]:
     if not root.is_dir():
         raise DataError(f"{root} is not a folder; give the folder that holds a folder for each patient")
     entries = sorted(entry for entry in root.iterdir() if not entry.name.startswith("."))
-    heads = {folder: first_header(folder) for folder in entries if folder.is_dir()}
-    found = {folder: header for folder, header in heads.items() if header is not None}
-    studies = {str(header.get("StudyInstanceUID")) for header in found.values()}
-    names = {str(header.get("PatientID")) for header in found.values()}
+    identities = {entry: find_identity(entry) for entry in entries}
+    found = {folder: identity for folder, identity in identities.items() if identity and folder.is_dir()}
+    studies, names = {study for study, _ in found.values()}, {name for _, name in found.values()}
     is_one = (len(found) > 1 and len(studies) == 1) or names == {root.resolve().name}
-    if is_one or any(first_header(path) is not None for path in entries if path.is_file()):
+    if is_one or any(identity for entry, identity in identities.items() if entry.is_file()):
         return [Patient(root)]
     if not found:
         raise DataError(f"{root} holds no DICOM files; give the folder that holds a folder for each patient")

@@ -1,0 +1,138 @@
+"""torchio-seg import: from DICOM to NIfTI."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import command, program
+from torchio_seg.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torchio_seg.workflows.importing_list import RoiCount
+
+app = typer.Typer(
+    help="Make NIfTI of DICOM: image series, and contours of radiotherapy planning.",
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder of DICOM files, sub-folders too.")]
+Out = Annotated[Path | None, typer.Argument(help="Folder to write to; not needed with --list.")]
+List = Annotated[bool, typer.Option("--list", help="Show what is there, write no NIfTI.")]
+
+
+@app.command()
+@command
+def rtstruct(
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Folder with a folder for each patient, or of one.")],
+    out: Out = None,
+    *,
+    roi: Annotated[
+        list[str] | None, typer.Option("--roi", help="Name of a region; repeat it. The first gets value 1.")
+    ] = None,
+    list_: List = False,
+    picture: Annotated[Path, typer.Option(help="With --list: the picture to write.")] = Path("rois.png"),
+) -> None:
+    """Make images and label maps of patients with contours; run again, it does only what is new.
+
+    torchio-seg import rtstruct LCTSC --list
+
+    torchio-seg import rtstruct LCTSC lctsc --roi Lung_R --roi Lung_L
+    """
+    if list_:
+        _list_rois(source, picture)
+        return
+    if out is None or not roi:
+        raise UsageError("name a folder to write to and the regions: import rtstruct IN OUT --roi NAME; or give --list")
+    from torchio_seg.workflows.importing import import_rtstruct
+
+    screen = Screen.shared()
+    done = import_rtstruct(source, out, roi, progress=screen)
+    screen.say(f"{out}: {len(done.written)} patients imported, {len(done.kept)} were there already")
+    for value, name in enumerate(roi, start=1):
+        screen.say(f"  {value} {name}")
+    _fail("patients", done.failures)
+    screen.say(f"\nnext:\n  {program()} train --dataset rtstruct --root {out}")
+
+
+@app.command()
+@command
+def dicom(
+    source: Source,
+    out: Out = None,
+    *,
+    series: Annotated[str | None, typer.Option(metavar="N|UID", help="Only the series of this number or UID.")] = None,
+    list_: List = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
+) -> None:
+    """Write every image series that is a volume as PATIENT_NUMBER_DESCRIPTION.nii.gz; names of patients are kept out.
+
+    torchio-seg import dicom study --list
+
+    torchio-seg import dicom study nifti --series 4
+    """
+    from torchio_seg.workflows.importing_series import import_series
+
+    if list_:
+        _list_series(source)
+        return
+    if out is None:
+        raise UsageError("name a folder to write to: import dicom IN OUT; or give --list")
+    screen = Screen.shared()
+    done = import_series(source, out, series, overwrite=overwrite, progress=screen)
+    for path in done.written:
+        screen.say(str(path))
+    for sentence in done.passed_over:
+        screen.say(f"passed over: {sentence}")
+    _fail("series", done.failures)
+
+
+def _list_series(source: Path) -> None:
+    from torchio_seg.workflows.importing_series import list_series
+
+    rows = [
+        (
+            one.patient,
+            "?" if one.number is None else str(one.number),
+            one.modality,
+            one.description,
+            str(one.num_files),
+            reason or "volume",
+            one.uid,
+        )
+        for one, reason in list_series(source)
+    ]
+    Screen.shared().table(("patient", "series", "modality", "description", "files", "volume", "UID"), rows)
+
+
+def _list_rois(source: Path, picture: Path) -> None:
+    from torchio_seg.workflows.importing_list import survey
+
+    screen = Screen.shared()
+    found = survey(source, picture, progress=screen)
+    rows = [_roi_row(roi, found.num_patients) for roi in sorted(found.rois.values(), key=lambda roi: roi.name)]
+    screen.table(("ROI", "patients", "contours each", "mask"), rows)
+    if found.pictured:
+        screen.say(f"picture    {picture} (patient {found.pictured})")
+    _fail("patients", found.failures)
+
+
+def _roi_row(roi: RoiCount, num_patients: int) -> tuple[str, ...]:
+    counts = sorted(set(roi.contours))
+    span = f"{counts[0]} to {counts[-1]}" if len(counts) > 1 else "".join(map(str, counts)) or "none"
+    empty = roi.patients - len(roi.contours)
+    remarks = [f"empty in {empty}"] if empty else []
+    remarks += [f"not closed in {roi.not_closed}"] if roi.not_closed else []
+    return roi.name, f"{roi.patients} of {num_patients}", span, ", ".join(remarks) or "yes"
+
+
+def _fail(what: str, failures: Sequence[str]) -> None:
+    """End with the failures once more, all together."""
+    if failures:
+        raise DataError("\n  ".join([f"{len(failures)} {what} failed:", *failures]))
