@@ -10,7 +10,19 @@ from typing import Annotated
 
 import typer
 
-from torchio_seg.cli import check, config, datasets, demo, download, evaluate, importing, phantom, predict, preview, train
+from torchio_seg.cli import (
+    check,
+    config,
+    datasets,
+    demo,
+    download,
+    evaluate,
+    importing,
+    phantom,
+    predict,
+    preview,
+    train,
+)
 from torchio_seg.cli.screen import Screen, show_failure
 from torchio_seg.cli.shared import command
 
