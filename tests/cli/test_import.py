@@ -1,3 +1,4 @@
+import shlex
 from pathlib import Path
 
 import nibabel as nib
@@ -22,10 +23,18 @@ def test_importing_contours_says_what_was_made_and_what_comes_next(source: Path,
     assert result.code == 0
     assert "2 patients imported, 0 were there already" in result.out
     assert "1 Lung" in result.out
-    assert "train --dataset rtstruct --root out" in result.out
+    assert """train --dataset lctsc --root out --set 'dataset.rois=["Lung", "Cord"]'""" in result.out
     assert (
         "0 patients imported, 2 were" in call("import", "rtstruct", source, "out", "--roi", "Lung", "--roi", "Cord").out
     )
+
+
+def test_the_command_that_comes_next_is_understood(source: Path, call: Call) -> None:
+    result = call("import", "rtstruct", source, "out", "--roi", "Lung", "--roi", "Cord")
+    words = shlex.split(result.out.splitlines()[-1])
+    shown = call("config", "show", *words[words.index("--dataset") :])
+    assert shown.code == 0
+    assert "rois: [Lung, Cord]" in shown.out
 
 
 def test_failures_stand_at_the_end_and_in_the_exit_code(source: Path, call: Call) -> None:

@@ -51,6 +51,16 @@ def test_the_same_rois_may_be_named_again(tmp_path: Path) -> None:
     assert rtstruct.build(root, rois=("Lung_R", "Lung_L")) == rtstruct.build(root)
 
 
+def test_regions_overlap_and_replace_the_rois(tmp_path: Path) -> None:
+    labels = rtstruct.build(make_root(tmp_path), regions={"lungs": (1, 2), "left": (2,)}).labels
+    assert [(region.name, region.value) for region in labels.regions] == [("lungs", 1), ("left", 2)]
+    assert not labels.exclusive
+
+
+def test_regions_of_values_that_no_roi_has_are_refused(tmp_path: Path) -> None:
+    refused(make_root(tmp_path), "'lungs'", "1 Lung_R, 2 Lung_L", regions={"lungs": (1, 3)})
+
+
 @pytest.mark.parametrize("rois", [("Lung_R",), ("Lung_L", "Lung_R"), ("Heart",)])
 def test_other_rois_than_those_imported_are_refused(tmp_path: Path, rois: tuple[str, ...]) -> None:
     refused(make_root(tmp_path), "with the ROIs Lung_R, Lung_L", "another folder", rois=rois)
