@@ -67,6 +67,7 @@ SMALL = {
     ),
     "torchio_tutorial_patches": Small("modes", SMALL_UNET, channels=1),
     "nnunet": Small("nnunet", SMALL_UNET, channels=2),
+    "rtstruct": Small("rtstruct", (*SMALL_UNET, "dataset.rois=[Lung_R,Lung_L]")),
     "lctsc": Small(
         "rtstruct",
         (
