@@ -54,8 +54,8 @@ def prepare_root(root: Path, rois: Sequence[str], progress: Progress | None = No
         return root
     if not rois:
         raise DataError(
-            f"{root} has no {MANIFEST}; if it holds DICOM, name the ROIs to train on (--set dataset.rois='[NAME, ...]'), "
-            f"or {how_to_import(root, rois)}"
+            f"{root} has no {MANIFEST}; if it holds DICOM, name the ROIs to train on "
+            f"(--set dataset.rois='[NAME, ...]'), or {how_to_import(root, rois)}"
         )
     if (sibling(root) / RECORD).is_file():
         require_rois(sibling(root), rois)
