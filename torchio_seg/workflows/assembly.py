@@ -28,6 +28,8 @@ from torchio_seg.transforms.preprocessing import (
     histogram_percentiles,
     measure,
 )
+from torchio_seg.transforms.random import fused
+from torchio_seg.transforms.resampling import Interpolation
 from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.cases import find_classes, find_root, load_dataset, require_root
 from torchio_seg.workflows.check import check_dataset, require_sound
@@ -135,7 +137,7 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
 
 
 def make_augmentation(experiment: Experiment) -> tio.Compose:
-    """The random changes of a patch, spatial ones first."""
+    """The random changes of a patch, spatial ones first; neighbouring ones of ours fused."""
     steps = [
         components.assemble(f"transforms.{part}", step.section)
         for part, section in (
@@ -144,7 +146,9 @@ def make_augmentation(experiment: Experiment) -> tio.Compose:
         )
         for step in section
     ]
-    return tio.Compose(steps)
+    chosen = experiment.augmentation
+    interpolation = Interpolation(chosen.image_interpolation, chosen.label_interpolation)
+    return tio.Compose(fused(steps, interpolation), copy=False)
 
 
 def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
