@@ -95,7 +95,7 @@ def cut(volume: torch.Tensor, box: Box, fill: Sequence[float] | None) -> torch.T
     if tuple(piece.shape[1:]) == box.size:
         return piece
     outside = volume.flatten(1).amin(dim=1) if fill is None else torch.tensor(fill).to(volume)
-    result = outside.expand(*box.size, len(volume)).clone().movedim(-1, 0)
+    result = outside.view(-1, 1, 1, 1).expand(-1, *box.size).contiguous()
     result[tuple(target)] = piece
     return result
 
@@ -146,7 +146,7 @@ def _nearest(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 def _vote(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Each voxel from the label of which linear interpolation finds most there; of equals the lowest."""
     values = source.unique()  # sorted
-    winner = values[0].expand(len(source), *positions.shape[1:]).clone()
+    winner: torch.Tensor = values[0].expand(len(source), *positions.shape[1:]).contiguous()
     if len(values) == 1:
         return winner
     most = _linear((source == values[0]).to(positions.dtype), positions)

@@ -137,7 +137,7 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
 
 
 def make_augmentation(experiment: Experiment) -> tio.Compose:
-    """The random changes of a patch, spatial ones first; neighbouring ones of ours fused."""
+    """The random changes of a patch, spatial ones first."""
     steps = [
         components.assemble(f"transforms.{part}", step.section)
         for part, section in (
@@ -146,9 +146,13 @@ def make_augmentation(experiment: Experiment) -> tio.Compose:
         )
         for step in section
     ]
+    return fuse(experiment, steps)
+
+
+def fuse(experiment: Experiment, steps: Sequence[tio.Transform]) -> tio.Compose:
+    """These steps in order, neighbouring ones of ours as one, interpolated as the experiment says."""
     chosen = experiment.augmentation
-    interpolation = Interpolation(chosen.image_interpolation, chosen.label_interpolation)
-    return tio.Compose(fused(steps, interpolation), copy=False)
+    return tio.Compose(fused(steps, Interpolation(chosen.image_interpolation, chosen.label_interpolation)), copy=False)
 
 
 def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
