@@ -110,6 +110,14 @@ def test_blur_is_a_gaussian_in_millimetres() -> None:
     assert torch.equal(applied(Blur(1.0, False, (0.0, 0.0)), image), image)
 
 
+def test_each_sample_is_blurred_by_its_own_voxel_size() -> None:
+    images = batch(1).expand(2, -1, -1, -1, -1)
+    blur = Blur(1.0, False, (1.0, 1.0))
+    fine, coarse = change(images, [blur], [(0.5, 0.5, 0.5), (2.0, 2.0, 2.0)], torch.Generator().manual_seed(0))
+    assert torch.equal(fine, applied(blur, images[:1], spacing=(0.5, 0.5, 0.5))[0])
+    assert torch.equal(coarse, applied(blur, images[:1], spacing=(2.0, 2.0, 2.0))[0])
+
+
 def test_low_resolution_shows_fewer_voxels() -> None:
     image = batch(1, 1, 20)
     found = applied(LowResolution(1.0, False, (0.5, 0.5)), image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -80,3 +81,17 @@ def test_thin_patches_have_maps_too(size: tuple[int, int, int]) -> None:
     where = drawn(FLIP, AFFINE, BEND, grid=Grid(size, (1.0, 1.0, 1.0)))
     assert where.positions((0, 0, 0), torch.device("cpu")).shape == (3, *size)
     assert all(n >= 1 for n in where.source_box().size)
+
+
+@pytest.mark.parametrize("moves", [[AFFINE, BEND], [BEND, AFFINE], [FLIP, BEND, AFFINE]])
+def test_a_bend_comes_after_everything_that_is_straight(moves: list[Move]) -> None:
+    """So that what cannot fold alone cannot fold in any company."""
+    both = drawn(*moves)
+    straight, bent = replace(both, bend=None), replace(Map.identity(GRID.size), bend=both.bend)
+    nowhere, device = (0, 0, 0), torch.device("cpu")
+    centre = ((torch.tensor(GRID.size) - 1) / 2).view(3, 1, 1, 1)
+    moved = bent.positions(nowhere, device) - centre
+    expected = torch.einsum("ab,bijk->aijk", straight.matrix.float(), moved) + centre
+    expected += straight.shift.float().view(3, 1, 1, 1)
+    assert torch.allclose(both.positions(nowhere, device), expected, atol=1e-3)
+    assert (both.positions(nowhere, device) - straight.positions(nowhere, device)).abs().max() > 0.5

@@ -165,3 +165,20 @@ def test_types_stay_as_they_are(dtype: torch.dtype, label_type: torch.dtype) -> 
     for moves in ([Flip(1.0, (0,))], CHAIN):
         moved, moved_labels = move(images, labels, [drawn(moves)], interpolation=Interpolation("linear", "linear"))
         assert (moved.dtype, moved_labels.dtype) == (dtype, label_type)
+
+
+def test_turns_about_different_axes_follow_each_other() -> None:
+    image = torch.randn(1, 1, 6, 6, 6)
+    grid = Grid((6, 6, 6), (1.0, 1.0, 1.0))
+    for seed in range(20):
+        first, second = drawn([QuarterTurn(1.0, (0,))], seed, grid), drawn([QuarterTurn(1.0, (2,))], seed + 50, grid)
+        together, _ = move(image, image, [first.then(second)])
+        once, _ = move(image, image, [first])
+        assert torch.equal(together, move(once, once, [second])[0])
+
+
+def test_of_equal_labels_the_lowest_wins() -> None:
+    label = torch.tensor([3, 0, 7, 3], dtype=torch.int16).view(1, 1, 4, 1, 1)
+    halfway = Map((3, 1, 1), torch.eye(3).double(), torch.tensor([0.5, 0, 0]).double())
+    _, voted = move(label.float(), label, [halfway], interpolation=Interpolation("linear", "linear"))
+    assert voted.flatten().tolist() == [0, 0, 3]

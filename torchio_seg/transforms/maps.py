@@ -102,11 +102,10 @@ class Map:
     ) -> torch.Tensor:
         """Source positions without the bend, as a sum of one term an axis."""
         centre = (torch.tensor(self.patch_size, dtype=torch.float64) - 1) / 2
-        x, y, z = (
-            (self.matrix[:, axis, None] * (place - centre[axis])).to(device) for axis, place in enumerate(places)
-        )
-        x = x + (centre + self.shift - start)[:, None].to(device)
-        return (x[:, :, None, None] + y[:, None, :, None]).to(dtype) + z[:, None, None, :].to(dtype)
+        terms = [self.matrix[:, axis, None] * (place - centre[axis]) for axis, place in enumerate(places)]
+        terms[0] += (centre + self.shift - start)[:, None]
+        x, y, z = (term.to(device, dtype) for term in terms)
+        return (x[:, :, None, None] + y[:, None, :, None]) + z[:, None, None, :]
 
     def _bent(self, places: list[torch.Tensor], bend: torch.Tensor) -> torch.Tensor:
         """What the bend adds to source positions."""
