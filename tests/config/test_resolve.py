@@ -105,7 +105,8 @@ def test_steps_inside_a_step_are_completed_and_come_whenever_they_are_drawn() ->
     given = "augmentation.spatial=[{name: one_of, steps: [{name: affine}, {name: elastic, probability: 0.3}]}]"
     [step] = load(shipped()["phantom"], parse_set([given])).augmentation.spatial
     affine, elastic = step.options["steps"]
-    assert affine == {"name": "affine", "probability": 1.0, "degrees": 15.0, "scale": 0.15, "translation_mm": 0.0}
+    amounts = {"degrees": 15.0, "scale": 0.15, "isotropic": False, "shear": 0.0, "translation_mm": 0.0}
+    assert affine == {"name": "affine", "probability": 1.0, **amounts}
     assert (elastic["probability"], elastic["control_points"]) == (0.3, 7)
     assert (step.options["probability"], step.options["weights"]) == (1.0, None)
 

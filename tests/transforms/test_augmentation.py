@@ -107,7 +107,7 @@ def test_what_a_step_draws_depends_on_torch_alone(kind: str, name: str) -> None:
         np.random.seed(state)  # noqa: NPY002 (the global one is what is tested)
         random.seed(state)
         with seeded(drawn):
-            results.append([always(kind, name)(subject()) for _ in range(3)])
+            results.append([always(kind, name)(subject()) for _ in range(6)])
     for part in ("image", "label"):
         first, again, other = ([patch[part].data for patch in patches] for patches in results)
         assert all(map(torch.equal, first, again))
@@ -155,8 +155,9 @@ def test_one_of_applies_exactly_one_step_as_often_as_its_weight_says() -> None:
     steps = [{**shift, "shift": 0.5}, {"name": "gamma", "log_gamma": 0.0, "probability": 1.0}]
     transform = always("transforms.intensity", "one_of", steps=steps, weights=[3, 1])
     original = subject()
+    before = original["image"].data
     with seeded("weights"):
-        shifted = sum(not torch.allclose(transform(original)["image"].data, original["image"].data) for _ in range(200))
+        shifted = sum(not torch.allclose(transform(original)["image"].data, before, atol=1e-5) for _ in range(200))
     assert 130 < shifted < 170
 
 

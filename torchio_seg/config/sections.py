@@ -134,6 +134,10 @@ class Augmentation(Section):
     """Functions of torchio_seg/transforms/spatial.py by name, with their options."""
     intensity: tuple[Component, ...] = ()
     """Functions of torchio_seg/transforms/intensity.py by name, with their options."""
+    image_interpolation: Literal["linear", "cubic"] = "linear"
+    """Between voxels that our spatial steps move; cubic is the spline through the voxels, about eight times slower."""
+    label_interpolation: Literal["nearest", "linear"] = "nearest"
+    """linear: of each label's mask, and the label with most of the voxel wins; slower by the number of labels."""
 
 
 class Sampling(Section):

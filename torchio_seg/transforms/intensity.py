@@ -1,4 +1,7 @@
-"""Random changes of intensities: labels stay as they are. Each function is a step of `augmentation.intensity`."""
+"""Random changes of intensities: labels stay as they are. Each function is a step of `augmentation.intensity`.
+
+Each draws once for all channels of a patch; with `per_channel` each channel draws for itself, whether and how much.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,20 @@ from torchio_seg.components import Steps
 if TYPE_CHECKING:
     import torchio as tio
 
-__all__ = ["bias_field", "blur", "gamma", "ghosting", "motion", "noise", "one_of", "scale_shift", "spike"]
+__all__ = [
+    "bias_field",
+    "blur",
+    "brightness",
+    "contrast",
+    "gamma",
+    "ghosting",
+    "low_resolution",
+    "motion",
+    "noise",
+    "one_of",
+    "scale_shift",
+    "spike",
+]
 
 Number = TypeVar("Number", int, float)
 
@@ -29,43 +45,87 @@ Counts = Annotated[tuple[PositiveInt, PositiveInt], AfterValidator(_ascending)]
 Axis = Annotated[int, Field(ge=0, le=2)]
 
 
-def noise(*, probability: Probability = 0.15, std: Range = (0.0, 0.1)) -> tio.Transform:
+def noise(*, probability: Probability = 0.15, per_channel: bool = False, std: Range = (0.0, 0.1)) -> tio.Transform:
     """Add Gaussian noise; its deviation is drawn from the range, in normalised intensity."""
-    import torchio as tio
+    from torchio_seg.transforms import changes, random
 
-    return tio.RandomNoise(std=std, p=probability)
+    return random.RandomChange([changes.Noise(probability, per_channel, std)])
 
 
-def blur(*, probability: Probability = 0.15, std_mm: Range = (0.5, 1.0)) -> tio.Transform:
+def blur(*, probability: Probability = 0.15, per_channel: bool = False, std_mm: Range = (0.5, 1.0)) -> tio.Transform:
     """Smooth with a Gaussian whose width is drawn from the range."""
-    import torchio as tio
+    from torchio_seg.transforms import changes, random
 
-    return tio.RandomBlur(std=std_mm, p=probability)
+    return random.RandomChange([changes.Blur(probability, per_channel, std_mm)])
 
 
-def gamma(*, probability: Probability = 0.15, log_gamma: NonNegativeFloat = 0.3) -> tio.Transform:
-    """Raise intensities to the power e^b, b uniform within plus or minus `log_gamma`."""
-    import torchio as tio
+def gamma(
+    *,
+    probability: Probability = 0.15,
+    per_channel: bool = False,
+    log_gamma: NonNegativeFloat = 0.3,
+    invert_probability: Probability = 0.0,
+    retain_stats: bool = False,
+) -> tio.Transform:
+    """Raise each channel, its span taken for 0 to 1, to the power e^b, b uniform within plus or minus `log_gamma`.
 
-    return tio.RandomGamma(log_gamma=log_gamma, p=probability)
+    Inverted, it works from the bright end; with `retain_stats` mean and deviation are brought back to what they were.
+    """
+    from torchio_seg.transforms import changes, random
+
+    return random.RandomChange([changes.Gamma(probability, per_channel, log_gamma, invert_probability, retain_stats)])
 
 
 def bias_field(
-    *, probability: Probability = 0.15, coefficients: NonNegativeFloat = 0.3, order: Annotated[int, Field(ge=1)] = 3
+    *,
+    probability: Probability = 0.15,
+    per_channel: bool = False,
+    coefficients: NonNegativeFloat = 0.3,
+    order: Annotated[int, Field(ge=1)] = 3,
 ) -> tio.Transform:
     """Multiply by a smooth field, the exponential of a random polynomial."""
-    import torchio as tio
+    from torchio_seg.transforms import changes, random
 
-    return tio.RandomBiasField(coefficients=coefficients, order=order, p=probability)
+    return random.RandomChange([changes.BiasField(probability, per_channel, coefficients, order)])
+
+
+def brightness(
+    *, probability: Probability = 0.15, per_channel: bool = False, factor: Range = (0.75, 1.25)
+) -> tio.Transform:
+    """Multiply by a number drawn from the range."""
+    from torchio_seg.transforms import changes, random
+
+    return random.RandomChange([changes.Brightness(probability, per_channel, factor)])
+
+
+def contrast(
+    *, probability: Probability = 0.15, per_channel: bool = False, factor: Range = (0.75, 1.25)
+) -> tio.Transform:
+    """Stretch about the mean by a number drawn from the range; what leaves the channel's old range is clipped."""
+    from torchio_seg.transforms import changes, random
+
+    return random.RandomChange([changes.Contrast(probability, per_channel, factor)])
+
+
+def low_resolution(
+    *, probability: Probability = 0.15, per_channel: bool = False, zoom: Shares = (0.5, 1.0)
+) -> tio.Transform:
+    """Keep a share of the voxels along each axis, drawn from the range, and interpolate the others.
+
+    An axis along which voxels are over 3 times longer than along another keeps them all.
+    """
+    from torchio_seg.transforms import changes, random
+
+    return random.RandomChange([changes.LowResolution(probability, per_channel, zoom)])
 
 
 def scale_shift(
     *, probability: Probability = 1.0, scale: NonNegativeFloat = 0.1, shift: NonNegativeFloat = 0.1
 ) -> tio.Transform:
     """Multiply each channel by 1 + a and add b, a and b uniform within plus or minus the given amounts."""
-    from torchio_seg.transforms.random import RandomScaleShift
+    from torchio_seg.transforms import changes, random
 
-    return RandomScaleShift(scale=scale, shift=shift, p=probability)
+    return random.RandomChange([changes.ScaleShift(probability, scale, shift)])
 
 
 def motion(

@@ -1,82 +1,92 @@
-"""Random changes that TorchIO lacks, as TorchIO transforms."""
+"""Our random changes as TorchIO transforms, which take any stock transform beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 import torchio as tio
 
 from torchio_seg import components
-from torchio_seg.errors import ConfigError, DataError
-
-UNEQUAL = 1.05
-"""Ratio from which two voxel edges differ: resampling to whole voxels leaves a few per cent between them."""
-
-
-class RandomScaleShift(tio.IntensityTransform):
-    """Multiply each channel by 1 + a and add b, a and b drawn uniformly from a symmetric range."""
-
-    def __init__(self, *, scale: float, shift: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scale = scale
-        self.shift = shift
-        self.args_names = ["scale", "shift"]
-
-    def apply_transform(self, subject: tio.Subject) -> tio.Subject:
-        """Change every intensity image of the subject."""
-        for image in self.get_images(subject):
-            draws = torch.rand(2, image.data.shape[0], 1, 1, 1) * 2 - 1
-            image.set_data(image.data * (1 + self.scale * draws[0]) + self.shift * draws[1])
-        return subject
+from torchio_seg.errors import ConfigError
+from torchio_seg.transforms.changes import Change, change
+from torchio_seg.transforms.maps import Grid, Map
+from torchio_seg.transforms.moves import Move, OneOf, draw
+from torchio_seg.transforms.resampling import LINEAR, Interpolation, View
 
 
-class RandomElastic(tio.SpatialTransform):
-    """TorchIO's elastic deformation, its displacements a share of the control grid's cell, so that nothing folds."""
+class RandomMove(tio.SpatialTransform):
+    """Random moves, fused: images and labels of a subject move by one map, in one resampling.
 
-    def __init__(self, *, control_points: int, displacement: float, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.control_points = control_points
-        self.displacement = displacement
-        self.args_names = ["control_points", "displacement"]
+    Beyond the patch images have each channel's minimum and labels 0. A sampler that has more than the patch calls
+    `draw`, reads `interpolation.source_box` of the map, and hands both to `resampling.move`.
+    """
+
+    def __init__(self, moves: Sequence[Move], interpolation: Interpolation = LINEAR, **kwargs: Any) -> None:
+        super().__init__(**{"copy": False, **kwargs})
+        self.moves = tuple(moves)
+        self.interpolation = interpolation
+        self.args_names = ["moves", "interpolation"]
+
+    @property
+    def bends(self) -> bool:
+        """Whether one of the moves may bend."""
+        return any(each.bends for each in self.moves)
+
+    def draw(self, generator: torch.Generator, grid: Grid) -> Map:
+        """One map for all moves."""
+        return draw(self.moves, generator, grid)
 
     def apply_transform(self, subject: tio.Subject) -> tio.Subject:
-        """Deform every image of the subject alike."""
-        extent_mm = np.array(subject.spatial_shape) * np.array(subject.spacing)
-        i, j, k = (self.displacement * extent_mm / (self.control_points - 3)).tolist()  # cubic splines: 3 more points
-        deform = tio.RandomElasticDeformation(
-            num_control_points=self.control_points, max_displacement=(i, j, k), locked_borders=2
-        )
-        deformed = deform(subject)
-        if not isinstance(deformed, tio.Subject):
-            raise TypeError(f"elastic deformation gave {type(deformed).__name__}")
-        return deformed
+        """A subject of its own, which shares with the given one what has not moved."""
+        where = self.draw(_generator(), Grid(subject.spatial_shape, subject.spacing))
+        view = View(where, self.interpolation, (0, 0, 0), torch.device("cpu"))
+
+        def moved(image: tio.Image) -> torch.Tensor:
+            return view.of_label(image.data) if isinstance(image, tio.LabelMap) else view.of_image(image.data)
+
+        return _replaced(subject, self.get_images(subject), moved)
 
 
-class RandomRotate90(tio.SpatialTransform):
-    """Turn by one, two or three quarters about one of the axes, in whose plane voxels and patch must be square."""
+class RandomChange(tio.IntensityTransform):
+    """Random changes of intensity, one after the other on one copy of the image."""
 
-    def __init__(self, *, axes: Sequence[int], **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.axes = tuple(axes)
-        self.args_names = ["axes"]
+    def __init__(self, changes: Sequence[Change], **kwargs: Any) -> None:
+        super().__init__(**{"copy": False, **kwargs})
+        self.changes = tuple(changes)
+        self.args_names = ["changes"]
 
     def apply_transform(self, subject: tio.Subject) -> tio.Subject:
-        """Turn every image of the subject alike."""
-        for axis in self.axes:
-            _require_square(subject, axis)
-        axis = self.axes[int(torch.randint(len(self.axes), ()))]
-        turns = int(torch.randint(1, 4, ()))
-        for image in self.get_images(subject):
-            image.set_data(torch.rot90(image.data, turns, [1 + other for other in range(3) if other != axis]))
-        return subject
+        """A subject of its own, which shares with the given one what has not changed."""
+        generator = _generator()
+
+        def changed(image: tio.Image) -> torch.Tensor:
+            values = image.data if image.data.is_floating_point() else image.data.float()
+            return change(values[None], self.changes, [image.spacing], generator)[0]
+
+        return _replaced(subject, self.get_images(subject), changed)
+
+
+def fused(transforms: Iterable[tio.Transform], interpolation: Interpolation = LINEAR) -> list[tio.Transform]:
+    """The transforms with neighbours of ours made one; a second move that bends starts anew, or the sum could fold."""
+    result: list[tio.Transform] = []
+    for given in transforms:
+        each = _with_interpolation(given, interpolation)
+        last = result[-1] if result else None
+        if isinstance(each, RandomMove) and isinstance(last, RandomMove) and not (each.bends and last.bends):
+            result[-1] = RandomMove(last.moves + each.moves, interpolation)
+        elif isinstance(each, RandomChange) and isinstance(last, RandomChange):
+            result[-1] = RandomChange(last.changes + each.changes)
+        else:
+            result.append(each)
+    return result
 
 
 def one_of(
     kind: str, steps: Sequence[Mapping[str, Any]], weights: Sequence[float] | None, probability: float
-) -> tio.OneOf:
+) -> tio.Transform:
     """Steps of a kind, of which one is drawn each time, each as likely as its weight says."""
     weights = weights or [1.0] * len(steps)
     if len(weights) != len(steps) or not sum(weights) > 0:
@@ -85,18 +95,37 @@ def one_of(
             "one above 0, or null for equal ones"
         )
     built = [components.assemble(kind, step) for step in steps]
+    ours = tuple(each.moves for each in built if isinstance(each, RandomMove))
+    if len(ours) == len(built):
+        return RandomMove([OneOf(probability, ours, tuple(weights))])
     return tio.OneOf(dict(zip(built, weights, strict=True)), p=probability)
 
 
-def _require_square(subject: tio.Subject, axis: int) -> None:
-    """Refuse a quarter turn that would change the patch's shape or the proportions of what is on it."""
-    first, second = (other for other in range(3) if other != axis)
-    shape, spacing = subject.spatial_shape, subject.spacing
-    stretch = spacing[first] / spacing[second]
-    if shape[first] == shape[second] and 1 / UNEQUAL < stretch < UNEQUAL:
-        return
-    raise DataError(
-        f"rotate90 about axis {axis} needs a plane of equal sides and equal voxel size; this patch has "
-        f"{shape[first]} x {shape[second]} voxels of {spacing[first]:.3g} x {spacing[second]:.3g} mm there. Take that "
-        "axis out of the step's axes, or change sampling.patch_size or preprocessing.spacing"
-    )
+def _with_interpolation(transform: tio.Transform, interpolation: Interpolation) -> tio.Transform:
+    if isinstance(transform, RandomMove):
+        return RandomMove(transform.moves, interpolation)
+    if isinstance(transform, tio.OneOf):
+        choices = {_with_interpolation(each, interpolation): p for each, p in transform.transforms_dict.items()}
+        return tio.OneOf(choices, p=transform.probability)
+    return transform
+
+
+def _generator() -> torch.Generator:
+    """One that starts where torch's own stands, which moves on by one number."""
+    return torch.Generator().manual_seed(int(torch.randint(2**62, ())))
+
+
+def _replaced(
+    subject: tio.Subject, images: Iterable[tio.Image], new: Callable[[tio.Image], torch.Tensor]
+) -> tio.Subject:
+    """The subject with these images' voxels made new; the given one stays as it is."""
+    result = copy.copy(subject)
+    result.applied_transforms = list(subject.applied_transforms)
+    wanted = {id(image) for image in images}
+    for name, image in subject.get_images_dict(intensity_only=False).items():
+        if id(image) in wanted:
+            replaced = copy.copy(image)
+            replaced.set_data(new(image))
+            result[name] = replaced
+    result.update_attributes()
+    return result

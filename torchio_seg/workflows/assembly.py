@@ -28,6 +28,8 @@ from torchio_seg.transforms.preprocessing import (
     histogram_percentiles,
     measure,
 )
+from torchio_seg.transforms.random import fused
+from torchio_seg.transforms.resampling import Interpolation
 from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.cases import find_classes, find_root, load_dataset, require_root
 from torchio_seg.workflows.check import check_dataset, require_sound
@@ -144,7 +146,13 @@ def make_augmentation(experiment: Experiment) -> tio.Compose:
         )
         for step in section
     ]
-    return tio.Compose(steps)
+    return fuse(experiment, steps)
+
+
+def fuse(experiment: Experiment, steps: Sequence[tio.Transform]) -> tio.Compose:
+    """These steps in order, neighbouring ones of ours as one, interpolated as the experiment says."""
+    chosen = experiment.augmentation
+    return tio.Compose(fused(steps, Interpolation(chosen.image_interpolation, chosen.label_interpolation)), copy=False)
 
 
 def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:

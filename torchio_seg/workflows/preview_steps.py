@@ -15,7 +15,7 @@ from torchio_seg.reports.sheet import Block, Panel, Section
 from torchio_seg.reports.slices import Paint, Plane, Window, cut, draw, find_window
 from torchio_seg.sampling import seeded
 from torchio_seg.subjects import IMAGE, LABEL, part
-from torchio_seg.workflows.assembly import make_augmentation
+from torchio_seg.workflows.assembly import fuse, make_augmentation
 
 NUM_DRAWS = 2
 """Patches shown as training will change them."""
@@ -36,7 +36,7 @@ def patch_sections(
         with seeded(experiment.seed, "preview", number):
             changed = make_augmentation(experiment)(patch)
         blocks.append(block(f"as training may draw it ({number + 1})", "every step, as likely as it is set", changed))
-    alone = partial(_step_section, patch=patch, seed=experiment.seed, block=block)
+    alone = partial(_step_section, patch=patch, experiment=experiment, block=block)
     return (
         Section("A patch", f"Channel {channel}; all patches in the same grey.", tuple(blocks)),
         alone("spatial", experiment.augmentation.spatial, "Image and labels move together."),
@@ -50,15 +50,16 @@ def _step_section(
     note: str,
     *,
     patch: tio.Subject,
-    seed: int,
+    experiment: Experiment,
     block: Callable[[str, str, tio.Subject], Block],
 ) -> Section:
     """The patch after each of these steps."""
     kind = f"transforms.{part_of}"
     blocks = []
     for number, (name, section) in enumerate(_steps(kind, sections)):
-        with seeded(seed, "preview", kind, number):
-            blocks.append(block(name, _options(section), components.assemble(kind, section)(patch)))
+        with seeded(experiment.seed, "preview", kind, number):
+            step = fuse(experiment, [components.assemble(kind, section)])
+            blocks.append(block(name, _options(section), step(patch)))
     heading = f"{part_of.capitalize()} steps, each alone"
     return Section(heading, note if blocks else "The experiment has none.", tuple(blocks))
 
