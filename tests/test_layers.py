@@ -11,7 +11,10 @@ PACKAGE = Path(__file__).resolve().parents[1] / "torchio_seg"
 
 LAYERS = (
     ("errors", "records", "progress", "components", "config"),
-    ("files", "download", "catalogue", "volumes", "facts", "listings", "splits", "phantoms", "network_sizes", "soft_dice"),
+    (
+        *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
+        *("network_sizes", "soft_dice"),
+    ),
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects"),
     ("devices", "sampling", "step", "checkpoint", "trackers"),
@@ -52,7 +55,8 @@ ONLY_IN = {
 }
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
 LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
-LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli", "network_sizes", "soft_dice"}
+LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
+LIGHT |= {"network_sizes", "soft_dice"}
 
 
 def room_of(path: Path) -> str:

@@ -170,7 +170,8 @@ def test_a_finished_training_can_be_extended_and_keeps_its_split_when_cases_are_
     done = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     after = json.loads((folder / "run.json").read_text())
-    assert {case for part in ("training", "validation", "test") for case in after["split"][part]} == {f"phantom_{i:03d}" for i in range(6)}
+    parts = (after["split"][part] for part in ("training", "validation", "test"))
+    assert {case for part in parts for case in part} == {f"phantom_{i:03d}" for i in range(6)}
     assert (after["split"], after["preprocessing"]) == (before["split"], before["preprocessing"])
     records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [record["epoch"] for record in records if record["kind"] == "epoch"] == [1, 2, 3]

@@ -31,12 +31,12 @@ def test_a_root_that_is_named_wins_and_is_not_replaced_by_another() -> None:
     Path("data/Task04_Hippocampus").mkdir(parents=True)
     experiment = choose("decathlon:4", None, {"dataset.root": "elsewhere"})
     assert find_root(experiment) == Path("elsewhere")
-    with pytest.raises(DataError, match="no data at elsewhere; name its folder with --root DIR"):
+    with pytest.raises(DataError, match=r"no data at elsewhere; name its folder with --root DIR"):
         require_root(experiment)
 
 
 def test_data_that_needs_an_account_is_explained_not_fetched() -> None:
-    with pytest.raises(DataError, match="torchio-seg datasets btcv"):
+    with pytest.raises(DataError, match=r"torchio-seg datasets btcv"):
         require_root(choose("btcv", None, {}))
 
 
@@ -45,5 +45,5 @@ def test_a_task_that_does_not_exist_is_said_with_those_that_do() -> None:
         find_root(choose("decathlon:44", None, {}))
     with pytest.raises(ConfigError, match="name the task after the colon"):
         choose("decathlon:", None, {})
-    with pytest.raises(ConfigError, match="dataset.task: unknown key"):
+    with pytest.raises(ConfigError, match=r"dataset\.task: unknown key"):
         choose("phantom:3", None, {})
