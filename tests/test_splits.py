@@ -175,14 +175,15 @@ def test_sorted_ids_test_first_then_validate_then_train():
 
 
 GIVEN = Split(tuple(IDS[10:]), tuple(IDS[5:10]), tuple(IDS[:5]), "theirs")
-OTHER = Split(tuple(IDS[:40]), tuple(IDS[40:]), origin="theirs too")
+OTHER = Split(tuple(IDS[5:40]), tuple(IDS[40:]), tuple(IDS[:5]), origin="theirs too")
 
 
 def test_the_data_sets_own_division_wins_unless_another_is_asked_for():
     assert divide(dataset(splits=(GIVEN,)), Settings(validation=0.5)) == GIVEN
     assert divide(dataset(splits=(GIVEN, OTHER)), Settings(fold=1)) == OTHER
     own = divide(dataset(splits=(GIVEN,)), Settings(method="hold_out", validation=0.5))
-    assert len(own.validation) == 25
+    assert len(own.validation) == 22
+    assert own.test == GIVEN.test
     with pytest.raises(ConfigError, match="fold 2 of 2"):
         divide(dataset(splits=(GIVEN, OTHER)), Settings(fold=2))
 
@@ -214,3 +215,34 @@ def test_every_split_says_where_it_comes_from():
         Settings(method="in_order"),
     ):
         assert divide(dataset(), settings).origin
+
+
+@pytest.mark.parametrize("method", ["auto", "hold_out", "k_fold", "nnunet", "monai", "in_order"])
+@pytest.mark.parametrize("fold", [None, 1, "all"])
+def test_a_test_part_that_the_data_set_names_is_never_trained_on(method, fold):
+    split = divide(dataset(splits=(GIVEN,), listing=tuple(IDS[::-1])), Settings(method=method, fold=fold))
+    assert split.test == GIVEN.test
+    assert sorted(split.training + split.validation) == IDS[5:]
+
+
+def test_nnunets_folds_cover_the_training_images_alone():
+    ours = divide(dataset(splits=(GIVEN,)), Settings(method="nnunet", fold=2))
+    assert ours.validation == nnunet_fold(IDS[5:], 2).validation
+
+
+def test_a_test_part_that_is_asked_for_is_the_same_in_every_fold():
+    folds = [divide(dataset(), Settings(test=0.1, fold=fold)) for fold in (0, 1, 2, 3, 4, "all")]
+    assert len({split.test for split in folds}) == 1
+    assert len(folds[0].test) == 5
+    assert sorted(itertools.chain(*(split.validation for split in folds))) == sorted(set(IDS) - set(folds[0].test))
+    own = Split(tuple(IDS[:40]), tuple(IDS[40:]), origin="theirs")
+    split = divide(dataset(splits=(own,)), Settings(test=10))
+    assert len(split.test) == 10
+    assert sorted(itertools.chain(*parts(split))) == IDS
+    assert set(split.validation) <= set(own.validation)
+
+
+@pytest.mark.parametrize("method", ["nnunet", "monai"])
+def test_a_published_division_has_no_room_for_a_test_part(method):
+    with pytest.raises(ConfigError, match=r"set split\.test=0"):
+        divide(dataset(), Settings(method=method, test=0.1))

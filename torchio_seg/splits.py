@@ -30,28 +30,78 @@ NNUNET_SEED = 12345
 
 
 def divide(dataset: Dataset, settings: Settings, classes: Classes | None = None) -> Split:
-    """The split that the settings ask for; `classes`, where known, are spread evenly."""
-    fold = settings.fold
-    if fold == "all":
-        return _all_train(dataset, settings)
-    if settings.method == "auto" and dataset.splits and (fold is None or len(dataset.splits) > 1):
-        return _given(dataset, settings, fold or 0, classes)
-    if settings.method == "k_fold" or (fold is not None and settings.method != "nnunet"):
-        return _folded(dataset, settings, fold or 0, classes)
-    if settings.method in {"auto", "hold_out"}:
+    """The split that the settings ask for; `classes`, where known, are spread evenly.
+
+    Whatever the method, a test part that the data set names stays its test part.
+    """
+    given = dataset.splits[0].test if dataset.splits else ()
+    if not given and settings.fold is None and settings.method == "in_order":
+        return in_order([case.id for case in dataset.cases], settings.validation, settings.test)
+    if not given and settings.fold is None and _is_random(dataset, settings):
         parts = {"validation": settings.validation, "test": settings.test}
         return hold_out(dataset.cases, **parts, seed=settings.seed, classes=classes)
-    return _named(dataset, settings, fold or 0)
+    test = given or _test(dataset, settings, classes)
+    split = _divide_rest(_without(dataset, test), settings, classes)
+    return replace(split, test=tuple(sorted(test)))
 
 
-def _named(dataset: Dataset, settings: Settings, fold: int) -> Split:
-    """A division that somebody else has published."""
+def _is_random(dataset: Dataset, settings: Settings) -> bool:
+    """Whether cases are held out at random, because nobody has divided them."""
+    return settings.method == "hold_out" or (settings.method == "auto" and not dataset.splits)
+
+
+def _test(dataset: Dataset, settings: Settings, classes: Classes | None) -> tuple[str, ...]:
+    """The test part of a division that knows none, the same in each of its folds."""
+    if not settings.test:
+        return ()
+    if settings.method in {"nnunet", "monai"}:
+        raise ConfigError(
+            f"split.method={settings.method} divides every case into training and validation, and split.test is "
+            f"{settings.test}: set split.test=0, or another method"
+        )
+    return hold_out(dataset.cases, validation=0, test=settings.test, seed=settings.seed, classes=classes).test
+
+
+def _without(dataset: Dataset, test: Sequence[str]) -> Dataset:
+    """The data set as if it had no test part."""
+    left_out = set(test)
+    cases = tuple(case for case in dataset.cases if case.id not in left_out)
+    listing = tuple(name for name in dataset.listing if name not in left_out)
+    splits = tuple(
+        replace(
+            split,
+            training=tuple(name for name in split.training if name not in left_out),
+            validation=tuple(name for name in split.validation if name not in left_out),
+            test=(),
+        )
+        for split in dataset.splits
+    )
+    return replace(dataset, cases=cases, listing=listing, splits=splits)
+
+
+def _divide_rest(dataset: Dataset, settings: Settings, classes: Classes | None) -> Split:
+    """Training and validation of a data set whose test part is taken out."""
+    fold = settings.fold
     ids = [case.id for case in dataset.cases]
-    if settings.method == "nnunet":
-        return nnunet_fold(ids, fold)
+    if fold == "all":
+        return Split(tuple(ids), (), origin="every case that is not kept for the test trains")
+    if settings.method == "auto" and dataset.splits and (fold is None or len(dataset.splits) > 1):
+        return _given(dataset, settings, fold or 0, classes)
+    if fold is not None or settings.method in {"k_fold", "nnunet"}:
+        if settings.method == "nnunet":
+            return nnunet_fold(ids, fold or 0)
+        return k_fold(dataset.cases, num_folds=settings.folds, fold=fold or 0, seed=settings.seed, classes=classes)
+    return _undivided(dataset, settings, classes)
+
+
+def _undivided(dataset: Dataset, settings: Settings, classes: Classes | None) -> Split:
+    """One division, by no fold."""
+    ids = [case.id for case in dataset.cases]
     if settings.method == "monai":
         return monai_division(dataset.listing or ids, settings)
-    return in_order(ids, settings.validation, settings.test)
+    if settings.method == "in_order":
+        return in_order(ids, settings.validation, 0)
+    return hold_out(dataset.cases, validation=settings.validation, seed=settings.seed, classes=classes)
 
 
 def hold_out(
@@ -130,21 +180,7 @@ def _given(dataset: Dataset, settings: Settings, fold: int, classes: Classes | N
         return given
     training = dataset.choose(given.training)
     rest = hold_out(training, validation=settings.validation, seed=settings.seed, classes=classes)
-    return replace(rest, test=given.test, origin=f"{given.origin}; validation {rest.origin}")
-
-
-def _folded(dataset: Dataset, settings: Settings, fold: int, classes: Classes | None) -> Split:
-    """A fold of the cases that the data set does not keep for the test."""
-    test = dataset.splits[0].test if settings.method == "auto" and dataset.splits else ()
-    cases = [case for case in dataset.cases if case.id not in set(test)]
-    split = k_fold(cases, num_folds=settings.folds, fold=fold, seed=settings.seed, classes=classes)
-    return replace(split, test=test)
-
-
-def _all_train(dataset: Dataset, settings: Settings) -> Split:
-    test = dataset.splits[0].test if settings.method == "auto" and dataset.splits else ()
-    training = tuple(case.id for case in dataset.cases if case.id not in set(test))
-    return Split(training, (), test, origin="every case trains")
+    return replace(rest, origin=f"{given.origin}; validation {rest.origin}")
 
 
 def _arranged(cases: Sequence[Case], seed: int, classes: Classes) -> list[Unit]:
