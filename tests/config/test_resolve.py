@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+import re
 from pathlib import Path
 
 import pytest
@@ -35,9 +36,10 @@ def test_a_shipped_experiment_is_complete_and_explicit(name: str) -> None:
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_experiment_says_what_it_is_and_how_to_run_it(name: str) -> None:
-    first, second, *_ = shipped()[name].read_text(encoding="utf-8").splitlines()
+    first, second, third, *_ = shipped()[name].read_text(encoding="utf-8").splitlines()
     assert first.startswith("# ")
     assert second.startswith(f"# torchio-seg train --dataset {name}")
+    assert re.match(r"# .*(Dice|minute|not yet trained|tried on)", third, re.IGNORECASE), "what to expect, as measured"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

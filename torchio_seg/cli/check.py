@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Root, Set, gather
+from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, parse_fold
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
@@ -22,6 +22,7 @@ def check(  # noqa: PLR0913 (flags are what the command line is made of)
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
+    fold: Fold = None,
     set_: Set = None,
     verify: Annotated[
         bool, typer.Option("--verify", help="Read every file again, those that have not changed too.")
@@ -38,11 +39,11 @@ def check(  # noqa: PLR0913 (flags are what the command line is made of)
 
     Ends with 0 where training can begin, with 1 where something must be mended first.
     """
-    from torchio_seg.config.resolve import find_file, load
+    from torchio_seg.config.resolve import choose
     from torchio_seg.errors import DataError
     from torchio_seg.workflows import check as workflow
 
-    experiment = load(find_file(dataset, config), gather({"dataset.root": root}, set_))
+    experiment = choose(dataset, config, gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_))
     screen = Screen.shared()
     try:
         checked = workflow.check_experiment(experiment, verify=verify, progress=screen)

@@ -30,11 +30,8 @@ def preview(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg preview --dataset decathlon --root Task04_Hippocampus
     """
     from torchio_seg.config.resolve import choose
-    from torchio_seg.errors import UsageError
     from torchio_seg.workflows.preview import make_preview
 
-    if dataset is not None and config is not None:
-        raise UsageError("--dataset and --config each name an experiment; give one of them")
     experiment = choose(dataset, config, gather({"dataset.root": root}, set_))
     screen = Screen.shared()
     made = make_preview(experiment, output, num_cases=cases, overwrite=overwrite, progress=screen)

@@ -47,6 +47,12 @@ PatchSize = Annotated[
     str | None,
     typer.Option("--patch-size", metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel="Settings"),
 ]
+Fold = Annotated[
+    str | None,
+    typer.Option(
+        "--fold", metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel="Settings"
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model names.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel="Messages")]
 Quiet = Annotated[
@@ -88,6 +94,11 @@ def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str,
 
     given = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None}
     return given | parse_set(assignments or [])
+
+
+def parse_fold(text: str | None) -> int | str | None:
+    """A fold as the user types it; what is no number is judged with the other settings."""
+    return int(text) if text is not None and text.isdecimal() else text
 
 
 def parse_size(text: str | None, option: str) -> list[int] | None:

@@ -13,11 +13,13 @@ from torchio_seg.cli.shared import (
     ConfigFile,
     DatasetName,
     Device,
+    Fold,
     PatchSize,
     Root,
     RunsFolder,
     Set,
     gather,
+    parse_fold,
     parse_size,
     program,
 )
@@ -41,10 +43,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
-    fold: Annotated[
-        str | None,
-        typer.Option(metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel=SETTINGS),
-    ] = None,
+    fold: Fold = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
     ] = None,
@@ -74,7 +73,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
-        "split.fold": int(fold) if fold is not None and fold.isdecimal() else fold,
+        "split.fold": parse_fold(fold),
         "seed": seed,
         "device": device,
     }

@@ -53,6 +53,8 @@ def find_file(dataset: str | None, config: Path | None) -> Path:
 
 def choose(dataset: str | None, config: Path | None, changes: Mapping[str, Any]) -> Experiment:
     """The experiment that the user names, changed; NAME:TASK names one task of a data set that has several."""
+    if dataset is not None and config is not None:
+        raise ConfigError("--dataset and --config each name an experiment; give one of them")
     name, colon, task = (dataset or "").partition(":")
     if colon and not task:
         raise ConfigError(f"--dataset {dataset}: name the task after the colon, as in decathlon:Task04")
@@ -109,7 +111,11 @@ def parse_set(assignments: Sequence[str]) -> dict[str, Any]:
         key, equals, value = assignment.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"--set {assignment}: write it as section.key=value, for instance training.epochs=10")
-        changes[key.strip()] = parse(value, f"--set {key.strip()}")
+        try:
+            changes[key.strip()] = parse(value, f"--set {key.strip()}")
+        except ConfigError as error:
+            quoted = f"--set '{key.strip()}=\"{value}\"'"
+            raise ConfigError(f"{error}. Where the value is text, quote it twice: {quoted}") from error
     return changes
 
 

@@ -31,7 +31,7 @@ from torchio_seg.transforms.preprocessing import (
 from torchio_seg.transforms.random import fused
 from torchio_seg.transforms.resampling import Interpolation
 from torchio_seg.volumes.nifti import read_geometry
-from torchio_seg.workflows.cases import find_classes, find_root, load_dataset, require_root
+from torchio_seg.workflows.cases import find_classes, load_dataset, load_known
 from torchio_seg.workflows.check import check_dataset, require_sound
 from torchio_seg.workflows.network import build_network, fit_network
 
@@ -76,12 +76,7 @@ def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Pl
 
 def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progress: Progress | None = None) -> Plan:
     """The plan that an earlier training followed: what it learnt from its files is taken from its records."""
-    require_root(experiment)
-    dataset = load_dataset(experiment, progress=progress)
-    if (dataset.channels, dataset.labels) != (card.channels, card.labels):
-        raise DataError(
-            f"{find_root(experiment)} has other channels or labels than when training began; start a new one"
-        )
+    dataset = load_known(experiment, card, progress=progress)
     for ids in (split.training, split.validation, split.test):
         dataset.choose(ids)
     require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torchio_seg import components
 from torchio_seg.catalogue.entry import Entry
@@ -12,7 +13,10 @@ from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError
 from torchio_seg.facts import read_facts
 from torchio_seg.progress import Progress
-from torchio_seg.records import Dataset
+from torchio_seg.records import Dataset, Labels
+
+if TYPE_CHECKING:
+    from torchio_seg.checkpoint import ModelCard
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,26 @@ def load_dataset(experiment: Experiment, *, progress: Progress | None = None) ->
     for note in dataset.notes:
         log.info("%s", note)
     return dataset
+
+
+def load_known(experiment: Experiment, card: ModelCard, *, progress: Progress | None = None) -> Dataset:
+    """The cases that a model was trained on, if channels and labels are what they were then."""
+    require_root(experiment)
+    dataset = load_dataset(experiment, progress=progress)
+    for what, now, then in (("channels", dataset.channels, card.channels), ("labels", dataset.labels, card.labels)):
+        if now != then:
+            raise DataError(
+                f"{find_root(experiment)} has other {what} than when the model was trained: {_words(now)}, then "
+                f"{_words(then)}. Give the data it was trained on with --root, or train anew"
+            )
+    return dataset
+
+
+def _words(kind: tuple[str, ...] | Labels) -> str:
+    if isinstance(kind, tuple):
+        return ", ".join(kind)
+    regions = ", ".join(f"{region.name} {list(region.labels)}" for region in kind.regions)
+    return f"{regions} of the values {sorted(kind.names)}"
 
 
 def find_classes(dataset: Dataset, *, progress: Progress | None = None) -> dict[str, frozenset[int]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torchio_seg.errors import UsageError
 from torchio_seg.progress import Progress
-from torchio_seg.workflows.cases import load_dataset, require_root
+from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.runs import read_split, run_of
@@ -24,8 +24,7 @@ def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -
         raise UsageError(f"--split {part}: the parts are {', '.join(PARTS)}")
     if not ids[part]:
         raise UsageError(f"{run} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
-    require_root(loaded.experiment)
-    dataset = load_dataset(loaded.experiment)
+    dataset = load_known(loaded.experiment, loaded.card, progress=progress)
     evaluation = Evaluation(
         part, evaluate_cases(loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress)
     )

@@ -76,6 +76,15 @@ class Job:
         """The cases that the best model is scored on at the end."""
         return self.plan.split.test or self.plan.split.validation
 
+    @property
+    def part(self) -> str:
+        """What those cases are called."""
+        return "test" if self.plan.split.test else "validation"
+
+    def is_evaluated(self, folder: Path) -> bool:
+        """Whether a run's folder holds the scores of those cases, so that they need not be touched again."""
+        return (folder / "evaluation" / f"{self.part}.json").exists()
+
     def describe(self, folder: Path) -> None:
         """Write the settings and what followed from them into the run's folder, and say the most important."""
         plan, split = self.plan, self.plan.split
@@ -139,13 +148,12 @@ class Job:
         folder = find_checkpoint(surroundings.folder)
         card = checkpoint.read_card(folder)
         self.network.load_state_dict(checkpoint.read_weights(folder, card))
-        part = "test" if self.plan.split.test else "validation"
         scores = evaluate_cases(
             self.predictor, self.plan.dataset.choose(self.held_out), self.plan.dataset, progress=surroundings.progress
         )
-        evaluation = Evaluation(part, scores)
+        evaluation = Evaluation(self.part, scores)
         write_evaluation(surroundings.folder, evaluation, card)
-        record = {"kind": "evaluation", "part": part, "mean_dice": evaluation.mean_dice}
+        record = {"kind": "evaluation", "part": self.part, "mean_dice": evaluation.mean_dice}
         surroundings.log(record | {key: card.progress[key] for key in ("epoch", "step")})
         return evaluation
 

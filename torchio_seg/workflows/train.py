@@ -80,9 +80,11 @@ def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Train
                 surroundings = Surroundings(folder, log_record, progress, lambda: request.signal is not None)
                 trainer = job.trainer(surroundings, resume=resume)
                 job.describe(folder)
-                journal.keep_until(trainer.position.step)
+                first = trainer.position.step
+                journal.keep_until(first)
                 finished = trainer.run()
-            evaluation = job.evaluate(surroundings) if finished and job.held_out else None
+            is_new = trainer.position.step > first or not job.is_evaluated(folder)
+            evaluation = job.evaluate(surroundings) if finished and job.held_out and is_new else None
         finally:
             journal.finish()
             tracker.finish()

@@ -1,0 +1,64 @@
+"""A run scored again: on the data it was trained on, or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from torchio_seg.config.resolve import load, shipped
+from torchio_seg.errors import DataError
+from torchio_seg.progress import Silent
+from torchio_seg.volumes.nifti import create
+from torchio_seg.workflows.evaluate_run import evaluate_run
+from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.train import resume, start
+
+SMALL = {
+    "device": "cpu",
+    "training.epochs": 1,
+    "training.precision": "fp32",
+    "sampling.patch_size": [16, 16, 16],
+    "sampling.patches_per_case": 1,
+    "sampling.num_workers": 0,
+    "network.channels": [8, 16],
+}
+
+
+def write_cases(root: Path, values: tuple[int, int]) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("images", "labels"):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+    for number in range(4):
+        label = np.zeros((16, 16, 16), np.uint8)
+        label[2:6], label[8:12] = values
+        image = rng.normal(size=label.shape).astype(np.float32)
+        create(root / "images" / f"{number}.nii.gz", image, np.eye(4), overwrite=True)
+        create(root / "labels" / f"{number}.nii.gz", label, np.eye(4), overwrite=True)
+
+
+def test_labels_that_have_changed_since_are_not_scored_as_others(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    trained = start(load(shipped()["folders"], {**SMALL, "dataset.root": str(root)}), tmp_path / "runs")
+    loaded = load_model(trained.folder)
+    evaluate_run(loaded, None, progress=Silent())
+    write_cases(root, (3, 2))
+    assert set(np.unique(nib.load(root / "labels" / "0.nii.gz").get_fdata())) == {0, 2, 3}  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match=r"other labels than when the model was trained: label 2 \[2\], label 3 \[3\]"):
+        evaluate_run(loaded, None, progress=Silent())
+
+
+def test_a_finished_run_that_is_resumed_touches_its_held_out_cases_no_more(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    experiment = load(shipped()["folders"], {**SMALL, "dataset.root": str(root), "split.test": 1})
+    trained = start(experiment, tmp_path / "runs")
+    assert trained.evaluation is not None
+    assert resume(trained.folder, {}).evaluation is None
+    longer = resume(trained.folder, {"training.epochs": 2})
+    assert longer.evaluation is not None
+    (trained.folder / "evaluation" / "test.json").unlink()
+    assert resume(trained.folder, {"training.epochs": 2}).evaluation is not None
