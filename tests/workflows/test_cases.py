@@ -18,9 +18,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_folder_that_a_download_leaves_is_found() -> None:
     experiment = choose("decathlon:hippocampus", None, {})
-    with pytest.raises(
-        DataError, match=r"no data at data/Task04_Hippocampus; .*torchio-seg download Task04_Hippocampus"
-    ):
+    with pytest.raises(DataError, match=r"no data at data/Task04_Hippocampus or .*torchio-seg download Task04_Hippo"):
         require_root(experiment)
     Path("data/Task04_Hippocampus").mkdir(parents=True)
     assert find_root(experiment) == Path("data/Task04_Hippocampus")

@@ -49,12 +49,13 @@ def _whereabouts(experiment: Shipped) -> str:
         return f"found in {experiment.root}"
     if experiment.makes_its_data:
         return f"{experiment.root}, made when it is first trained"
+    missing = f"not there: {' or '.join(map(str, experiment.places))}"
     entry = experiment.entry
     if entry is None:
-        return f"not there: {experiment.root}"
+        return missing
     if entry.archive is None:
-        return f"not there: {experiment.root}; what to do: {program()} datasets {experiment.name}"
-    return f"not there: {experiment.root}; get it: {program()} download {entry.name}"
+        return f"{missing}; what to do: {program()} datasets {experiment.name}"
+    return f"{missing}; get it: {program()} download {entry.name}"
 
 
 def _show_entry(entry: Entry, experiments: list[Shipped]) -> None:

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAKES_ITS_DATA = {"phantom"}
-"""Layouts that need no folder to begin with; nor may the user's own, whose names have a dot."""
+"""Layouts that need no folder to begin with."""
 
 
 def load_dataset(experiment: Experiment, *, progress: Progress | None = None) -> Dataset:
     """The cases of the experiment's layout, from its root; what was found out on the way is said."""
     root = find_root(experiment)
     section = experiment.dataset
-    if section.name not in MAKES_ITS_DATA and "." not in section.name:
+    if needs_root(experiment):
         require_root(experiment)
     if section.name == "rtstruct":
         from torchio_seg.workflows.importing import prepare_root
@@ -69,10 +69,14 @@ def find_classes(dataset: Dataset, *, progress: Progress | None = None) -> dict[
     return {case: frozenset(facts[path].values or ()) for case, path in labels.items()}
 
 
+def needs_root(experiment: Experiment) -> bool:
+    """Whether its layout begins with a folder; the user's own, whose names have a dot, need not."""
+    return experiment.dataset.name not in MAKES_ITS_DATA and "." not in experiment.dataset.name
+
+
 def require_root(experiment: Experiment) -> None:
     """Raise where there is no data; the message says how to get it."""
-    root = find_root(experiment)
-    if root.exists():
+    if find_root(experiment).exists():
         return
     entry = _entry(experiment)
     cure = "name its folder with --root DIR"
@@ -80,19 +84,25 @@ def require_root(experiment: Experiment) -> None:
         cure += f", or fetch it: torchio-seg download {entry.name}"
     elif entry is not None:
         cure += f". How it must look and how to get it: torchio-seg datasets {entry.name}"
-    raise DataError(f"there is no data at {root}; {cure}")
+    raise DataError(f"there is no data at {' or '.join(map(str, places(experiment)))}; {cure}")
 
 
 def find_root(experiment: Experiment) -> Path:
-    """Where the data is: the setting, else the first of its usual places below data/ that is there."""
+    """Where the data is: the first of its places that is there, or the first where none is."""
+    looked_at = places(experiment)
+    return next((place for place in looked_at if place.exists()), looked_at[0])
+
+
+def places(experiment: Experiment) -> tuple[Path, ...]:
+    """Where the data is looked for: the setting, else the usual places below data/."""
     if experiment.dataset.root is not None:
-        return experiment.dataset.root
+        return (experiment.dataset.root,)
     data = Path("data")
     entry = _entry(experiment)
     known = [data / entry.folder, data / entry.name] if entry is not None else []
     own = [data / experiment.name]
-    places = [*known, *own, data] if experiment.dataset.options.get("task") else [*own, *known]
-    return next((place for place in places if place.exists()), places[0])
+    ordered = [*known, *own, data] if experiment.dataset.options.get("task") else [*own, *known]
+    return tuple(dict.fromkeys(ordered))
 
 
 def _entry(experiment: Experiment) -> Entry | None:

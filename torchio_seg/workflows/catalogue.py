@@ -8,7 +8,7 @@ from pathlib import Path
 from torchio_seg.catalogue import lookup
 from torchio_seg.catalogue.entry import Entry
 from torchio_seg.config.resolve import load, shipped
-from torchio_seg.workflows.cases import MAKES_ITS_DATA, find_root
+from torchio_seg.workflows.cases import MAKES_ITS_DATA, find_root, places
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,9 @@ class Shipped:
     entry: Entry | None
     """What it is trained on, where the catalogue knows it."""
     root: Path
-    """Where its data is, or was looked for first."""
+    """Where its data is, or would be made or put."""
+    places: tuple[Path, ...]
+    """Where it was looked for."""
 
     @property
     def is_there(self) -> bool:
@@ -58,4 +60,5 @@ def _shipped(name: str, file: Path) -> Shipped:
         network=experiment.network.name,
         entry=entry,
         root=find_root(experiment),
+        places=places(experiment),
     )

@@ -19,7 +19,7 @@ from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.assembly import make_plan, recall_plan
-from torchio_seg.workflows.cases import find_root
+from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
 from torchio_seg.workflows.stopping import stop_requests
@@ -46,6 +46,8 @@ def start(
 ) -> Trained:
     """Train in a new run folder, which is made once everything fits together."""
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
+    if needs_root(experiment):
+        require_root(experiment)
     root = find_root(experiment).resolve()  # so that the run finds its data from wherever it is used
     experiment = experiment.model_copy(update={"dataset": experiment.dataset.model_copy(update={"root": root})})
     progress = progress or Silent()
