@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,6 +109,18 @@ def test_a_problem_is_remembered_until_the_file_changes(tmp_path: Path) -> None:
     assert read_facts([path], "image")[path].problem is None
 
 
+def test_a_problem_is_told_under_any_spelling_of_the_path(tmp_path: Path) -> None:
+    path = scan(tmp_path / "scan.nii.gz")
+    path.write_bytes(b"")
+    other = tmp_path / "cache" / ".." / "scan.nii.gz"
+    (tmp_path / "cache").mkdir()
+    first, second = read_facts([path], "label"), read_facts([other], "label")
+    assert first[path] == second[other]
+    assert second[other].problem == "the file is empty (0 bytes); copy or download it again"
+    with pytest.raises(DataError, match=f"^{re.escape(str(other))}: the file is empty"):
+        label_values([other])
+
+
 def test_a_file_that_is_not_there_is_looked_for_again(tmp_path: Path) -> None:
     path = tmp_path / "scan.nii.gz"
     assert "does not exist" in str(read_facts([path], "image")[path].problem)
@@ -210,14 +223,15 @@ def test_what_was_read_before_an_interruption_is_kept(tmp_path: Path) -> None:
     assert 0 < len(recall_facts(paths, "image")) < 12
 
 
-def test_label_values_name_every_file_that_cannot_be_used(tmp_path: Path) -> None:
+def test_label_values_are_those_of_sound_files_and_without_any_all_are_named(tmp_path: Path) -> None:
     good = scan(tmp_path / "good.nii.gz", (VOXELS[:1] > 0).astype(np.uint8))
     assert label_values([good]) == {good: {0: int((VOXELS[0] <= 0).sum()), 1: int((VOXELS[0] > 0).sum())}}
     bad = [tmp_path / f"bad{number:02d}.nii.gz" for number in range(13)]
     with pytest.raises(DataError, match=r"^\S+bad00\.nii\.gz: does not exist; check"):
-        label_values([good, bad[0]])
-    with pytest.raises(DataError, match=r"(?s)^13 of 14 label maps cannot be used:\n.*bad09.*\n  and 3 more$"):
-        label_values([good, *bad])
+        label_values(bad[:1])
+    assert list(label_values([bad[0], good])) == [good]
+    with pytest.raises(DataError, match=r"(?s)^none of 13 label maps can be used:\n.*bad09.*\n  and 3 more$"):
+        label_values(bad)
 
 
 def test_the_memory_lies_where_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

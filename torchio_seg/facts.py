@@ -35,7 +35,7 @@ Role = Literal["image", "label"]
 Row = tuple[float, float, float, float]
 Stamp = tuple[int, int]
 
-FORMAT = 3
+FORMAT = 4
 """Raised whenever the same file would give other facts than before."""
 _SAMPLED_VOXELS = 1 << 18
 _MOST_THREADS = 4  # each holds a volume
@@ -47,7 +47,7 @@ class Facts:
     """What one reading of a file found."""
 
     problem: str | None = None
-    """Why the file cannot be trusted; then nothing else is known."""
+    """Why the file cannot be trusted, without its path, of which there are several; then nothing else is known."""
     is_passing: bool = False
     """Whether the problem is the computer's, not the file's, so that it may be gone the next time."""
     shape: tuple[int, int, int] = (0, 0, 0)
@@ -105,16 +105,17 @@ def recall_facts(paths: Iterable[Path], role: Role) -> dict[Path, Facts]:
 
 
 def label_values(paths: Sequence[Path], *, progress: Progress | None = None) -> dict[Path, Mapping[int, int]]:
-    """How many voxels of each label map hold each value; raises where files cannot be trusted."""
+    """How many voxels of each label map hold each value, of those that can be trusted; raises where none can."""
     found = read_facts(paths, "label", progress=progress)
-    problems = [facts.problem for facts in found.values() if facts.problem is not None]
+    trusted = {path: facts.values or {} for path, facts in found.items() if facts.problem is None}
+    if trusted or not found:
+        return trusted
+    problems = [f"{path}: {facts.problem}" for path, facts in found.items()]
     if len(problems) == 1:
         raise DataError(problems[0])
-    if problems:
-        more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-        listed = "\n  ".join(problems[:_SHOWN])
-        raise DataError(f"{len(problems)} of {len(found)} label maps cannot be used:\n  {listed}{more}")
-    return {path: facts.values or {} for path, facts in found.items()}
+    more = f"\n  and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    listed = "\n  ".join(problems[:_SHOWN])
+    raise DataError(f"none of {len(problems)} label maps can be used:\n  {listed}{more}")
 
 
 def examine(path: Path, role: Role) -> Facts:
@@ -123,7 +124,8 @@ def examine(path: Path, role: Role) -> Facts:
         volume = read(path, nonfinite="zero")
         values = whole_values(volume) if role == "label" else None
     except DataError as error:
-        return Facts(problem=str(error), is_passing=isinstance(error.__cause__, OSError | MemoryError))
+        problem = str(error).removeprefix(f"{path}: ")
+        return Facts(problem=problem, is_passing=isinstance(error.__cause__, OSError | MemoryError))
     channels = [channel.ravel(order="K") for channel in volume.array]
     return Facts(
         shape=volume.shape,

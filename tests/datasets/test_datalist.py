@@ -232,7 +232,7 @@ def test_labels_that_nobody_named_are_found_in_the_files(tmp_path: Path) -> None
 
 
 def test_number_of_channels_is_held_against_the_files(tmp_path: Path) -> None:
-    refused(make_root(tmp_path, modality={"0": "T1", "1": "T2"}), "do not have 2 channels")
+    refused(make_root(tmp_path, modality={"0": "T1", "1": "T2"}), "has 2 channels")
 
 
 @pytest.mark.parametrize(

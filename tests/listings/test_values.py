@@ -12,6 +12,7 @@ from torchio_seg.volumes.nifti import create
 def label_maps(folder: Path, *contents: list[float], dtype: type = np.uint8) -> list[Path]:
     """One file of eight voxels for each list of values; the others are 0."""
     paths = []
+    folder.mkdir(exist_ok=True)
     for number, values in enumerate(contents):
         voxels = np.zeros(8, dtype)
         voxels[: len(values)] = values
@@ -46,9 +47,22 @@ def test_names_given_are_kept_and_the_background_added(tmp_path: Path) -> None:
     assert "labels that stand in no label map: 3 vein" in notes
 
 
-def test_a_value_without_a_name_is_refused_with_its_file(tmp_path: Path) -> None:
-    files = label_maps(tmp_path, [1], [7])
-    refused(["values 7 stand in", "case_01.nii.gz", "[0, 1]", "name these values"], files, names={1: "liver"})
+def test_a_value_without_a_name_gets_none_and_is_left_to_the_check(tmp_path: Path) -> None:
+    labels, notes = discover(label_maps(tmp_path, [1], [7]), names={1: "liver"})
+    assert labels.names == {0: "background", 1: "liver"}
+    assert "values in 2 label maps: 0 in 2, 1 in 1, 7 in 1" in notes
+
+
+def test_a_label_map_that_cannot_be_trusted_says_nothing_but_is_named(tmp_path: Path) -> None:
+    files = label_maps(tmp_path, [1, 4], [1, 3])
+    files[1].write_bytes(files[1].read_bytes()[:-9])
+    labels, notes = discover(files)
+    assert labels.names == {0: "background", 1: "label 1", 4: "label 4"}
+    assert notes == (
+        "values in 1 label maps: 0 in 1, 1 in 1, 4 in 1",
+        "label maps that cannot be trusted say nothing here: case_01.nii.gz",
+    )
+    refused(["case_01.nii.gz: truncated"], files[1:])
 
 
 def test_masks_of_255_are_accepted_and_said(tmp_path: Path) -> None:
@@ -103,8 +117,10 @@ def test_images_are_refused_as_label_maps(tmp_path: Path) -> None:
     refused(["343 different values", "ct.nii.gz", "Give label maps"], [tmp_path / "ct.nii.gz"])
 
 
-def test_negative_values_are_refused(tmp_path: Path) -> None:
-    refused(["-1 stand in", "case_01", "count from 0"], label_maps(tmp_path, [1], [-1, 1], dtype=np.int16))
+def test_negative_values_are_no_classes_and_alone_are_refused(tmp_path: Path) -> None:
+    labels, _ = discover(label_maps(tmp_path, [1], [-1, 1], dtype=np.int16))
+    assert labels.names == {0: "background", 1: "foreground"}
+    refused(["-1 stand in", "case_01", "count from 0"], label_maps(tmp_path / "alone", [], [-1], dtype=np.int16))
 
 
 @pytest.mark.parametrize(("ignore", "words"), [(None, "nothing but the values 0,"), (2, "nothing but the values 0, 2")])

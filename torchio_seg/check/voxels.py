@@ -25,7 +25,7 @@ def unreadable_files(known: Known) -> Iterator[Finding]:
             if facts.problem is None or (role, path) in seen:
                 continue
             seen.add((role, path))
-            reason, _, cure = facts.problem.removeprefix(f"{path}: ").partition("; ")
+            reason, _, cure = facts.problem.partition("; ")
             yield Finding("error", f"unreadable-{role}", reason, cure, case.id, path)
 
 

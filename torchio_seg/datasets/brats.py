@@ -10,6 +10,7 @@ from torchio_seg.errors import DataError
 from torchio_seg.facts import label_values
 from torchio_seg.listings import brats_labels
 from torchio_seg.listings.brats_labels import CONVENTIONS, Convention
+from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.listings.paths import few, require_folder, require_unique
 from torchio_seg.listings.scans import scans_below
 from torchio_seg.listings.task import DESCRIPTION, find_task, read_task
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
 
 
 CHANNELS = ("FLAIR", "T1w", "T1gd", "T2w")
-_LABEL = "label"
-_OLD = {"flair": "FLAIR", "t1": "T1w", "t1ce": "T1gd", "t2": "T2w", "seg": _LABEL, "segm": _LABEL}
-"""After `_`; one case of BraTS 2020 has its segmentation under `_Segm`."""
-_NEW = {"t2f": "FLAIR", "t1n": "T1w", "t1c": "T1gd", "t2w": "T2w", "seg": _LABEL}
-"""After `-`, from 2023 on."""
 _ALIASES = {"flair": "FLAIR", "t1w": "T1w", "t1": "T1w", "t1gd": "T1gd", "t1ce": "T1gd", "t2w": "T2w", "t2": "T2w"}
 _PATIENT = re.compile(r"(BraTS-[A-Za-z]+-\d+)-\d+")
 _WANTED = (
@@ -76,14 +72,16 @@ def _from_folders(root: Path, chosen: Convention | None) -> Dataset:
     files_of_2023, folders = _case_folders(root)
     _require_channels(folders)
     require_unique([folder.name for folder in folders], str(root))
-    labelled = [_case(folder, files) for folder, files in folders.items() if _LABEL in files]
+    labelled = [_case(folder, files) for folder, files in folders.items() if LABEL in files]
     if not labelled:
         raise DataError(f"{root}: none of {len(folders)} cases has a segmentation; give the training data of BraTS")
     found = _values(labelled, chosen)
     convention = chosen or brats_labels.from_values(found, files_of_2023=files_of_2023)
     notes = [brats_labels.note(convention, "given" if chosen else "found from the values in the label files")]
-    if left_out := [folder.name for folder, files in folders.items() if _LABEL not in files]:
+    if left_out := [folder.name for folder, files in folders.items() if LABEL not in files]:
         notes.insert(0, f"cases without a segmentation are left out: {few(left_out)}")
+    if unread := [case.id for case in labelled if case.label not in found]:
+        notes.append(f"label maps that cannot be trusted have no say in this: {few(unread)}")
     cases = tuple(sorted(labelled, key=lambda case: case.id))
     return Dataset(root.resolve().name, CHANNELS, convention.labels, cases, notes=tuple(notes))
 
@@ -110,7 +108,7 @@ def _require_no_linked_folders(root: Path) -> None:
 def _case_folders(root: Path) -> tuple[bool, dict[Path, Files]]:
     """Whether files are named as from 2023 on, and what each folder with scans holds."""
     scans = scans_below(root)
-    old, new = _by_folder(scans, "_", _OLD), _by_folder(scans, "-", _NEW)
+    old, new = _by_folder(scans, "_", OLD), _by_folder(scans, "-", NEW)
     if old and new:
         examples = [next(iter(folders)).relative_to(root).as_posix() for folders in (old, new)]
         raise DataError(
@@ -151,4 +149,4 @@ def _require_channels(folders: Mapping[Path, Files]) -> None:
 def _case(folder: Path, files: Files) -> Case:
     patient = _PATIENT.fullmatch(folder.name)
     images = tuple(files[channel][0] for channel in CHANNELS)
-    return Case(folder.name, images, files[_LABEL][0], patient.group(1) if patient else None)
+    return Case(folder.name, images, files[LABEL][0], patient.group(1) if patient else None)

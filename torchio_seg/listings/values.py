@@ -1,4 +1,8 @@
-"""Which values the label maps of a data set hold, and what is segmented of them."""
+"""Which values the label maps of a data set hold, and what is segmented of them.
+
+One bad file does not hide what the others hold: a label map that cannot be trusted says nothing here, nor does a value
+that can be no label. The check of the data set, which every training runs, reports each with its case.
+"""
 
 from __future__ import annotations
 
@@ -36,12 +40,13 @@ def discover(
     """Labels from what the label maps hold, under the names given where there are some, and what is to be said."""
     found = label_values(files)
     _require_labels(found, ignore)
+    silent = [path.name for path in dict.fromkeys(files) if path not in found]
     if names is None:
         _require_one_kind_of_mask(found)
         names = _numbered_names(found, ignore)
     labels = declare(names, regions=regions, ignore=ignore)
-    _require_declared(found, labels)
-    return labels, tuple(_notes(found, labels))
+    unread = (f"label maps that cannot be trusted say nothing here: {few(silent)}",) if silent else ()
+    return labels, (*_notes(found, labels), *unread)
 
 
 def declare(names: Mapping[int, str], *, regions: Regions | None = None, ignore: int | None = None) -> Labels:
@@ -80,7 +85,8 @@ def _require_labels(found: Found, ignore: int | None) -> None:
     if not found:
         raise DataError("no label maps are there whose values could be read; name the labels")
     union = {value for values in found.values() for value in values}
-    if negative := sorted(value for value in union if value < 0):
+    negative = sorted(value for value in union if value < 0)
+    if negative and max(union) <= 0:
         raise DataError(
             f"{_some(negative)} stand in {_where(found, negative)}; labels count from 0. "
             "These are images, or voxels outside a scan were marked so: set them to 0, or to a value to ignore"
@@ -91,7 +97,7 @@ def _require_labels(found: Found, ignore: int | None) -> None:
             f"{len(found)} label maps hold {len(union)} different values, {len(found[fullest])} of them in {fullest}; "
             f"more than {_MOST_VALUES} are taken for images. Give label maps"
         )
-    if not union - {0, ignore}:
+    if not any(value > 0 for value in union - {ignore}):
         raise DataError(
             f"{len(found)} label maps hold nothing but {_some(union)}, such as {_where(found, union)}; "
             "there is nothing to learn. Give label maps with a structure in them"
@@ -110,20 +116,10 @@ def _require_one_kind_of_mask(found: Found) -> None:
 
 
 def _numbered_names(found: Found, ignore: int | None) -> dict[int, str]:
-    foreground = sorted({value for values in found.values() for value in values} - {0, ignore})
+    foreground = sorted({value for values in found.values() for value in values if value > 0} - {ignore})
     if len(foreground) == 1:
         return {foreground[0]: "foreground"}
     return {value: f"label {value}" for value in foreground}
-
-
-def _require_declared(found: Found, labels: Labels) -> None:
-    """Hold that every value has a name."""
-    union = {value for values in found.values() for value in values}
-    if unknown := sorted(union - set(labels.names)):
-        raise DataError(
-            f"{_some(unknown)} stand in {_where(found, unknown)}, but the labels are {list(labels.names)}; "
-            "name these values too, or correct the files"
-        )
 
 
 def _notes(found: Found, labels: Labels) -> Iterable[str]:
@@ -132,7 +128,7 @@ def _notes(found: Found, labels: Labels) -> Iterable[str]:
     yield f"values in {len(found)} label maps: {few(each)}"
     if set(cases) - {0} == {MASK}:
         yield "masks hold 0 and 255; 255 is the structure, and predictions are written with 255"
-    elif MASK in cases and labels.names[MASK] == f"label {MASK}":
+    elif MASK in cases and labels.names.get(MASK) == f"label {MASK}":
         yield "255 stands beside other labels; if it marks voxels that nobody has labelled, set ignore: 255"
     if absent := [f"{value} {labels.names[value]}" for value in labels.names if value and value not in cases]:
         yield f"labels that stand in no label map: {few(absent)}"
