@@ -53,3 +53,14 @@ def test_any_table_shows_its_words_as_they_are(name: str) -> None:
     lines = shown(screen, lambda: screen.table((f"head {name}",), [(f"data/{name}",)])).splitlines()
     assert f" head {name} " in lines[1]
     assert f" data/{name} " in lines[3]
+
+
+def test_many_regions_are_told_by_their_mean_and_the_lowest_of_them() -> None:
+    screen = Screen()
+    scores = [RegionScore("a", f"organ {number}", number / 10, 1, 1) for number in range(1, 9)]
+    scores += [RegionScore("b", f"organ {number}", None, 0, 0) for number in range(1, 9)]
+    lines = shown(screen, lambda: screen.table_of_cases(scores)).splitlines()
+    assert max(map(len, lines)) < 80
+    assert "0.450" in lines[3]
+    assert "0.100 organ 1" in lines[3]
+    assert lines[4].count("n/a") == 2

@@ -85,6 +85,21 @@ def test_a_channel_that_cannot_be_read_stays_with_its_case(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
+    ("endings", "mark"),
+    [(("flair", "t1", "t1ce", "t2", "seg"), "_"), (("t2f", "t1n", "t1c", "t2w", "seg"), "-")],
+)
+def test_folders_of_brats_are_cases_and_their_label_maps_are_no_image(
+    tmp_path: Path, endings: tuple[str, ...], mark: str
+) -> None:
+    files = {name: four_files(tmp_path / "set" / name, name, endings, mark)[:4] for name in ("case1", "case2")}
+    expected = [Case(name, tuple(paths)) for name, paths in files.items()]
+    assert find_cases([str(tmp_path / "set")], BRATS) == expected
+    assert find_cases([str(tmp_path / "set" / "case2")], BRATS) == expected[1:]
+    with pytest.raises(UsageError, match="only label maps"):
+        find_cases([str(tmp_path / "set" / "case1" / f"case1{mark}seg.nii.gz")], BRATS)
+
+
+@pytest.mark.parametrize(
     ("inputs", "error", "words"),
     [
         (["gone.nii.gz"], UsageError, "no file or folder gone"),

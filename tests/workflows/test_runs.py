@@ -86,3 +86,13 @@ def test_a_model_is_named_by_run_or_checkpoint(tmp_path: Path) -> None:
     best.mkdir()
     (best / "model.json").write_text("{}")
     assert runs.find_checkpoint(newest) == best
+
+
+def test_the_current_folder_may_be_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for place in (".", ""):
+        with pytest.raises(UsageError, match="neither a checkpoint folder nor a run"):
+            runs.find_checkpoint(Path(place))
+    (tmp_path / "checkpoints" / "last").mkdir(parents=True)
+    (tmp_path / "checkpoints" / "last" / "model.json").write_text("{}")
+    assert runs.find_checkpoint(Path()) == tmp_path / "checkpoints" / "last"

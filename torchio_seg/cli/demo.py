@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import RunsFolder, program
+from torchio_seg.cli.shared import RunsFolder, program, typed
 
 
 def demo(
@@ -27,6 +27,6 @@ def demo(
     screen.say(f"prediction {shown.prediction} of {shown.volume}")
     screen.say(f"record     {run / 'metrics.jsonl'}, {run / 'evaluation'}")
     screen.say("\nnext:")
-    screen.say(f"  {name} evaluate {run} --split validation")
+    screen.say(f"  {name} evaluate {typed(run)} --split validation")
     screen.say(f"  {name} config show --dataset phantom > mine.yaml   # edit it, then: {name} train --config mine.yaml")
     screen.say(f"  {name} train --dataset decathlon --root YOUR_TASK")

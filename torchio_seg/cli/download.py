@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import program
+from torchio_seg.cli.shared import program, typed
 
 
 def download(
@@ -24,4 +24,4 @@ def download(
     done = fetch(name, root, keep_archive=keep_archive, progress=screen)
     was = "" if done.is_new else " already, nothing to do"
     screen.say(f"{done.folder}: {len(done.dataset.cases)} cases with labels{was}")
-    screen.say(f"\nnext:\n  {program()} train --dataset {done.experiment} --root {done.folder}")
+    screen.say(f"\nnext:\n  {program()} train --dataset {done.experiment} --root {typed(done.folder)}")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import parse_size, program
+from torchio_seg.cli.shared import parse_size, program, typed
 
 LAYOUTS = (
     "decathlon, task01, brats2018, brats2021, brats2023, btcv, datalist, table, folders, modes, nnunet or rtstruct."
@@ -35,4 +35,4 @@ def phantom(  # noqa: PLR0913 (flags are what the command line is made of)
     screen = Screen.shared()
     drawn = write_phantom(out, layout, kind, numbers, progress=screen)
     screen.say(f"{out}: {cases} {drawn.cohort.kind} phantoms, channels {', '.join(drawn.cohort.channel_names)}")
-    screen.say(f"train      {program()} train --dataset {drawn.experiment} --root {out}")
+    screen.say(f"train      {program()} train --dataset {drawn.experiment} --root {typed(out)}")

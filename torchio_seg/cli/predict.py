@@ -44,6 +44,9 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     batch_size: BatchSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=SETTINGS)] = None,
+    nonfinite: Annotated[
+        str | None, typer.Option(help="NaN and infinite voxels: refuse, or zero.", rich_help_panel=SETTINGS)
+    ] = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
@@ -65,6 +68,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "prediction.blending": blending,
         "prediction.batch_size": batch_size,
         "training.precision": precision,
+        "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
     }
     screen = Screen.shared()

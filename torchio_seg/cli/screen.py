@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any
 from torchio_seg.errors import TorchioSegError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
     from torchio_seg.metrics import Summary
     from torchio_seg.records import RegionScore
+
+
+MOST_COLUMNS = 6
+"""Regions that a table of cases shows beside each other; of more, it gives the mean and the lowest."""
 
 
 class Screen(logging.Handler):
@@ -104,10 +108,13 @@ class Screen(logging.Handler):
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""
         regions = list(dict.fromkeys(score.region for score in scores))
-        by_case: dict[str, dict[str, str]] = {}
+        by_case: dict[str, dict[str, float | None]] = {}
         for score in scores:
-            by_case.setdefault(score.case, {})[score.region] = number(score.dice)
-        rows = [(case, *(values[region] for region in regions)) for case, values in by_case.items()]
+            by_case.setdefault(score.case, {})[score.region] = score.dice
+        if len(regions) > MOST_COLUMNS:
+            self.table(("case", "mean", "lowest"), [(case, *_outline(values)) for case, values in by_case.items()])
+            return
+        rows = [(case, *(number(values[region]) for region in regions)) for case, values in by_case.items()]
         self.table(("case", *regions), rows)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
@@ -121,6 +128,15 @@ class Screen(logging.Handler):
         for row in rows:
             table.add_row(*map(Text, row))
         self.results.print(table)
+
+
+def _outline(values: Mapping[str, float | None]) -> tuple[str, str]:
+    """The mean over the regions that have a score, and the lowest of them by name."""
+    scored = {region: value for region, value in values.items() if value is not None}
+    if not scored:
+        return number(None), number(None)
+    lowest = min(scored, key=lambda region: scored[region])
+    return number(sum(scored.values()) / len(scored)), f"{number(scored[lowest])} {lowest}"
 
 
 def number(value: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from typing import Annotated, Any
 
 import typer
 
-from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.screen import Screen, show_failure
 
 DatasetName = Annotated[
     str | None,
@@ -69,7 +70,10 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         screen = Screen.shared()
         screen.debug = debug
         screen.listen(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
-        function(*args, **kwargs)
+        try:
+            function(*args, **kwargs)
+        except KeyboardInterrupt as interrupt:  # which typer would turn into an exit without a word
+            raise typer.Exit(show_failure(interrupt)) from interrupt
 
     signature = inspect.signature(function, eval_str=True)
     common = [
@@ -78,6 +82,11 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])  # type: ignore[attr-defined]
     return run
+
+
+def typed(path: Path) -> str:
+    """A path as it can be pasted into a shell."""
+    return shlex.quote(str(path))
 
 
 def program() -> str:

@@ -22,6 +22,7 @@ from torchio_seg.cli.shared import (
     parse_fold,
     parse_size,
     program,
+    typed,
 )
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ def report(trained: Trained) -> None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
-        screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {trained.folder}")
+        screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(trained.folder)}")
     if trained.stopped_by is not None:
         position = trained.position
         screen.say(f"stopped in epoch {position.epoch + 1} after step {position.step}; everything is saved")
-        screen.say(f"go on with {program()} train --resume {trained.folder}")
+        screen.say(f"go on with {program()} train --resume {typed(trained.folder)}")
         raise typer.Exit(128 + trained.stopped_by)

@@ -90,7 +90,8 @@ def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse"
     if num_bad and nonfinite == "refuse":
         raise VolumeError(
             f"{path}: {num_bad} of {voxels.size} voxels are NaN, infinite or beyond float32; find out where they come "
-            "from and replace them by a value that you choose, or read them as 0: --set preprocessing.nonfinite=zero"
+            "from and replace them by a value that you choose, or read them as 0 (train: "
+            "--set preprocessing.nonfinite=zero, predict: --nonfinite zero)"
         )
     geometry = layout.geometry
     stored = voxels.reshape((*geometry.shape, geometry.num_channels), order="F")

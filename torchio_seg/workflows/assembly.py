@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, replace
+from math import prod
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOREGROUND_SAMPLES_PER_CASE = 10_000
+MOST_BYTES = 8 * 2**30
+"""Of one resampled volume."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,20 @@ def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[C
         log.info("voxel size %.3g x %.3g x %.3g mm, the median of the training cases", i, j, k)
     elif settings.spacing != "native":
         recipe = replace(recipe, spacing=settings.spacing)
-    return recipe, [find_grids(geometry.shape, geometry.affine, recipe) for geometry in geometries]
+    grids = [find_grids(geometry.shape, geometry.affine, recipe) for geometry in geometries]
+    for case, grid in zip(training, grids, strict=True):
+        _require_room(case, grid.resampled_shape, len(dataset.channels))
+    return recipe, grids
+
+
+def _require_room(case: Case, shape: tuple[int, int, int], num_channels: int) -> None:
+    """Refuse a volume that resampling would blow up, as one whose header counts in metres."""
+    if (needed := 4 * num_channels * prod(shape)) > MOST_BYTES:
+        raise DataError(
+            f"case {case.id}: at the voxel size of the experiment it has {' x '.join(map(str, shape))} voxels, "
+            f"{needed / 2**30:.0f} GiB; its header may be wrong (torchio-seg check tells), or set a larger "
+            "preprocessing.spacing"
+        )
 
 
 def learn(recipe: Recipe, experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> Recipe:

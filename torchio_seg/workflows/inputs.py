@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.records import Case
 from torchio_seg.volumes.nifti import read_geometry, stem
 
@@ -25,6 +26,8 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
     files = list(dict.fromkeys(file for text in inputs for file in _expand(text)))
     if len(channels) == 1:
         return _unique([Case(stem(file), (file,)) for file in files])
+    if not (files := [file for file in files if not _is_segmentation(file)]):
+        raise UsageError(f"{' '.join(inputs)}: there are only label maps; give the channels {', '.join(channels)}")
     found = {file: _num_channels(file) for file in files}
     groups = _grouped([file for file in files if found[file] != len(channels)], channels)
     split = {key: group for key, group in groups.items() if not _is_damaged(group, found, channels)}
@@ -38,11 +41,10 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
 def _expand(text: str) -> list[Path]:
     path = Path(text)
     if path.is_dir():
-        files = sorted(
-            file for file in path.iterdir() if file.name.endswith(SUFFIXES) and not file.name.startswith(".")
-        )
+        folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
+        files = _scans(path) or [file for folder in folders for file in _scans(folder)]
         if not files:
-            raise UsageError(f"{path} holds no .nii or .nii.gz file")
+            raise UsageError(f"{path} holds no .nii or .nii.gz file, nor do the folders in it")
         return files
     if path.exists():
         return [path]
@@ -50,6 +52,10 @@ def _expand(text: str) -> list[Path]:
     if not found:
         raise UsageError(f"no file or folder {text}" + (" matches" if glob.has_magic(text) else ""))
     return found
+
+
+def _scans(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.iterdir() if file.name.endswith(SUFFIXES) and not file.name.startswith("."))
 
 
 def _channel_of_assignment(text: str, channels: Sequence[str]) -> str | None:
@@ -60,13 +66,22 @@ def _channel_of_assignment(text: str, channels: Sequence[str]) -> str | None:
 
 
 def _split_name(file: Path, channels: Sequence[str]) -> tuple[str, str] | None:
-    """Case and channel, where a name ends in a channel, as case_FLAIR.nii.gz, case-t1w.nii or case_0000.nii.gz."""
+    """Case and channel, where a name ends in a channel, as case_FLAIR.nii.gz, case-t1w.nii or case_0000.nii.gz.
+
+    BraTS' own endings are understood too, for a model with its channels.
+    """
     name = stem(file)
     for number, channel in enumerate(channels):
-        for ending in (channel, f"{number:04d}"):
+        for ending in (channel, f"{number:04d}", *(old for old, meant in {**OLD, **NEW}.items() if meant == channel)):
             if name.lower().endswith((f"_{ending.lower()}", f"-{ending.lower()}")):
                 return name[: -len(ending) - 1], channel
     return None
+
+
+def _is_segmentation(file: Path) -> bool:
+    """Whether a file is called as the label map that lies beside a case's channels."""
+    name = stem(file).lower()
+    return any(name.endswith((f"_{ending}", f"-{ending}")) for ending, meant in OLD.items() if meant == LABEL)
 
 
 def _num_channels(file: Path) -> int | None:

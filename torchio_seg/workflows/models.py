@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -30,7 +30,7 @@ class LoadedModel:
 
 
 def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: bool = False) -> LoadedModel:
-    """Open a run or checkpoint folder; changes are settings of `prediction`, the device and the precision."""
+    """Open a run or checkpoint folder; changes are settings that prediction follows, not those it was trained by."""
     folder = find_checkpoint(model)
     card = checkpoint.read_card(folder)
     if (names := named_code(card.experiment)) and not trust:
@@ -45,9 +45,8 @@ def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: 
     )
     _load_weights(network, folder, card)
     window = make_window(experiment, card.patch_size, sizes_of(network))
-    predictor = Predictor(
-        network.to(device).eval(), card.labels, card.recipe, window, device, experiment.training.precision
-    )
+    recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
+    predictor = Predictor(network.to(device).eval(), card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
 
 

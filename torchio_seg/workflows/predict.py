@@ -82,7 +82,7 @@ def predict(
 def _predict_case(
     model: LoadedModel, case: Case, files: dict[str, Path], output: Output, *, implicit: bool, progress: Progress
 ) -> Written:
-    volume = read_channels(case.images, len(model.card.channels), nonfinite=model.card.recipe.nonfinite)
+    volume = read_channels(case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
     if volume.num_zeroed:
         log.warning("%s: %d voxels that are NaN or infinite are read as 0", volume.path, volume.num_zeroed)
     _require_contrast(model, volume)

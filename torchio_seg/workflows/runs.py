@@ -70,6 +70,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def find_checkpoint(model: Path) -> Path:
     """The checkpoint of a run (the best, else the last), or the folder itself where it is one."""
+    model = model if model.name else model.resolve()  # "." and "/" have no name of their own
     candidates = (model, model / "checkpoints" / "best", model / "checkpoints" / "last")
     for folder in candidates:
         if checkpoint.exists(folder):
