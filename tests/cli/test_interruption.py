@@ -8,7 +8,6 @@ import sys
 import time
 from pathlib import Path
 
-
 LISTENING = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom torchio_seg.cli import main; main()"
 )
