@@ -9,7 +9,8 @@ from torchio_seg.phantoms.catalogue import KINDS
 from torchio_seg.phantoms.dicom_contours import trace
 from torchio_seg.phantoms.scanner import Phantom
 from torchio_seg.volumes.dicom import read_series, scan
-from torchio_seg.volumes.rtstruct import rasterise
+from torchio_seg.volumes.rtstruct import read_structures
+from torchio_seg.volumes.rtstruct_masks import rasterise
 from torchio_seg.volumes.scanline import fill
 
 KIND = KINDS["thorax"]
@@ -30,7 +31,7 @@ def test_a_patient_reads_back_as_the_same_voxels_at_the_same_places(tmp_path: Pa
     phantom = draw(index)
     contents = scan(write(tmp_path, index))
     volume = read_series(contents.series[0])
-    masks = rasterise(contents.structures[0], list(KIND.labels.values())[1:], volume.grid)
+    masks = rasterise(read_structures(contents.structures[0]), list(KIND.labels.values())[1:], volume.grid)
     label = sum(value * masks[name] for value, name in KIND.labels.items() if value)
     to_stored = np.linalg.inv(phantom.affine) @ volume.affine
     places = np.stack(np.meshgrid(*map(np.arange, label.shape), indexing="ij"), axis=-1)

@@ -11,11 +11,11 @@ from series_files import GRIDS, SHAPE, edit, grid, picture, turned, write
 
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.phantoms.dicom import Origin, write_series
-from torchio_seg.volumes.dicom import arrange, find_series, read_series, scan
+from torchio_seg.volumes.dicom import arrange, read_series, scan
 
 
 def only(folder: Path):
-    (series,) = find_series(folder)
+    (series,) = scan(folder).series
     return series
 
 
@@ -112,7 +112,7 @@ def test_series_are_found_below_a_folder_with_or_without_a_suffix(tmp_path: Path
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
     (tmp_path / "notes.txt").touch()
     (tmp_path / "report.pdf").write_bytes(b"%PDF" + bytes(200))
-    first, second = find_series(tmp_path)
+    first, second = scan(tmp_path).series
     assert (first.number, first.description, first.modality, first.num_files) == (3, "T1 sag", "MR", 7)
     assert (second.number, second.description, second.num_files) == (4, "T2 tra", 4)
     assert first.study_uid == second.study_uid
@@ -167,14 +167,14 @@ def test_frames_without_a_place_are_no_volume(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_none_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not a folder"):
-        find_series(tmp_path / "nowhere")
+        scan(tmp_path / "nowhere")
 
 
 def test_missing_library_is_named_with_its_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
     monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(UsageError, match=r"pip install 'torchio-seg\[dicom\]'"):
-        find_series(tmp_path)
+        scan(tmp_path)
 
 
 # ── damage ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -253,7 +253,7 @@ def test_damaged_headers_are_errors_of_ours_whatever_they_hold(tmp_path: Path) -
             damaged[place] = rng.integers(256)
         last.write_bytes(damaged)
         with contextlib.suppress(VolumeError):
-            read_series(find_series(tmp_path)[0])
+            read_series(scan(tmp_path).series[0])
 
 
 def test_an_empty_file_without_a_suffix_is_not_overlooked(tmp_path: Path) -> None:
@@ -366,7 +366,7 @@ def test_frames_of_an_enhanced_file_are_placed_and_scaled_one_by_one(tmp_path: P
     write_enhanced(tmp_path / "enhanced.dcm", affine)
     volume = read_series(only(tmp_path))
     write(tmp_path / "classic", affine, Origin("P1", "MR", 2))
-    classic = read_series(next(series for series in find_series(tmp_path) if series.number == 2))
+    classic = read_series(next(series for series in scan(tmp_path).series if series.number == 2))
     np.testing.assert_allclose(volume.affine, classic.affine, atol=1e-9)
     factors = np.arange(SHAPE[2], 0, -1)
     if not np.allclose(volume.affine, affine, atol=1e-6):

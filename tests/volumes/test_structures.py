@@ -10,8 +10,9 @@ from series_files import AXIAL, GRIDS, OBLIQUE, SAGITTAL, grid, turned
 
 from torchio_seg.errors import VolumeError
 from torchio_seg.phantoms.dicom import Origin, write_rtstruct, write_series
-from torchio_seg.volumes.dicom import Grid, arrange, find_series
-from torchio_seg.volumes.rtstruct import list_rois, rasterise
+from torchio_seg.volumes.dicom import Grid, arrange, scan
+from torchio_seg.volumes.rtstruct import read_structures
+from torchio_seg.volumes.rtstruct_masks import rasterise
 
 SHAPE, SPACING = (40, 31, 14), (0.9, 1.3, 2.0)
 ANALYTIC_GRIDS = {
@@ -31,7 +32,7 @@ Circles = Callable[[float], list[tuple[float, float, float]]]
 def make(folder: Path, affine: np.ndarray) -> tuple[Path, Grid]:
     """An empty series, a structure set for it without contours, and the grid as it is read."""
     write_series(folder / "ct", np.zeros(SHAPE, np.int16), affine, ORIGIN)
-    (series,) = find_series(folder)
+    (series,) = scan(folder).series
     write_rtstruct(folder / "rs.dcm", {"Lung": np.zeros(SHAPE, bool)}, affine, ORIGIN)
     return folder / "rs.dcm", arrange(series)
 
@@ -96,7 +97,7 @@ def dice(first: np.ndarray, second: np.ndarray) -> float:
 def test_analytic_shapes_come_out_where_they_are(tmp_path: Path, affine: np.ndarray, shape: Circles) -> None:
     path, grid_ = make(tmp_path, affine)
     draw(path, [ring(affine, k, circle) for k in range(SHAPE[2]) for circle in shape(k * SPACING[2])])
-    mask = rasterise(path, ["Lung"], grid_)["Lung"]
+    mask = rasterise(read_structures(path), ["Lung"], grid_)["Lung"]
     expected = voxelised(shape, grid_, affine)
     assert expected.sum() > 500
     assert dice(mask, expected) > 0.995
@@ -110,10 +111,10 @@ def test_masks_that_were_traced_come_back_exactly(tmp_path: Path, affine: np.nda
     masks = {"noise": rng.random((12, 9, 7)) > 0.5, "full": np.ones((12, 9, 7), bool)}
     write_series(tmp_path / "ct", np.zeros((12, 9, 7), np.int16), affine, ORIGIN)
     write_rtstruct(tmp_path / "rs.dcm", masks, affine, ORIGIN)
-    (series,) = find_series(tmp_path)
+    (series,) = scan(tmp_path).series
     grid_ = arrange(series)
     same_way = np.allclose(grid_.affine, affine, atol=1e-6)
-    for name, mask in rasterise(tmp_path / "rs.dcm", ["noise", "full"], grid_).items():
+    for name, mask in rasterise(read_structures(tmp_path / "rs.dcm"), ["noise", "full"], grid_).items():
         np.testing.assert_array_equal(mask if same_way else mask[:, :, ::-1], masks[name])
 
 
@@ -133,7 +134,7 @@ def made(tmp_path: Path) -> tuple[Path, Grid]:
 
 def refused(made: tuple[Path, Grid], *words: str, name: str = "Lung") -> None:
     with pytest.raises(VolumeError) as caught:
-        rasterise(made[0], [name], made[1])
+        rasterise(read_structures(made[0]), [name], made[1])
     for word in words:
         assert word in str(caught.value)
 
@@ -146,13 +147,13 @@ def change(path: Path, **changes: object) -> None:
 
 
 def test_rois_are_listed_with_their_contours(made: tuple[Path, Grid]) -> None:
-    (roi,) = list_rois(made[0])
+    (roi,) = read_structures(made[0]).rois
     assert (roi.name, roi.number, dict(roi.kinds), roi.is_closed) == ("Lung", 1, {"CLOSED_PLANAR": 5}, True)
 
 
 def test_points_are_listed_as_not_closed_and_make_no_mask(made: tuple[Path, Grid]) -> None:
     draw(made[0], [np.array([[1.0, 2.0, 3.0]])], kind="POINT")
-    assert not list_rois(made[0])[0].is_closed
+    assert not read_structures(made[0]).rois[0].is_closed
     refused(made, "1 POINT", "CLOSED_PLANAR")
 
 
@@ -160,7 +161,7 @@ def test_points_beside_contours_are_counted(made: tuple[Path, Grid], caplog: pyt
     dataset = pydicom.dcmread(made[0])
     dataset.ROIContourSequence[0].ContourSequence[0].ContourGeometricType = "OPEN_PLANAR"
     dataset.save_as(made[0])
-    rasterise(made[0], ["Lung"], made[1])
+    rasterise(read_structures(made[0]), ["Lung"], made[1])
     assert "1 of its contours (1 OPEN_PLANAR, 4 CLOSED_PLANAR) enclose nothing" in caplog.text
 
 
@@ -170,7 +171,7 @@ def test_an_unknown_name_lists_those_that_there_are(made: tuple[Path, Grid]) -> 
 
 def test_a_name_in_other_letters_is_taken_and_said(made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "torchio_seg")
-    assert rasterise(made[0], ["LUNG"], made[1])["LUNG"].any()
+    assert rasterise(read_structures(made[0]), ["LUNG"], made[1])["LUNG"].any()
     assert "ROI 'Lung' is taken for 'LUNG'" in caplog.text
 
 
@@ -209,7 +210,7 @@ def test_contours_near_a_slice_are_taken_to_it_and_said(
     made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture
 ) -> None:
     draw(made[0], [ring(AFFINE, k + 0.3, CIRCLE) for k in range(3, 8)])
-    mask = rasterise(made[0], ["Lung"], made[1])["Lung"]
+    mask = rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"]
     assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [3, 4, 5, 6, 7]
     assert "0.30 of a slice off" in caplog.text
 
@@ -230,15 +231,15 @@ def test_contours_on_every_second_slice_leave_gaps_that_are_counted(
     made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture
 ) -> None:
     draw(made[0], [ring(AFFINE, k, CIRCLE) for k in range(2, 11, 2)])
-    mask = rasterise(made[0], ["Lung"], made[1])["Lung"]
+    mask = rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"]
     assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [2, 4, 6, 8, 10]
     assert "4 of the 9 slices from its first to its last have no contour" in caplog.text
 
 
 def test_a_contour_that_stands_twice_is_no_hole(made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture) -> None:
-    expected = rasterise(made[0], ["Lung"], made[1])["Lung"]
+    expected = rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"]
     draw(made[0], [ring(AFFINE, k, CIRCLE) for k in range(3, 8) for _ in range(2)])
-    np.testing.assert_array_equal(rasterise(made[0], ["Lung"], made[1])["Lung"], expected)
+    np.testing.assert_array_equal(rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"], expected)
     assert "5 contours stand in it twice" in caplog.text
 
 
@@ -248,11 +249,11 @@ def test_a_type_that_the_standard_does_not_know_is_refused(made: tuple[Path, Gri
 
 
 def test_a_truncated_file_never_gives_another_mask(made: tuple[Path, Grid]) -> None:
-    expected, content = rasterise(made[0], ["Lung"], made[1])["Lung"], made[0].read_bytes()
+    expected, content = rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"], made[0].read_bytes()
     for kept in range(200, len(content), 997):
         made[0].write_bytes(content[:kept])
         try:
-            mask = rasterise(made[0], ["Lung"], made[1])["Lung"]
+            mask = rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"]
         except VolumeError:
             continue
         np.testing.assert_array_equal(mask, expected)
@@ -263,3 +264,61 @@ def test_a_wrong_count_of_points_is_refused(made: tuple[Path, Grid]) -> None:
     dataset.ROIContourSequence[0].ContourSequence[0].NumberOfContourPoints = 5
     dataset.save_as(made[0])
     refused(made, "states 5 points and has 256")
+
+
+# ── several contours on a slice ─────────────────────────────────────────────────────────────────────────────────
+
+
+def mask_of(made: tuple[Path, Grid], contours: Sequence[np.ndarray], kind: str = "CLOSED_PLANAR") -> np.ndarray:
+    draw(made[0], contours, kind)
+    return rasterise(read_structures(made[0]), ["Lung"], made[1])["Lung"]
+
+
+@pytest.mark.parametrize(
+    ("step", "count", "taken"),
+    [(1 / 3, 13, (0, 3, 6, 9, 12)), (1 / 2, 10, (0, 2, 4, 6, 8)), (2 / 3, 7, (0, 1, 3, 4, 6))],
+)
+def test_of_contours_closer_than_slices_each_slice_takes_those_nearest_to_it(
+    made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture, step: float, count: int, taken: Sequence[int]
+) -> None:
+    circles = [(18.0, 20.0, 4.0 + number / 2) for number in range(count)]
+    mask = mask_of(made, [ring(AFFINE, 3 + step * number, circle) for number, circle in enumerate(circles)])
+    assert f"{count - len(taken)} contours lie between slices and were left out" in caplog.text
+    expected = mask_of(made, [ring(AFFINE, 3 + k, circles[number]) for k, number in enumerate(taken)])
+    np.testing.assert_array_equal(mask, expected)
+
+
+def test_a_contour_half_way_beside_contours_on_slices_is_left_out(
+    made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture
+) -> None:
+    mask = mask_of(made, [ring(AFFINE, plane, CIRCLE) for plane in (3, 3.5, 4, 4.5)])
+    assert np.flatnonzero(mask.any(axis=(0, 1))).tolist() == [3, 4]
+    assert "2 contours lie between slices" in caplog.text
+    assert "of a slice off" not in caplog.text
+
+
+def test_contours_that_cross_are_taken_together_and_said(
+    made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = ring(AFFINE, 5, CIRCLE), ring(AFFINE, 5, (24.0, 20.0, 6.0))
+    one, other = mask_of(made, [first]), mask_of(made, [second])
+    np.testing.assert_array_equal(mask_of(made, [first, second]), one | other)
+    assert f"{np.count_nonzero(one & other)} voxels in several are taken as inside" in caplog.text
+
+
+def test_of_contours_that_are_meant_to_be_left_out_where_they_meet_the_common_part_is(
+    made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture
+) -> None:
+    first, second = ring(AFFINE, 5, CIRCLE), ring(AFFINE, 5, (24.0, 20.0, 6.0))
+    one, other = mask_of(made, [first]), mask_of(made, [second])
+    np.testing.assert_array_equal(mask_of(made, [first, second], "CLOSEDPLANAR_XOR"), one ^ other)
+    assert "cross" not in caplog.text
+
+
+def test_a_contour_that_begins_elsewhere_or_runs_backwards_is_the_same(
+    made: tuple[Path, Grid], caplog: pytest.LogCaptureFixture
+) -> None:
+    outline = ring(AFFINE, 5, CIRCLE)
+    expected = mask_of(made, [outline])
+    np.testing.assert_array_equal(mask_of(made, [outline, np.roll(outline, 7, axis=0), outline[::-1]]), expected)
+    assert "2 contours stand in it twice" in caplog.text

@@ -10,7 +10,7 @@ import numpy as np
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.dicom_grid import Grid, arrange
 from torchio_seg.volumes.dicom_pixels import is_whole, read_planes
-from torchio_seg.volumes.dicom_series import Contents, Series, find_identity, find_series, scan, walk
+from torchio_seg.volumes.dicom_series import Contents, Series, find_identity, scan, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,6 @@ __all__ = [
     "SeriesVolume",
     "arrange",
     "find_identity",
-    "find_series",
     "read_series",
     "scan",
     "walk",

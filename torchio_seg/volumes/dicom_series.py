@@ -87,13 +87,8 @@ class _Gathered:
     reasons: set[str] = field(default_factory=set)
 
 
-def find_series(folder: Path) -> list[Series]:
-    """The image series below a folder, ordered by patient, series number and UID."""
-    return list(scan(folder).series)
-
-
 def scan(folder: Path) -> Contents:
-    """Read the header of every file below a folder; files that are not DICOM are passed over."""
+    """Read every header below a folder; series come by patient, number and UID, files that are no DICOM not at all."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give the folder that holds the DICOM files")

@@ -30,8 +30,11 @@ def fill(polygons: Sequence[Array], shape: tuple[int, int]) -> npt.NDArray[np.bo
     slope = (high[edge, 0] - low[edge, 0]) / (high[edge, 1] - low[edge, 1])
     cut = low[edge, 0] + slope * (line - low[edge, 1])
     place = np.clip(np.ceil(cut), 0, shape[0]).astype(np.int64)
-    cuts = np.bincount(line * (shape[0] + 1) + place, minlength=shape[1] * (shape[0] + 1))
-    inside: npt.NDArray[np.bool_] = (cuts.reshape(shape[1], -1)[:, :-1].cumsum(axis=1) % 2 == 1).T
+    top, bottom = first.min(), last.max()
+    width = shape[0] + 1
+    cuts = np.bincount((line - top) * width + place, minlength=(bottom - top) * width)
+    inside = np.zeros(shape, bool)
+    inside[:, top:bottom] = (cuts.reshape(bottom - top, width)[:, :-1].cumsum(axis=1) % 2 == 1).T
     return inside
 
 

@@ -23,7 +23,7 @@ from torchio_seg.files import write_json, write_text
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.volumes.dicom import SeriesVolume, read_series, scan
 from torchio_seg.volumes.nifti import create
-from torchio_seg.volumes.rtstruct import rasterise_structures
+from torchio_seg.volumes.rtstruct_masks import rasterise
 from torchio_seg.workflows.dicom_patients import Patient, choose_structures, find_patients, series_of
 
 log = logging.getLogger(__name__)
@@ -112,7 +112,7 @@ def _convert(patient: Patient, out: Path, rois: Sequence[str]) -> dict[str, Any]
     contents = scan(patient.folder)
     structures = choose_structures(contents, rois)
     volume = read_series(series_of(structures, contents))
-    masks = rasterise_structures(structures, rois, volume.grid)
+    masks = rasterise(structures, rois, volume.grid)
     label, overlaps = merge(masks)
     for name, count in overlaps.items():
         log.warning(

@@ -14,7 +14,8 @@ from torchio_seg.files import write_bytes
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.rois import draw_rois
 from torchio_seg.volumes.dicom import Contents, Grid, read_series, scan
-from torchio_seg.volumes.rtstruct import Structures, rasterise_structures, read_structures
+from torchio_seg.volumes.rtstruct import Structures, read_structures
+from torchio_seg.volumes.rtstruct_masks import rasterise
 from torchio_seg.workflows.dicom_patients import Patient, find_patients, series_of
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,6 @@ def _masks(structures: Structures, grid: Grid) -> Iterator[tuple[str, np.ndarray
     """Those of the ROIs that become masks; the others are named."""
     for roi in structures.rois:
         try:
-            yield roi.name, rasterise_structures(structures, [roi.name], grid)[roi.name]
+            yield roi.name, rasterise(structures, [roi.name], grid)[roi.name]
         except TorchioSegError as error:
             log.info("not drawn: %s", error)
