@@ -59,7 +59,7 @@ def test_the_file_itself_may_be_the_root(tmp_path: Path) -> None:
 def test_one_of_several_tables_has_to_be_named(tmp_path: Path) -> None:
     root = make_root(tmp_path)
     (root / "old.csv").write_text("id\n", encoding="utf-8")
-    refused(root, "cases.csv, old.csv", "file: NAME")
+    refused(root, "cases.csv, old.csv", "dataset.file=NAME")
     refused(root, "file is new.csv", file="new.csv")
     assert len(table.build(root, file="cases.csv").cases) == 4
     refused(root / "data", "holds no .csv")
@@ -182,3 +182,11 @@ def test_options_of_a_config_are_taken(tmp_path: Path) -> None:
     dataset = components.assemble("datasets", section, make_root(tmp_path))
     assert dataset.labels.names == {0: "background", 1: "liver", 3: "ignore"}
     assert [region.name for region in dataset.labels.regions] == ["liver"]
+
+
+def test_a_column_of_folds_may_be_called_so(tmp_path: Path) -> None:
+    rows = ("007,0", "8,1", "p_1,0", "p_2,1")
+    root = make_root(tmp_path, simple(*rows, header="id,CT,label,Fold"))
+    assert [split.validation for split in table.build(root).splits] == [("007", "p_1"), ("8", "p_2")]
+    write(root, simple(*(f"{row},train" for row in rows), header="id,CT,label,fold,split"))
+    refused(root, "keep one of 'split' and 'fold'")

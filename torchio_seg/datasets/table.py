@@ -65,14 +65,17 @@ def _located(root: Path, file: str | None) -> Path:
     if file is None or not (root / file).is_file():
         given = "" if file is None else f", and file is {file}"
         raise DataError(
-            f"{root} holds {few(tables) or 'no .csv'}{given}; name the one that lists the cases: file: NAME"
+            f"{root} holds {few(tables) or 'no .csv'}{given}; name the one that lists the cases: --set dataset.file=NAME"
         )
     return root / file
 
 
 def _with_known_names(table: Table) -> Table:
-    """`ID` and `Label` are id and label."""
-    known = {name: name.lower() if name.lower() in {ID, LABEL, GROUP, SPLIT} else name for name in table.columns}
+    """`ID` and `Label` are id and label; `fold` is split, as lists call it."""
+    own = {**{name: name for name in (ID, LABEL, GROUP, SPLIT)}, "fold": SPLIT}
+    known = {name: own.get(name.lower(), name) for name in table.columns}
+    if sum(name == SPLIT for name in known.values()) > 1:
+        raise DataError(f"{table.path} has the columns {few(table.columns)}; keep one of 'split' and 'fold'")
     columns = tuple(known.values())
     if lacking := [name for name in (ID, LABEL) if columns.count(name) != 1]:
         raise DataError(
