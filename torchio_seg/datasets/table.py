@@ -65,7 +65,8 @@ def _located(root: Path, file: str | None) -> Path:
     if file is None or not (root / file).is_file():
         given = "" if file is None else f", and file is {file}"
         raise DataError(
-            f"{root} holds {few(tables) or 'no .csv'}{given}; name the one that lists the cases: --set dataset.file=NAME"
+            f"{root} holds {few(tables) or 'no .csv'}{given}; name the one that lists the cases: "
+            "--set dataset.file=NAME"
         )
     return root / file
 
