@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from torchio_seg.errors import DataError
-from torchio_seg.facts import cache_folder, label_values, read_facts, recall_facts
+from torchio_seg.facts import cache_folder, label_values, read_facts, recall_facts, watch
 from torchio_seg.volumes.nifti import create
 
 AFFINE = np.diag([1.0, 1.5, 2.0, 1.0])
@@ -49,7 +49,8 @@ def scan(path: Path, voxels: np.ndarray = VOXELS) -> Path:
 
 def num_read(paths: list[Path], **options: bool) -> int:
     counter = Counter()
-    read_facts(paths, "image", progress=counter, **options)
+    with watch(**options):
+        read_facts(paths, "image", progress=counter)
     return counter.num_read
 
 
@@ -82,6 +83,19 @@ def test_a_file_that_is_known_is_not_read_even_if_it_cannot_be(tmp_path: Path) -
     assert num_read([path]) == 0
     assert num_read([path], verify=True) == 1
     assert "not gzip" in str(read_facts([path], "image")[path].problem)
+
+
+def test_to_verify_each_file_is_read_once_under_any_spelling_of_its_path(tmp_path: Path) -> None:
+    paths = [scan(tmp_path / f"{number}.nii.gz") for number in range(3)]
+    read_facts(paths, "image")
+    counter = Counter()
+    with watch(verify=True) as watched:
+        read_facts(paths[:2], "image", progress=counter)
+        read_facts([tmp_path / "cache" / ".." / path.name for path in paths], "image", progress=counter)
+    assert (counter.num_read, watched.num_files) == (3, 3)
+    with watch() as watched:
+        read_facts(paths, "image")
+    assert watched.num_files == 0
 
 
 def test_only_what_changed_is_read_again(tmp_path: Path) -> None:
@@ -195,9 +209,10 @@ def test_a_memory_that_cannot_be_written_only_costs_time(tmp_path: Path, cache: 
 def test_processes_that_remember_at_once_leave_a_whole_memory(tmp_path: Path, cache: Path) -> None:
     paths = [scan(tmp_path / f"{number}.nii.gz", VOXELS + number) for number in range(8)]
     code = (
-        "import sys; from pathlib import Path; from torchio_seg.facts import read_facts\n"
+        "import sys; from pathlib import Path; from torchio_seg.facts import read_facts, watch\n"
         "for turn in range(20):\n"
-        "    found = read_facts([Path(path) for path in sys.argv[1:]], 'image', verify=True)\n"
+        "    with watch(verify=True):\n"
+        "        found = read_facts([Path(path) for path in sys.argv[1:]], 'image')\n"
         "    assert all(facts.problem is None for facts in found.values())"
     )
     started = [

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -40,6 +42,27 @@ FORMAT = 4
 _SAMPLED_VOXELS = 1 << 18
 _MOST_THREADS = 4  # each holds a volume
 _SHOWN = 10
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What was read since somebody began to watch."""
+
+    verify: bool = False
+    """Whether nothing older is believed."""
+    read: set[tuple[Role, Path]] = field(default_factory=set)
+    """Files under the one path that all of its spellings lead to."""
+
+    @property
+    def num_files(self) -> int:
+        """A file that is an image and a label map is one."""
+        return len({path for _, path in self.read})
+
+    def believes(self, role: Role, path: Path) -> bool:
+        return not self.verify or (role, path) in self.read
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("_WATCH", default=None)
 
 
 @dataclass(frozen=True)
@@ -77,14 +100,23 @@ class Facts:
         return i * j * k * self.num_channels
 
 
-def read_facts(
-    paths: Sequence[Path], role: Role, *, verify: bool = False, progress: Progress | None = None
-) -> dict[Path, Facts]:
-    """The facts of every file, in the given order; only what changed since an earlier call is read, or all to `verify`.
+@contextmanager
+def watch(*, verify: bool = False) -> Iterator[Watch]:
+    """Tells what is read within; to `verify`, everything is, but each file once."""
+    watched = Watch(verify)
+    token = _WATCH.set(watched)
+    try:
+        yield watched
+    finally:
+        _WATCH.reset(token)
+
+
+def read_facts(paths: Sequence[Path], role: Role, *, progress: Progress | None = None) -> dict[Path, Facts]:
+    """The facts of every file, in the given order; only what changed since an earlier call is read.
 
     Files are read side by side by a few threads.
     """
-    known = {} if verify else recall_facts(paths, role)
+    known = recall_facts(paths, role)
     missing = [path for path in dict.fromkeys(paths) if path not in known]
     if missing:
         _log.info("reading %d %s", len(missing), "images" if role == "image" else "label maps")
@@ -95,11 +127,14 @@ def read_facts(
 def recall_facts(paths: Iterable[Path], role: Role) -> dict[Path, Facts]:
     """What earlier readings found about those files that have not changed."""
     known: dict[Path, Facts] = {}
+    watched = _WATCH.get() or Watch()
     for folder, members in _by_folder(paths).items():
         entries = _load(folder)
         for path in members:
             entry = entries.get(_key(role, path))
-            if entry is not None and entry.stamp == _stamp(path):
+            if entry is None or entry.stamp != _stamp(path):
+                continue
+            if watched.believes(role, folder / path.name):
                 known[path] = entry.facts
     return known
 
@@ -166,6 +201,8 @@ def _read_all(paths: Sequence[Path], role: Role, progress: Progress) -> dict[Pat
     """Read files side by side; what was found is remembered even where the work is interrupted."""
     entries: dict[Path, _Entry] = {}
     found: dict[Path, Facts] = {}
+    if (watched := _WATCH.get()) is not None:
+        watched.read.update((role, path.parent.resolve() / path.name) for path in paths)
     stamps = {path: _stamp(path) for path in paths}  # before reading: a change meanwhile is a change
     progress.start(f"reading {role}s", len(paths))
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -196,3 +198,22 @@ def test_what_can_be_mended_is(data: Data, tmp_path: Path) -> None:
     assert changed_files == {str(copy.label("a")), str(copy.image("b"))}
     assert errors(copy) == {}
     assert np.array_equal(read(copy.label("a")).array[0], np.rint(spoilt("0.97 for a label", data.value)))
+
+
+def test_verify_reads_again_what_the_layout_looks_at(data: Data) -> None:
+    """Damage that leaves size and time of change as they were."""
+    check_experiment(data.experiment)
+    path = data.label("a")
+    before = path.stat()
+    path.write_bytes(gzip.compress(b"")[:10] + bytes(before.st_size - 10))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert errors(data) == {}
+    checked = check_experiment(data.experiment, verify=True)
+    assert [finding.file for finding in checked.report.errors] == [path]
+    assert checked.report.num_read == checked.report.num_files
+    assert any("cannot be trusted" in note for note in checked.dataset.notes)
+
+
+def test_what_the_layout_reads_counts_as_read(data: Data) -> None:
+    first, second = (check_experiment(data.experiment).report for _ in range(2))
+    assert (first.num_read, second.num_read) == (first.num_files, 0)

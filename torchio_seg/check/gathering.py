@@ -10,7 +10,7 @@ import numpy as np
 
 from torchio_seg.check.known import Files
 from torchio_seg.errors import DataError
-from torchio_seg.facts import read_facts, recall_facts
+from torchio_seg.facts import read_facts
 from torchio_seg.volumes.nifti import read
 
 if TYPE_CHECKING:
@@ -22,17 +22,14 @@ if TYPE_CHECKING:
     from torchio_seg.records import Case
 
 
-def gather(cases: Sequence[Case], *, verify: bool = False, progress: Progress | None = None) -> Files:
-    """Everything that can be known about the files of the cases; all are read again to `verify`."""
+def gather(cases: Sequence[Case], *, progress: Progress | None = None) -> Files:
+    """Everything that can be known about the files of the cases."""
     images = list(dict.fromkeys(path for case in cases for path in case.images))
     labels = list(dict.fromkeys(case.label for case in cases if case.label is not None))
-    known = set() if verify else recall_facts(images, "image").keys() & set(images)
-    known |= set() if verify else recall_facts(labels, "label").keys() - set(images)
-    found = read_facts(images, "image", verify=verify, progress=progress)
-    named = read_facts(labels, "label", verify=verify, progress=progress)
-    everything = {*images, *labels}
-    identities = dict(_identities(everything))
-    return Files(found, named, tuple(find_twins(found, identities)), identities, len(everything - known))
+    found = read_facts(images, "image", progress=progress)
+    named = read_facts(labels, "label", progress=progress)
+    identities = dict(_identities({*images, *labels}))
+    return Files(found, named, tuple(find_twins(found, identities)), identities)
 
 
 def find_twins(images: Mapping[Path, Facts], identities: Mapping[Path, tuple[int, int]]) -> Iterator[tuple[Path, ...]]:

@@ -25,8 +25,6 @@ class Files:
     """Images, each in a file of its own, with equal voxels."""
     identities: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
     """Device and number of each file that is there: two paths may lead to one file."""
-    num_read: int = 0
-    """How many had to be read."""
 
     @property
     def num_files(self) -> int:

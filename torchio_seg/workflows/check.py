@@ -15,6 +15,7 @@ from torchio_seg.check.known import Files, Known
 from torchio_seg.check.mending import find_mendings
 from torchio_seg.check.text import SHOWN, counted
 from torchio_seg.errors import DataError
+from torchio_seg.facts import watch
 from torchio_seg.files import write_json
 from torchio_seg.progress import Silent
 from torchio_seg.records import Split
@@ -43,21 +44,25 @@ class Checked:
 def check_experiment(experiment: Experiment, *, verify: bool = False, progress: Progress | None = None) -> Checked:
     """Look at everything that an experiment would train, choose and test with."""
     started = time.perf_counter()
-    dataset = load_dataset(experiment, progress=progress)
-    files = gather(dataset.cases, verify=verify, progress=progress)
+    with watch(verify=verify) as watched:
+        dataset = load_dataset(experiment, progress=progress)
+        files = gather(dataset.cases, progress=progress)
     split, findings = _divide(experiment, dataset, files)
     report = _report(experiment, dataset, split, files)
-    seconds = time.perf_counter() - started
-    return Checked(dataset, files, replace(report, findings=(*findings, *report.findings), seconds=seconds))
+    seconds, findings = time.perf_counter() - started, [*findings, *report.findings]
+    report = replace(report, findings=tuple(findings), num_read=watched.num_files, seconds=seconds)
+    return Checked(dataset, files, report)
 
 
 def check_dataset(
-    experiment: Experiment, dataset: Dataset, split: Split, *, verify: bool = False, progress: Progress | None = None
+    experiment: Experiment, dataset: Dataset, split: Split, *, progress: Progress | None = None
 ) -> Report:
     """Look at every file of a data set that is divided already."""
     started = time.perf_counter()
-    files = gather(dataset.cases, verify=verify, progress=progress)
-    return replace(_report(experiment, dataset, split, files), seconds=time.perf_counter() - started)
+    with watch() as watched:
+        files = gather(dataset.cases, progress=progress)
+    report = _report(experiment, dataset, split, files)
+    return replace(report, num_read=watched.num_files, seconds=time.perf_counter() - started)
 
 
 def require_sound(report: Report, experiment: Experiment) -> None:
@@ -113,7 +118,7 @@ def refused(error: DataError) -> Report:
 
 def _report(experiment: Experiment, dataset: Dataset, split: Split, files: Files) -> Report:
     findings = run_checks(Known(dataset, split, experiment.preprocessing, files))
-    return Report(findings, len(dataset.cases), files.num_files, files.num_read, notes=dataset.notes)
+    return Report(findings, len(dataset.cases), files.num_files, notes=dataset.notes)
 
 
 def _divide(experiment: Experiment, dataset: Dataset, files: Files) -> tuple[Split, list[Finding]]:
