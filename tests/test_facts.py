@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 
 from torchio_seg.errors import DataError
 from torchio_seg.facts import cache_folder, label_values, read_facts, recall_facts, watch
+from torchio_seg.volumes.budget import Budget
 from torchio_seg.volumes.nifti import create
 
 AFFINE = np.diag([1.0, 1.5, 2.0, 1.0])
@@ -236,6 +238,21 @@ def test_what_was_read_before_an_interruption_is_kept(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         read_facts(paths, "image", progress=Impatient())
     assert 0 < len(recall_facts(paths, "image")) < 12
+
+
+def test_files_read_side_by_side_share_one_budget_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 16 << 20
+    paths = [scan(tmp_path / f"{number}.nii.gz", np.zeros((1, 256, 256, 64), np.float32)) for number in range(6)]
+    monkeypatch.setattr("torchio_seg.facts._MEMORY", Budget(size))
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
+    tracemalloc.start()
+    try:
+        facts = read_facts(paths, "image")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [found.problem for found in facts.values()] == [None] * 6
+    assert size < peak < 1.9 * size
 
 
 def test_label_values_are_those_of_sound_files_and_without_any_all_are_named(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -25,7 +26,8 @@ from pydantic import TypeAdapter, ValidationError
 from torchio_seg.errors import DataError
 from torchio_seg.files import write_text
 from torchio_seg.progress import Silent
-from torchio_seg.volumes.nifti import read, whole_values
+from torchio_seg.volumes.budget import Budget
+from torchio_seg.volumes.nifti import read, read_geometry, whole_values
 
 if TYPE_CHECKING:
     from torchio_seg.progress import Progress
@@ -40,7 +42,9 @@ Stamp = tuple[int, int]
 FORMAT = 4
 """Raised whenever the same file would give other facts than before."""
 _SAMPLED_VOXELS = 1 << 18
-_MOST_THREADS = 4  # each holds a volume
+_MOST_THREADS = 4
+_MEMORY = Budget(8 * 2**30)
+"""For the volumes that all threads hold together."""
 _SHOWN = 10
 
 
@@ -154,7 +158,12 @@ def label_values(paths: Sequence[Path], *, progress: Progress | None = None) -> 
 
 
 def examine(path: Path, role: Role) -> Facts:
-    """Read one file whole."""
+    """Read one file whole, once there is memory for it beside those that other threads read."""
+    with _MEMORY.share(_size_in_memory(path)):
+        return _examine(path, role)
+
+
+def _examine(path: Path, role: Role) -> Facts:
     try:
         volume = read(path, nonfinite="zero")
         values = whole_values(volume) if role == "label" else None
@@ -172,6 +181,16 @@ def examine(path: Path, role: Role) -> Facts:
         num_nonfinite=volume.num_zeroed,
         values=values,
     )
+
+
+def _size_in_memory(path: Path) -> int:
+    """At most so many bytes; none where the header is bad, which is found out before any memory is needed."""
+    try:
+        geometry = read_geometry(path)
+    except DataError:
+        return 0
+    size = 4 if geometry.dtype.kind == "f" else max(4, geometry.dtype.itemsize)  # what is scaled becomes float32
+    return math.prod(geometry.shape) * geometry.num_channels * size
 
 
 def cache_folder() -> Path:
