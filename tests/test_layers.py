@@ -13,7 +13,7 @@ LAYERS = (
     ("errors", "records", "progress", "components", "config"),
     (
         *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
-        *("network_sizes", "soft_dice"),
+        *("network_sizes", "soft_dice", "lock"),
     ),
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects"),
@@ -34,6 +34,7 @@ LADDERS = {
     ("phantoms", "files"),
     ("phantoms", "volumes"),
     ("download", "files"),
+    ("download", "lock"),
     ("catalogue", "download"),
     ("facts", "volumes"),
     ("facts", "files"),
@@ -56,7 +57,7 @@ ONLY_IN = {
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
 LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
 LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
-LIGHT |= {"network_sizes", "soft_dice"}
+LIGHT |= {"network_sizes", "soft_dice", "lock"}
 
 
 def room_of(path: Path) -> str:

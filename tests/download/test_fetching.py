@@ -15,8 +15,8 @@ from interruption import CtrlC
 
 from torchio_seg.download.archive import Archive, Patience
 from torchio_seg.download.fetching import fetch
-from torchio_seg.download.lock import only_here
 from torchio_seg.errors import DataError
+from torchio_seg.lock import only_here
 
 AT_ONCE = Patience(timeout=5, pauses=(0, 0))
 NEVER = Patience(timeout=5, pauses=())

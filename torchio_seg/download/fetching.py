@@ -13,10 +13,10 @@ from torchio_seg.download.archive import Archive, Patience
 from torchio_seg.download.checking import check
 from torchio_seg.download.connection import TransferError, answer, read, require_https
 from torchio_seg.download.disk import require_space, writing
-from torchio_seg.download.lock import only_here
 from torchio_seg.download.meter import metered, size_text
 from torchio_seg.download.part import Part
 from torchio_seg.errors import DataError
+from torchio_seg.lock import only_here
 from torchio_seg.progress import Progress, Silent
 
 _log = logging.getLogger(__name__)

@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from torchio_seg.download.disk import require_space, writing
-from torchio_seg.download.lock import only_here
 from torchio_seg.download.meter import Meter, metered, size_text
 from torchio_seg.errors import DataError
+from torchio_seg.lock import only_here
 from torchio_seg.progress import Progress, Silent
 
 _log = logging.getLogger(__name__)

@@ -27,7 +27,7 @@ else:
 def only_here(path: Path) -> Iterator[None]:
     """Hold what is made at this path; an error where another process makes it."""
     lock = path.with_name(f".{path.name}.lock")
-    with lock.open("ab") as file:
+    with _open(lock) as file:
         if not _is_ours(file, lock):
             raise DataError(f"another process is at work on {path}; wait until it ends, then run this again")
         try:
@@ -35,6 +35,13 @@ def only_here(path: Path) -> Iterator[None]:
         finally:
             with contextlib.suppress(OSError):  # Windows removes no open file; an empty one that stays does no harm
                 lock.unlink()
+
+
+def _open(lock: Path) -> IO[bytes]:
+    try:
+        return lock.open("ab")
+    except OSError as error:
+        raise DataError(f"{lock} cannot be made ({error.strerror}); name a folder that can be written to") from error
 
 
 def _is_ours(file: IO[bytes], lock: Path) -> bool:
