@@ -20,8 +20,10 @@ def make_root(folder: Path, **changes: Any) -> Path:
     lines = [f"{case},/d/{case}/0-ct,/d/{case}/1-rs/1-1.dcm,images/{case}.nii.gz,labels/{case}.nii.gz" for case in IDS]
     (root / "manifest.csv").write_text("\n".join(["id,ct_folder,rtstruct,image,mask", *lines, ""]))
     record = {
-        "format": 1,
+        "source": str(folder / "my data"),
+        "complete": True,
         "labels": {"0": "background", "1": "Lung_R", "2": "Lung_L"},
+        "failures": {},
         "cases": {case: {"modality": "CT"} for case in IDS},
     }
     (root / "import.json").write_text(json.dumps({**record, **changes}))
@@ -117,3 +119,17 @@ def test_a_patient_listed_twice_is_refused(tmp_path: Path) -> None:
     text = (root / "manifest.csv").read_text()
     (root / "manifest.csv").write_text(text + text.splitlines()[1] + "\n")
     refused(root, "LCTSC-002 more than once")
+
+
+def test_patients_that_could_not_be_imported_are_named(tmp_path: Path) -> None:
+    failures = {"LCTSC-009": "no RTSTRUCT file", "LCTSC-004": "1 slice is missing"}
+    (note,) = rtstruct.build(make_root(tmp_path, failures=failures)).notes
+    assert "left out: LCTSC-004, LCTSC-009 (import.json says why)" in note
+    (tmp_path / "whole").mkdir()
+    assert rtstruct.build(make_root(tmp_path / "whole")).notes == ()
+
+
+def test_an_import_that_was_stopped_is_answered_with_the_command_that_ends_it(tmp_path: Path) -> None:
+    root = make_root(tmp_path, complete=False)
+    command = f"import rtstruct '{tmp_path / 'my data'}' {root} --roi Lung_R --roi Lung_L"
+    refused(root, "did not run to its end", "run the same import again", command)

@@ -92,11 +92,67 @@ def test_what_changed_or_is_missing_is_made_again(source: Path, tmp_path: Path) 
     assert import_rtstruct(source, out, ["Lung"]).written == ["P1", "P2"]
 
 
-def test_other_rois_make_everything_again(source: Path, tmp_path: Path) -> None:
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_other_rois_or_another_order_do_not_replace_an_import(source: Path, tmp_path: Path) -> None:
+    import_rtstruct(source, tmp_path / "out", ["Lung", "Heart"])
+    before = contents(tmp_path / "out")
+    for rois in (["Cord"], ["Heart", "Lung"]):
+        with pytest.raises(DataError, match=r"imported with the ROIs Lung, Heart, not .*another folder"):
+            import_rtstruct(source, tmp_path / "out", rois)
+    assert contents(tmp_path / "out") == before
+
+
+def test_other_patients_do_not_replace_an_import(source: Path, tmp_path: Path) -> None:
     import_rtstruct(source, tmp_path / "out", ["Lung"])
-    assert len(import_rtstruct(source, tmp_path / "out", ["Cord"]).written) == 3
-    label, _ = load(tmp_path / "out" / "labels" / "P0.nii.gz")
-    np.testing.assert_array_equal(label, masks()["Cord"])
+    before = contents(tmp_path / "out")
+    other = make_patients(tmp_path / "other", 1)
+    with pytest.raises(DataError, match=r"holds the import of .*raw, not of .*other; import into another folder"):
+        import_rtstruct(other, tmp_path / "out", ["Lung"])
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_source_that_was_moved_is_still_the_same(source: Path, tmp_path: Path) -> None:
+    import_rtstruct(source, tmp_path / "out", ["Lung"])
+    source.rename(tmp_path / "moved")
+    assert import_rtstruct(tmp_path / "moved", tmp_path / "out", ["Lung"]).kept == ["P0", "P1", "P2"]
+
+
+def test_patients_that_are_gone_or_renamed_are_taken_out_with_their_files(
+    source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    out = tmp_path / "out"
+    import_rtstruct(source, out, ["Lung"])
+    shutil.rmtree(source / "P0")
+    (source / "P2").rename(source / "P9")
+    done = import_rtstruct(source, out, ["Lung"])
+    assert (done.written, done.kept) == (["P9"], ["P1"])
+    assert [case.id for case in rtstruct.build(out).cases] == ["P1", "P9"]
+    assert sorted(path.name for path in out.rglob("*.nii.gz")) == 2 * ["P1.nii.gz"] + 2 * ["P9.nii.gz"]
+    assert "their files were removed: P0, P2" in caplog.text
+
+
+def test_two_imports_do_not_mix(source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+
+    class Meeting(Silent):
+        def advance(self, *_: int, **__: float) -> None:
+            with pytest.raises(DataError, match="another process is at work"):
+                import_rtstruct(source, out, ["Lung"])
+
+    assert import_rtstruct(source, out, ["Lung"], progress=Meeting()).written == ["P0", "P1", "P2"]
+
+
+def test_an_import_of_which_all_patients_fail_leaves_no_folder(source: Path, tmp_path: Path) -> None:
+    assert len(import_rtstruct(source, tmp_path / "out", ["Lugn"]).failures) == 3
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "notes.txt").write_text("mine")
+    import_rtstruct(source, tmp_path / "own", ["Lugn"])
+    assert list(contents(tmp_path / "own")) == ["notes.txt"]
+    assert import_rtstruct(source, tmp_path / "own", ["Lung"]).failures == []
 
 
 def test_a_bad_patient_does_not_stop_the_others(source: Path, tmp_path: Path) -> None:
@@ -107,7 +163,10 @@ def test_a_bad_patient_does_not_stop_the_others(source: Path, tmp_path: Path) ->
     assert "P1: series 1" in done.failures[0]
     assert "1 slice is missing" in done.failures[0]
     assert "P2: no RTSTRUCT file" in done.failures[1]
-    assert [case.id for case in rtstruct.build(tmp_path / "out").cases] == ["P0"]
+    dataset = rtstruct.build(tmp_path / "out")
+    assert [case.id for case in dataset.cases] == ["P0"]
+    assert "left out: P1, P2" in dataset.notes[0]
+    assert "slice is missing" in json.loads((tmp_path / "out" / "import.json").read_text())["failures"]["P1"]
 
 
 def test_a_patient_that_turns_bad_is_taken_out(source: Path, tmp_path: Path) -> None:
@@ -118,19 +177,18 @@ def test_a_patient_that_turns_bad_is_taken_out(source: Path, tmp_path: Path) -> 
     assert not (tmp_path / "out" / "labels" / "P1.nii.gz").exists()
 
 
-def test_an_interrupted_import_with_other_rois_leaves_no_label_of_the_old_ones(source: Path, tmp_path: Path) -> None:
-    import_rtstruct(source, tmp_path / "out", ["Lung"])
-
+def test_an_interrupted_import_is_not_trained_on_and_goes_on_where_it_stopped(source: Path, tmp_path: Path) -> None:
     class Stopping(Silent):
         def advance(self, parts: int = 1, **_: float) -> None:
             raise KeyboardInterrupt(parts)
 
     with pytest.raises(KeyboardInterrupt):
         import_rtstruct(source, tmp_path / "out", ["Cord"], progress=Stopping())
-    dataset = rtstruct.build(tmp_path / "out")
-    assert [region.name for region in dataset.labels.regions] == ["Cord"]
-    assert [case.id for case in dataset.cases] == ["P0"]
-    assert import_rtstruct(source, tmp_path / "out", ["Cord"]).written == ["P1", "P2"]
+    with pytest.raises(DataError, match=f"run the same import again.*import rtstruct {source} .*out --roi Cord"):
+        rtstruct.build(tmp_path / "out")
+    done = import_rtstruct(source, tmp_path / "out", ["Cord"])
+    assert (done.written, done.kept) == (["P1", "P2"], ["P0"])
+    assert len(rtstruct.build(tmp_path / "out").cases) == 3
 
 
 @pytest.mark.parametrize("rois", [[], ["Lung", "lung"], ["background"], [" "]])
@@ -145,7 +203,7 @@ def test_of_two_structure_sets_the_one_with_the_rois_is_taken(source: Path, tmp_
     other.StructureSetROISequence[0].ROIName = "Lung old"
     other.save_as(first.with_name("2.dcm"))
     assert "P0" in import_rtstruct(source, tmp_path / "out", ["Lung"]).written
-    done = import_rtstruct(source, tmp_path / "out", ["Heart"])
+    done = import_rtstruct(source, tmp_path / "other", ["Heart"])
     assert "2 structure sets hold these ROIs" in done.failures[0]
 
 
@@ -225,6 +283,11 @@ def test_training_does_not_start_without_a_patient_that_failed(source: Path) -> 
     next((source / "P1").rglob("1-003.dcm")).unlink()
     with pytest.raises(DataError, match=r"1 patients below .* P1: .*on the 2 others with --root .*raw_nifti"):
         prepare_root(source, ["Lung"])
+
+
+def test_training_without_any_patient_offers_no_folder(source: Path) -> None:
+    with pytest.raises(DataError, match=r"3 patients below .*remove them$"):
+        prepare_root(source, ["Lugn"])
 
 
 def test_a_name_in_other_letters_is_said(source: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

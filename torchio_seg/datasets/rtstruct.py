@@ -29,28 +29,34 @@ def build(root: Path, *, rois: tuple[str, ...] = (), regions: dict[str, tuple[in
     require_folder(root, "the folder that torchio-seg import rtstruct made")
     if not (root / MANIFEST).is_file():
         raise DataError(f"{root} has no {MANIFEST}; if it holds DICOM, {how_to_import(root, rois)}")
-    record = read_object(root / RECORD, example=_EXAMPLE)
+    record = read_record(root)
     names = label_names(record, "labels", root / RECORD, example=_EXAMPLE)
     _require_rois(root, names, rois)
+    _require_finished(root, record, names)
     cases = _cases(root)
     return Dataset(
         name=root.resolve().name,
         channels=(_modality(root, record, cases),),
         labels=declare(names, regions=regions),
         cases=cases,
+        notes=_notes(record),
     )
+
+
+def read_record(root: Path) -> dict[str, Any]:
+    """What an import wrote down of itself."""
+    return read_object(root / RECORD, example=_EXAMPLE)
 
 
 def require_rois(root: Path, rois: Sequence[str]) -> None:
     """Hold that a folder was imported with these ROIs."""
-    record = read_object(root / RECORD, example=_EXAMPLE)
-    _require_rois(root, label_names(record, "labels", root / RECORD, example=_EXAMPLE), rois)
+    _require_rois(root, label_names(read_record(root), "labels", root / RECORD, example=_EXAMPLE), rois)
 
 
-def how_to_import(root: Path, rois: Sequence[str]) -> str:
-    """The command that turns a folder of DICOM into one that can be trained on."""
+def how_to_import(root: Path, rois: Sequence[str], out: Path | None = None) -> str:
+    """The command that turns a folder of DICOM into one that can be trained on, beside it where no place is named."""
     flags = " ".join(f"--roi {quoted(name)}" for name in rois or ("NAME",))
-    command = f"type: torchio-seg import rtstruct {quoted(root)} {quoted(sibling(root))} {flags}"
+    command = f"type: torchio-seg import rtstruct {quoted(root)} {quoted(out or sibling(root))} {flags}"
     return command if rois else f"{command} (torchio-seg import rtstruct {quoted(root)} --list shows the names)"
 
 
@@ -66,13 +72,33 @@ def quoted(word: Any) -> str:
     return shlex.quote(str(word))
 
 
+def _rois(names: Mapping[int, str]) -> list[str]:
+    return [name for value, name in names.items() if value]
+
+
 def _require_rois(root: Path, names: Mapping[int, str], rois: Sequence[str]) -> None:
-    imported = [name for value, name in names.items() if value]
-    if rois and list(rois) != imported:
+    if rois and list(rois) != _rois(names):
         raise DataError(
-            f"{root} was imported with the ROIs {few(imported)}, not {few(rois)}; leave rois out to train on those, or "
-            "import into another folder"
+            f"{root} was imported with the ROIs {few(_rois(names))}, not {few(rois)}; leave rois out to train on "
+            "those, import into another folder, or remove this one first"
         )
+
+
+def _require_finished(root: Path, record: Mapping[str, Any], names: Mapping[int, str]) -> None:
+    """Hold that no patients are missing because the import was stopped."""
+    if record.get("complete") is not True:
+        source = Path(str(record.get("source") or "FOLDER"))
+        raise DataError(
+            f"{root}: its import did not run to its end, or still runs, so patients are missing; run the same import "
+            f"again, it does only what is left: {how_to_import(source, _rois(names), root)}"
+        )
+
+
+def _notes(record: Mapping[str, Any]) -> tuple[str, ...]:
+    failures = record.get("failures")
+    if not failures or not isinstance(failures, dict):
+        return ()
+    return (f"patients that could not be imported are left out: {few(sorted(failures))} ({RECORD} says why)",)
 
 
 def _cases(root: Path) -> tuple[Case, ...]:
