@@ -29,7 +29,8 @@ def gather(cases: Sequence[Case], *, progress: Progress | None = None) -> Files:
     found = read_facts(images, "image", progress=progress)
     named = read_facts(labels, "label", progress=progress)
     identities = dict(_identities({*images, *labels}))
-    return Files(found, named, tuple(find_twins(found, identities)), identities)
+    twins, copies = tuple(find_twins(found, identities)), frozenset(_copies(cases, found, named))
+    return Files(found, named, twins, copies, identities)
 
 
 def find_twins(images: Mapping[Path, Facts], identities: Mapping[Path, tuple[int, int]]) -> Iterator[tuple[Path, ...]]:
@@ -45,6 +46,20 @@ def find_twins(images: Mapping[Path, Facts], identities: Mapping[Path, tuple[int
             if twins:
                 yield (remaining[0], *twins)
             remaining = [path for path in remaining[1:] if path not in twins]
+
+
+def _copies(
+    cases: Sequence[Case], images: Mapping[Path, Facts], labels: Mapping[Path, Facts]
+) -> Iterator[tuple[Path, Path]]:
+    """Images that are their own label map: those with equal digests are read and compared."""
+    for case in cases:
+        if (label := case.label) is None or labels[label].problem is not None:
+            continue
+        for path in case.images:
+            facts = images[path]
+            is_candidate = facts.digest == labels[label].digest and facts.lowest != facts.highest
+            if is_candidate and _twins_of(path, [label]):
+                yield path, label
 
 
 def _twins_of(first: Path, others: Sequence[Path]) -> list[Path]:

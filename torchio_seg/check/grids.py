@@ -66,13 +66,12 @@ def sheared_axes(known: Known) -> Iterator[Finding]:
 def image_as_label(known: Known) -> Iterator[Finding]:
     """Cases whose label map is their image, or a copy of it."""
     identity = known.files.identity
-    for case, path, facts in known.sound_images():
+    for case, path, _ in known.sound_images():
         if case.label is None:
             continue
-        label = known.files.labels[case.label]
         if identity(path) == identity(case.label):
             reason = "one file is named as image and as label map"
             yield Finding("error", "image-as-label", reason, "name the label map", case.id, case.label)
-        elif facts.digest == label.digest and facts.lowest != facts.highest:
+        elif (path, case.label) in known.files.copies:
             reason = f"holds the same voxels as the label map {case.label}"
             yield Finding("error", "image-as-label", reason, "find the image that was marked", case.id, path)

@@ -23,6 +23,8 @@ class Files:
     labels: Mapping[Path, Facts]
     twins: tuple[tuple[Path, ...], ...] = ()
     """Images, each in a file of its own, with equal voxels."""
+    copies: frozenset[tuple[Path, Path]] = frozenset()
+    """An image and the label map of its case, each in a file of its own, with equal voxels."""
     identities: Mapping[Path, tuple[int, int]] = field(default_factory=dict)
     """Device and number of each file that is there: two paths may lead to one file."""
 
