@@ -88,6 +88,51 @@ def test_listing_goes_on_after_a_bad_patient(source: Path, call: Call) -> None:
     assert "rois.png (patient P1)" in result.out
 
 
+def test_a_picture_that_is_there_is_replaced_only_when_asked(source: Path, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "rois.png").write_bytes(b"mine")
+    result = call("import", "rtstruct", source, "--list")
+    assert result.code == 2
+    assert "rois.png is there already" in result.err
+    assert "--overwrite" in result.err
+    assert (tmp_path / "rois.png").read_bytes() == b"mine"
+    assert call("import", "rtstruct", source, "--list", "--overwrite").code == 0
+    assert (tmp_path / "rois.png").read_bytes()[1:4] == b"PNG"
+
+
+@pytest.mark.parametrize(("name", "words"), [("no/p.png", "there is no folder no"), ("p.jpg", "ends in .png")])
+def test_a_picture_that_cannot_be_written_is_said_once_and_first(
+    source: Path, call: Call, name: str, words: str
+) -> None:
+    result = call("import", "rtstruct", source, "--list", "--picture", name)
+    assert result.code == 2
+    assert result.err.count(words) == 1
+    assert "Lung" not in result.out
+
+
+def test_a_picture_whose_writing_fails_is_said_once_beside_the_table(source: Path, tmp_path: Path, call: Call) -> None:
+    (tmp_path / "p.png").mkdir()
+    result = call("import", "rtstruct", source, "--list", "--picture", "p.png", "--overwrite")
+    assert result.code == 1
+    assert result.err.count("could not be written") == 1
+    assert "2 of 2" in result.out
+
+
+def test_an_import_takes_no_overwrite(source: Path, call: Call) -> None:
+    result = call("import", "rtstruct", source, "out", "--roi", "Lung", "--overwrite")
+    assert result.code == 2
+    assert "--list" in result.err
+
+
+def test_an_import_with_other_rois_is_refused(source: Path, tmp_path: Path, call: Call) -> None:
+    assert call("import", "rtstruct", source, "out", "--roi", "Lung").code == 0
+    before = (tmp_path / "out" / "import.json").read_bytes()
+    result = call("import", "rtstruct", source, "out", "--roi", "Cord")
+    assert result.code == 1
+    assert "imported with the ROIs Lung, not Cord" in result.err
+    assert "another folder" in result.err
+    assert (tmp_path / "out" / "import.json").read_bytes() == before
+
+
 # ── series ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -12,6 +12,7 @@ import typer
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import command, program
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.files import write_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ def rtstruct(
     ] = None,
     list_: List = False,
     picture: Annotated[Path, typer.Option(help="With --list: the picture to write.")] = Path("rois.png"),
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --list: replace the picture.")] = False,
 ) -> None:
     """Make images and label maps of patients with contours; run again, it does only what is new.
 
@@ -48,8 +50,10 @@ def rtstruct(
     torchio-seg import rtstruct LCTSC lctsc --roi Lung_R --roi Lung_L
     """
     if list_:
-        _list_rois(source, picture)
+        _list_rois(source, picture, overwrite=overwrite)
         return
+    if overwrite:
+        raise UsageError("--overwrite is for the picture of --list; an import does what is new and replaces no other")
     if out is None or not roi:
         raise UsageError("name a folder to write to and the regions: import rtstruct IN OUT --roi NAME; or give --list")
     from torchio_seg.workflows.importing import import_rtstruct
@@ -121,14 +125,16 @@ def _list_series(source: Path) -> None:
     Screen.shared().table(("patient", "series", "modality", "description", "files", "volume", "UID"), rows)
 
 
-def _list_rois(source: Path, picture: Path) -> None:
-    from torchio_seg.workflows.importing_list import survey
+def _list_rois(source: Path, picture: Path, *, overwrite: bool) -> None:
+    from torchio_seg.workflows.importing_list import require_free, survey
 
+    require_free(picture, overwrite=overwrite)
     screen = Screen.shared()
-    found = survey(source, picture, progress=screen)
+    found = survey(source, progress=screen)
     rows = [_roi_row(roi, found.num_patients) for roi in sorted(found.rois.values(), key=lambda roi: roi.name)]
     screen.table(("ROI", "patients", "contours each", "mask"), rows)
     if found.pictured:
+        write_bytes(picture, found.picture)
         screen.say(f"picture    {picture} (patient {found.pictured})")
     _fail("patients", found.failures)
 

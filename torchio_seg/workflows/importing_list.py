@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from torchio_seg.errors import DataError, TorchioSegError
-from torchio_seg.files import write_bytes
+from torchio_seg.errors import DataError, TorchioSegError, UsageError
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.rois import draw_rois
 from torchio_seg.volumes.dicom import Contents, Grid, read_series, scan
@@ -42,9 +41,21 @@ class Survey:
     failures: list[str] = field(default_factory=list)
     pictured: str = ""
     """The patient on the picture; empty where none could be drawn."""
+    picture: bytes = b""
+    """Its ROIs, as a PNG."""
 
 
-def survey(source: Path, picture: Path, *, progress: Progress | None = None) -> Survey:
+def require_free(picture: Path, *, overwrite: bool) -> None:
+    """Hold that a picture can be written here, before minutes are spent on it."""
+    if picture.suffix.lower() != ".png":
+        raise UsageError(f"{picture}: the picture is a PNG; give a name that ends in .png")
+    if not picture.parent.is_dir():
+        raise UsageError(f"{picture}: there is no folder {picture.parent}; make it, or name another with --picture")
+    if picture.exists() and not overwrite:
+        raise UsageError(f"{picture} is there already; name another file with --picture, or add --overwrite")
+
+
+def survey(source: Path, *, progress: Progress | None = None) -> Survey:
     """Count the ROIs of all patients, and draw those of the first that can be drawn."""
     progress = progress or Silent()
     patients = find_patients(source)
@@ -55,8 +66,8 @@ def survey(source: Path, picture: Path, *, progress: Progress | None = None) -> 
             try:
                 contents, sets = _read(patient)
                 _count(sets, found.rois)
-                if not found.pictured and _draw(patient, contents, sets, picture):
-                    found.pictured = patient.id
+                if not found.pictured and (drawn := _draw(patient, contents, sets)):
+                    found.pictured, found.picture = patient.id, drawn
             except TorchioSegError as error:
                 found.failures.append(f"{patient.id}: {error}")
                 log.error("%s", found.failures[-1])
@@ -84,8 +95,8 @@ def _count(sets: list[Structures], rois: dict[str, RoiCount]) -> None:
             row.not_closed += not roi.is_closed
 
 
-def _draw(patient: Patient, contents: Contents, sets: list[Structures], picture: Path) -> bool:
-    """Write the picture of a patient's first structure set that fits its images; whether that was possible."""
+def _draw(patient: Patient, contents: Contents, sets: list[Structures]) -> bytes:
+    """The picture of a patient's first structure set that fits its images; empty where none does."""
     for structures in sets:
         try:
             volume = read_series(series_of(structures, contents))
@@ -94,10 +105,8 @@ def _draw(patient: Patient, contents: Contents, sets: list[Structures], picture:
             continue
         masks = dict(_masks(structures, volume.grid))
         if masks:
-            title = f"ROIs of {patient.id}"
-            write_bytes(picture, draw_rois(volume.array[0], volume.affine, masks, title=title))
-            return True
-    return False
+            return draw_rois(volume.array[0], volume.affine, masks, title=f"ROIs of {patient.id}")
+    return b""
 
 
 def _masks(structures: Structures, grid: Grid) -> Iterator[tuple[str, np.ndarray]]:
