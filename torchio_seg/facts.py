@@ -39,7 +39,7 @@ Role = Literal["image", "label"]
 Row = tuple[float, float, float, float]
 Stamp = tuple[int, int]
 
-FORMAT = 4
+FORMAT = 5
 """Raised whenever the same file would give other facts than before."""
 _SAMPLED_VOXELS = 1 << 18
 _MOST_THREADS = 4
@@ -91,6 +91,8 @@ class Facts:
     """Voxels of an image that are NaN or infinite; everything else was found with 0 in their place."""
     values: Mapping[int, int] | None = None
     """How many voxels hold each value, for a label map."""
+    num_rounded: int = 0
+    """Voxels of a label map that are only near a whole number, as a scale factor leaves them."""
 
     @property
     def affine(self) -> Affine:
@@ -180,7 +182,12 @@ def _examine(path: Path, role: Role) -> Facts:
         highest=tuple(float(channel.max()) for channel in channels),
         num_nonfinite=volume.num_zeroed,
         values=values,
+        num_rounded=_num_rounded(volume.array) if role == "label" else 0,
     )
+
+
+def _num_rounded(array: Array) -> int:
+    return int(np.count_nonzero(array != np.rint(array))) if array.dtype.kind == "f" else 0
 
 
 def _size_in_memory(path: Path) -> int:

@@ -269,8 +269,21 @@ def test_31_a_label_stored_with_a_scale_factor_is_fine_and_is_rounded(tmp_path: 
     )
     stored = np.asarray(nib.load(root / "labelsTr" / "b.nii.gz").dataobj)
     assert not np.array_equal(stored, np.rint(stored))
-    assert report_on(root).findings == ()
+    finding = only(report_on(root))
+    assert (finding.severity, finding.check, finding.case) == ("warning", "rounded-labels", "b")
+    num_rounded = np.count_nonzero(stored.astype(np.float32) != np.rint(stored))
+    assert finding.reason.startswith(f"{num_rounded} of {stored.size} voxels")
     assert set(np.unique(read_label(root / "labelsTr" / "b.nii.gz", (0, 1, 2, 7)).array)) == {0, 2, 7}
+
+
+def test_a_case_whose_header_counts_in_another_unit_is_pointed_out(tmp_path: Path) -> None:
+    root = make(tmp_path / "data")
+    place = root / "imagesTr" / "c.nii.gz", root / "labelsTr" / "c.nii.gz"
+    for path, array in zip(place, (image(2), label()), strict=True):
+        create(path, array, AFFINE @ np.diag([1000.0, 1000, 1000, 1]), overwrite=True)
+    finding = only(report_on(root))
+    assert (finding.severity, finding.check, finding.case) == ("warning", "odd-voxel-size", "c")
+    assert "in most images their size is about" in finding.reason
 
 
 def test_36_a_declared_class_that_no_case_holds(tmp_path: Path) -> None:

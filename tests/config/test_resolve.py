@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import zipfile
-import re
 from pathlib import Path
 
 import pytest

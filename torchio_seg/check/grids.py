@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from statistics import median
 from typing import TYPE_CHECKING
+
+from numpy.linalg import det
 
 from torchio_seg.check.finding import Finding
 from torchio_seg.volumes.alignment import difference, gap_mm, on_one_grid, turn_onto
-from torchio_seg.volumes.geometry import is_sheared
+from torchio_seg.volumes.geometry import is_sheared, spacing_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torchio_seg.check.known import Known
+
+_ODD_RATIO = 4  # thick and thin slices of one body part stay below 3
 
 
 def number_of_channels(known: Known) -> Iterator[Finding]:
@@ -50,6 +55,18 @@ def label_on_image(known: Known) -> Iterator[Finding]:
         if gap_mm(facts, image):
             cure = "find the label map that was drawn on this image"
         yield Finding("error", "label-on-image", reason, cure, case.id, path)
+
+
+def odd_voxel_sizes(known: Known) -> Iterator[Finding]:
+    """Images whose voxels are many times larger or smaller than those of most, as where a header counts in metres."""
+    sizes = {path: abs(det(facts.affine[:3, :3])) ** (1 / 3) for _, path, facts in known.sound_images()}
+    usual = median(sizes.values()) if sizes else 0.0
+    for case, path, facts in known.sound_images():
+        if not usual / _ODD_RATIO < sizes[path] < usual * _ODD_RATIO:
+            found = " x ".join(f"{edge:.3g}" for edge in spacing_of(facts.affine))
+            reason = f"voxels of {found} mm, in most images their size is about {usual:.3g} mm"
+            cure = "correct the header if it counts in another unit; otherwise this case is of another kind"
+            yield Finding("warning", "odd-voxel-size", reason, cure, case.id, path)
 
 
 def sheared_axes(known: Known) -> Iterator[Finding]:

@@ -86,3 +86,12 @@ def _channel_name(known: Known, case: Case, path: Path, number: int) -> str:
     before = case.images[: case.images.index(path)]
     position = number + sum(known.files.images[other].num_channels for other in before)
     return names[position] if position < len(names) else str(position)
+
+
+def rounded_labels(known: Known) -> Iterator[Finding]:
+    """Label maps that are read as the whole numbers next to what they hold."""
+    for case, path, facts in known.sound_labels():
+        if facts.num_rounded:
+            reason = f"{facts.num_rounded} of {facts.num_voxels} voxels are no exact whole numbers and are rounded"
+            cure = "fine where a scale factor is the reason; --fix writes whole numbers"
+            yield Finding("warning", "rounded-labels", reason, cure, case.id, path)
