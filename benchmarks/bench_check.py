@@ -28,6 +28,7 @@ from torchio_seg.check.checks import run_checks
 from torchio_seg.check.gathering import gather
 from torchio_seg.check.known import Known
 from torchio_seg.config.sections import Preprocessing
+from torchio_seg.facts import watch
 from torchio_seg.records import Case, Dataset, Labels, Split
 from torchio_seg.volumes.nifti import create
 
@@ -69,9 +70,10 @@ def decompress(paths: Sequence[Path], processors: int) -> None:
 def check(dataset: Dataset) -> None:
     """Everything that the command does once the cases are listed."""
     split = Split(tuple(case.id for case in dataset.cases), ())
-    files = gather(dataset.cases, verify=True)
-    assert run_checks(Known(dataset, split, Preprocessing(), files)) == ()
-    assert files.num_read == len(dataset.cases) * (len(CHANNELS) + 1)
+    with watch(verify=True) as watched:
+        files = gather(dataset.cases)
+        assert run_checks(Known(dataset, split, Preprocessing(), files)) == ()
+    assert len(watched.read) == len(dataset.cases) * (len(CHANNELS) + 1)
 
 
 def seconds(work: Callable[[], None]) -> tuple[float, float]:

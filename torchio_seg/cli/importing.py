@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import command, program
+from torchio_seg.cli.shared import command, program, typed
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_bytes
 
@@ -64,7 +62,7 @@ def rtstruct(
     for value, name in enumerate(roi, start=1):
         screen.say(f"  {value} {name}")
     _fail("patients", done.failures)
-    screen.say(f"\nnext:\n  {program()} train --dataset lctsc --root {shlex.quote(str(out))}{_settings(roi)}")
+    screen.say(f"\nnext:\n  {program()} train --dataset rtstruct --root {typed(out)}")
 
 
 @app.command()
@@ -97,14 +95,6 @@ def dicom(
     for sentence in done.passed_over:
         screen.say(f"passed over: {sentence}")
     _fail("series", done.failures)
-
-
-def _settings(rois: Sequence[str]) -> str:
-    """What the experiment must be told where it names other ROIs."""
-    if list(rois) == ["Lung_R"]:
-        return ""
-    chosen = shlex.quote(f"dataset.rois={json.dumps(list(rois), ensure_ascii=False)}")
-    return f" --set {chosen} --set dataset.regions=null"
 
 
 def _list_series(source: Path) -> None:
