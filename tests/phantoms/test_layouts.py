@@ -201,7 +201,7 @@ def test_a_ct_is_read_as_one_where_the_layout_can_say_so(layout: str, tmp_path: 
 
 
 @pytest.mark.parametrize("layout", sorted(set(EXPECTED) - {"rtstruct"}))
-def test_one_case_alone_is_read_and_trains(layout: str, tmp_path: Path) -> None:
+def test_one_case_alone_is_read_as_a_training_case(layout: str, tmp_path: Path) -> None:
     write_layout(tmp_path / "p", layout, cohort_for(layout, cases=1))
     read = components.assemble("datasets", dict(EXPECTED[layout].reader), tmp_path / "p")
     assert len(read.cases) == 1
