@@ -243,7 +243,7 @@ def test_what_was_read_before_an_interruption_is_kept(tmp_path: Path) -> None:
 def test_files_read_side_by_side_share_one_budget_of_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 16 << 20
     paths = [scan(tmp_path / f"{number}.nii.gz", np.zeros((1, 256, 256, 64), np.float32)) for number in range(6)]
-    monkeypatch.setattr("torchio_seg.facts._MEMORY", Budget(size))
+    monkeypatch.setattr("torchio_seg.facts.reading._MEMORY", Budget(size))
     monkeypatch.setattr("os.sched_getaffinity", lambda _: range(4), raising=False)
     tracemalloc.start()
     try:
