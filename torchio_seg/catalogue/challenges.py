@@ -67,7 +67,7 @@ btcv/
         "Make an account at synapse.org and join the challenge: www.synapse.org/Synapse:syn3193805",
         "There, under Files, Abdomen: RawData.zip",
         "Put what is in Training/img into data/btcv/imagesTr, what is in Training/label into data/btcv/labelsTr",
-        "Put the list of cases into data/btcv",
+        "Put the dataset_0.json of the UNETR reference beside them, or a list of your own as above",
         "torchio-seg train --dataset btcv",
     ),
 )
