@@ -164,6 +164,7 @@ def test_experiment_takes_a_step_at_its_full_size(name: str, call: Call, tmp_pat
     patch = list(as_shipped.sampling.patch_size)
     settings = [f"sampling.patches_per_case={as_shipped.training.batch_size}", f"preprocessing.crop_or_pad={patch}"]
     settings += ["device=cpu", "training.epochs=1", "sampling.num_workers=0", "split.fold=all", "split.test=0"]
+    settings += [setting for setting in small.settings if setting.startswith("dataset.rois")]
     settings += ["dataset.cases=1"] if name == "phantom" else []
     call("phantom", root, "--layout", small.layout, "--cases", 1, "--channels", small.channels)
     call("train", "--dataset", name, "--root", root, *assignments(*settings), "-o", run)
