@@ -43,6 +43,7 @@ check: setup
 
 bench: setup
 	$(PY) benchmarks/phantom_difficulty.py
+	$(PY) benchmarks/bench_check.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache
