@@ -1,0 +1,197 @@
+"""How fast augmented training patches are made from the same cases, here and by other libraries.
+
+Six made-up cases of BraTS's size (four images of 240 x 240 x 155 voxels in a file each, a label map) become batches of
+two patches of 96^3 voxels, by
+    queue_raw     TorchIO's queue over the files, whole volumes augmented
+    queue_arrays  the same over volumes that were preprocessed once and kept as arrays
+    monai_cache   MONAI's CacheDataset, crops augmented
+    nnunet        nnU-Net's loader and default augmentation on its own preprocessed files
+    memmap        reading alone, without augmentation: the limit
+    ours          this package's loader with the augmentation of the first three
+    ours_nnunet   the same with nnU-Net's families
+each as loaders/ has it, in a process of its own for each run, in turn. What a loader keeps on disk is made before.
+
+Batches are taken as fast as they come. After the first batch and a warm-up the loader is in its stride, and what it
+then spends on a stretch of patches is counted: the clock, and the processors' work in the process and in all that it
+has started. The stretch holds whole fillings of TorchIO's queue and begins and ends right after one, so that none lives
+on a stock that it did not make. Imports are not counted; caching and the start of workers are, apart (`first_batch`).
+Memory is the most that all processes of a run held together (PSS), beyond what the imports had taken.
+
+    python benchmarks/bench_loading.py [--quick | --compare]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import common
+from loaders import LOADERS
+
+HERE = Path(__file__).parent
+RESULT = HERE / "results" / "loading.json"
+PACKAGES = (
+    "torch",
+    "numpy",
+    "torchio",
+    "SimpleITK",
+    "monai",
+    "nnunetv2",
+    "batchgenerators",
+    "batchgeneratorsv2",
+    "blosc2",
+)
+PERIOD = 24
+"""Patches in a filling of TorchIO's queue."""
+WARM_UP = 8
+"""Patches between the first batch and what is measured."""
+MEASURED = ("cpu_ms_per_patch", "patches_per_s", "peak_mib", "peak_files_mib", "first_batch_s", "first_batch_cpu_s")
+
+
+def child(task: str, name: str, folder: Path, *options: int) -> tuple[dict[str, Any], common.Memory]:
+    """A task with a loader, and the most memory it took."""
+    output = folder / "result.json"
+    output.unlink(missing_ok=True)
+    words = [sys.executable, "-m", "loaders", task, name, str(folder), str(output), *map(str, options)]
+    peak = common.peak_memory(words, HERE)
+    result: dict[str, Any] = json.loads(output.read_text())
+    return result, peak
+
+
+def run(folder: Path, name: str, *options: int) -> dict[str, float]:
+    """One run of a loader with workers, a seed, a warm-up and patches."""
+    found, peak = child("measure", name, folder, *options)
+    before = found["first_batch"]
+    figures = (
+        found["cpu_s"] * 1e3,
+        1 / found["clock_s"],
+        (peak.total - found["imports_bytes"]) / 2**20,
+        (peak.files - found["imports_files_bytes"]) / 2**20,
+        before["clock_s"],
+        before["cpu_s"],
+    )
+    return {key: round(value, 3) for key, value in zip(MEASURED, figures, strict=True)}
+
+
+def summarize(runs: Mapping[str, Sequence[Mapping[str, float]]], num_workers: int) -> list[dict[str, Any]]:
+    """A row a loader: medians, and how many times our work, our speed and our memory it takes."""
+    rows: list[dict[str, Any]] = [
+        {
+            "loader": name,
+            "num_workers": num_workers,
+            **{key: round(statistics.median(run[key] for run in found), 3) for key in MEASURED},
+            "runs": list(found),
+        }
+        for name, found in runs.items()
+    ]
+    medians = {row["loader"]: row for row in rows}
+    for row in rows:
+        ours = medians.get("ours_nnunet" if "nnunet" in row["loader"] else "ours")
+        if ours is not None:
+            row["of_ours"] = {key: round(row[key] / ours[key], 3) for key in MEASURED[:3]}
+    return rows
+
+
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Medians, a loader a line."""
+    print(f"{'loader':13} workers  CPU-ms/patch  patches/s  peak MiB (mapped files)  to first batch: s, CPU-s")
+    for row in rows:
+        print(
+            f"{row['loader']:13} {row['num_workers']:7} {row['cpu_ms_per_patch']:13.1f} {row['patches_per_s']:10.2f} "
+            f"{row['peak_mib']:9.0f} {row['peak_files_mib']:14.0f} "
+            f"{row['first_batch_s']:16.1f} {row['first_batch_cpu_s']:8.1f}"
+        )
+
+
+def compare(folder: Path, names: Sequence[str], patches: int) -> dict[str, Any]:
+    """What each loader's patches look like, printed with what differs."""
+    from loaders.likeness import TOLERANCES, differences
+
+    found = {name: child("describe", name, folder, 2, 0, patches)[0] for name in names}
+    found = {name: row for name, row in found.items() if "missing" not in row}
+    print(f"{'loader':13}" + "".join(f"{key:>12}" for key in TOLERANCES) + "   (means over channels)")
+    for name, row in found.items():
+        means = [statistics.mean(row[key]) if isinstance(row[key], list) else row[key] for key in TOLERANCES]
+        print(f"{name:13}" + "".join(f"{mean:12.3f}" for mean in means))
+    told = differences(found)
+    print("\n".join(told) if told else "no difference beyond the tolerances")
+    return {"patches": found, "tolerances": TOLERANCES, "differences": told}
+
+
+def prepare(folder: Path, names: Sequence[str], *, quick: bool) -> dict[str, dict[str, Any]]:
+    """Cases and what each loader keeps of them; what that took, without those that are not there yet."""
+    words = f"from loaders.cases import make_cases; from pathlib import Path; make_cases(Path({str(folder)!r}), "
+    words += "3, (128, 128, 112))" if quick else "6, (240, 240, 155))"
+    subprocess.run([sys.executable, "-c", words], cwd=HERE, check=True)
+    taken = {}
+    for name in names:
+        result, _ = child("prepare", name, folder)
+        if "missing" in result:
+            print(f"{name}: {result['missing']}")
+        else:
+            taken[name] = {key: round(value, 1) for key, value in result.items()}
+    return taken
+
+
+def kept(folder: Path, names: Sequence[str], *, quick: bool) -> dict[str, dict[str, Any]]:
+    """What preparing took in an earlier run, or takes now."""
+    record = folder / "prepared.json"
+    if not record.exists():
+        record.write_text(json.dumps(prepare(folder, names, quick=quick)))
+    taken: dict[str, dict[str, Any]] = json.loads(record.read_text())
+    return {name: taken[name] for name in names if name in taken}
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--patches", type=int, default=2 * PERIOD, help=f"of a run; a multiple of {PERIOD}")
+    parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
+    parser.add_argument("--loaders", nargs="+", choices=LOADERS, default=LOADERS)
+    parser.add_argument("--compare", action="store_true", help="say what the patches look like, and measure nothing")
+    parser.add_argument("--quick", action="store_true", help="small cases, one short round: whether everything works")
+    parser.add_argument("--folder", type=Path, help="keep the prepared cases here, and use those that are here already")
+    parser.add_argument("--output", type=Path, help=f"default {RESULT.relative_to(HERE.parent)}; --quick writes none")
+    given = parser.parse_args()
+    if given.patches % PERIOD:
+        parser.error(f"--patches must be a multiple of {PERIOD}, a filling of TorchIO's queue")
+    return given
+
+
+def main() -> None:
+    given = arguments()
+    rounds, patches = (1, PERIOD) if given.quick else (given.rounds, given.patches)
+    about = {
+        "what": "making augmented training patches of 4 x 96^3 voxels; medians of runs in turn",
+        "patches_a_run": patches,
+        "machine": common.machine(PACKAGES),
+    }
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        taken = kept(folder, given.loaders, quick=given.quick)
+        likeness = compare(folder, list(taken), PERIOD if given.quick else 2 * PERIOD)
+        names = list(likeness["patches"])
+        rows: list[dict[str, Any]] = []
+        for num_workers in () if given.compare else given.workers:
+            runs = common.in_turn(
+                names, rounds, lambda name, seed, n=num_workers: run(folder, name, n, seed, WARM_UP, patches)
+            )
+            rows += summarize(runs, num_workers)
+    print_table(rows)
+    output = given.output or (None if given.quick or given.compare else RESULT)
+    if output is not None:
+        output.write_text(
+            json.dumps({**about, "prepared": taken, "results": rows, "likeness": likeness}, indent=1) + "\n"
+        )
+
+
+if __name__ == "__main__":
+    main()
