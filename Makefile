@@ -1,10 +1,10 @@
-# make setup | demo | test | test-all | check | bench
+# make setup | demo | test | test-all | check | bench | bench-loading
 #
 # An active environment (or PYTHON=/path/to/python) is used as it is, and its torch (>= 2.10, CPU or CUDA) is kept.
 # Otherwise .venv is created from the first Python >= 3.11 that is found.
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-all check bench clean
+.PHONY: setup demo test test-all check bench bench-loading clean
 
 SEED ?= 0
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
@@ -44,6 +44,10 @@ check: setup
 bench: setup
 	$(PY) benchmarks/phantom_difficulty.py
 	$(PY) benchmarks/bench_check.py
+
+bench-loading: setup
+	$(PY) -m pip install --quiet --disable-pip-version-check -c build/constraints.txt -e '.[bench]'
+	$(PY) benchmarks/bench_loading.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

@@ -19,14 +19,14 @@ REFERENCES = {
 """Whom each is compared with."""
 REASONS = {
     "queue_raw": "TorchIO's normalisation leaves the empty space at minus mean over deviation, MONAI's at zero",
-    "queue_arrays": "six augmentations for 48 patches, so chance",
+    "queue_arrays": "one augmentation serves eight patches, so chance is large; with other seeds the two agree",
     "nnunet": "another augmentation, volumes cropped to the brain, and half of the patches hold foreground",
     "memmap": "not augmented: no noise, and nothing interpolated",
     "ours_nnunet": "volumes are not cropped to the brain, and patches lie anywhere",
 }
 """Why some may differ from their reference by more."""
-TOLERANCES = {"mean": 0.15, "std": 0.15, "p1": 0.4, "p99": 0.4, "neighbours": 0.05, "foreground": 0.015}
-"""About twice what 48 patches of one loader and of another seed differ by, in normalised intensity and in shares."""
+TOLERANCES = {"mean": 0.25, "std": 0.25, "p1": 0.7, "p99": 0.5, "neighbours": 0.05, "foreground": 0.025}
+"""About half as much again as 48 of MONAI's patches with three seeds differ by; in normalised intensity, in shares."""
 
 
 def describe_batches(stream: Iterator[tuple[torch.Tensor, torch.Tensor]], patches: int) -> dict[str, Any]:
