@@ -23,4 +23,5 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Facts about files are remembered in a folder of this test session, in child processes too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TORCHIO_SEG_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv("TORCHIO_SEG_STORE", raising=False)
         yield

@@ -16,7 +16,7 @@ from torchio_seg import checkpoint
 from torchio_seg.checkpoint import CARD, TRAINER, WEIGHTS, ModelCard
 from torchio_seg.errors import DataError
 from torchio_seg.records import Labels
-from torchio_seg.transforms.preprocessing import Recipe, Statistics
+from torchio_seg.transforms.recipe import Recipe, Statistics
 
 CARD_OF_TESTS = ModelCard(
     experiment={"name": "x", "nested": {"values": [1, 2.5, None]}},

@@ -10,13 +10,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "torchio_seg"
 
 LAYERS = (
-    ("errors", "records", "progress", "components", "config"),
+    ("errors", "records", "progress", "processors", "components", "config"),
     (
         *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
         *("network_sizes", "soft_dice", "lock"),
     ),
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
-    ("transforms", "subjects"),
+    ("transforms", "subjects", "store"),
     ("devices", "sampling", "step", "checkpoint", "trackers"),
     ("check", "trainer", "predictor", "reports"),
     ("workflows",),
@@ -30,6 +30,8 @@ LADDERS = {
     ("config", "components"),
     ("config", "errors"),
     ("subjects", "transforms"),
+    ("store", "subjects"),
+    ("store", "transforms"),
     ("step", "devices"),
     ("phantoms", "files"),
     ("phantoms", "volumes"),
@@ -55,7 +57,19 @@ ONLY_IN = {
     "safetensors": {"checkpoint"},
 }
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
-LIGHT = {"errors", "records", "progress", "components", "config", "files", "volumes", "splits", "phantoms", "datasets"}
+LIGHT = {
+    "errors",
+    "records",
+    "progress",
+    "processors",
+    "components",
+    "config",
+    "files",
+    "volumes",
+    "splits",
+    "phantoms",
+    "datasets",
+}
 LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
 LIGHT |= {"network_sizes", "soft_dice", "lock"}
 

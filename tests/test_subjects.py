@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from torchio_seg.errors import DataError, VolumeError
+from torchio_seg.errors import DataError
 from torchio_seg.records import Case
-from torchio_seg.subjects import part, read_case_label, read_channels, to_subject
+from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.volumes.geometry import Orientation
-from torchio_seg.volumes.nifti import create, read_label
+from torchio_seg.volumes.nifti import create, read_geometry, read_label
 
 SHAPE = (5, 6, 7)
 AFFINE = np.diag([1.0, 1.5, 2.0, 1.0])
@@ -97,9 +97,7 @@ def test_a_label_stored_along_other_axes_comes_back_on_those_of_its_image(
     case = Case("c", (image(tmp_path / "image.nii.gz", affine=affine),), tmp_path / "label.nii.gz")
     found = read_case_label(case, (0, 1, 2))
     assert np.array_equal(found.array, voxels)
-    subject = to_subject(case, 1, (0, 1, 2))
-    assert np.array_equal(part(subject, "label").data.numpy(), voxels)
-    assert np.array_equal(part(subject, "label").affine, part(subject, "image").affine)
+    assert np.array_equal(found.affine, read_geometry(case.images[0]).affine)
 
 
 def test_a_label_in_another_place_is_refused_with_the_gap(tmp_path: Path) -> None:
@@ -118,23 +116,5 @@ def test_a_label_takes_the_affine_of_its_image_to_the_last_bit(tmp_path: Path) -
     """Writers round differently; TorchIO compares the affines of a subject more strictly than that."""
     nearly = moved(AFFINE, 2e-4)
     case = Case("c", (image(tmp_path / "image.nii.gz"),), label(tmp_path / "label.nii.gz", nearly))
-    subject = to_subject(case, 1, (0, 2))
-    assert np.array_equal(part(subject, "label").affine, part(subject, "image").affine)
     assert np.array_equal(read_case_label(case, (0, 2)).affine, AFFINE)
     assert not np.array_equal(read_label(case.label, (0, 2)).affine, AFFINE)
-    assert int(part(subject, "label").data[0, 1, 2, 3]) == 2
-
-
-def test_nothing_is_read_until_it_is_asked_for(tmp_path: Path) -> None:
-    """Files that come and go between the two prove it."""
-    case = Case("c", (tmp_path / "image.nii.gz",), tmp_path / "label.nii.gz")
-    subject = to_subject(case, 1, (0, 2))
-    assert subject["case"] == "c"
-    image(case.images[0], 7)
-    assert part(subject, "image").data.unique().tolist() == [7]
-    with pytest.raises(VolumeError, match="does not exist"):
-        part(subject, "label").load()
-
-
-def test_a_case_without_label_is_a_subject_without_one(tmp_path: Path) -> None:
-    assert "label" not in to_subject(Case("c", (tmp_path / "image.nii.gz",)), 1, (0, 2))

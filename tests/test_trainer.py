@@ -28,8 +28,8 @@ class Watched:
     records: list[dict[str, Any]] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
 
-    def batches(self, epoch: int) -> Iterator[Pair]:
-        for number in range(BATCHES):
+    def batches(self, epoch: int, first: int) -> Iterator[Pair]:
+        for number in range(first, BATCHES):
             self.seen.append((epoch, number))
             yield pair(100 * epoch + number)
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 
 from torchio_seg.errors import DataError
 from torchio_seg.records import Labels
-from torchio_seg.transforms.preprocessing import Recipe
+from torchio_seg.transforms.recipe import Recipe
 
 WEIGHTS, CARD, TRAINER = "model.safetensors", "model.json", "trainer.pt"
 FORMAT = 1

@@ -1,4 +1,4 @@
-"""One process at a time: a lock that the system takes back when its holder ends, however it ends."""
+"""One process at a time, or many but not one that clears up: locks that end with their holder, however it ends."""
 
 from __future__ import annotations
 
@@ -14,27 +14,49 @@ from torchio_seg.errors import DataError
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(file: IO[bytes]) -> None:
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+    def _take(file: IO[bytes], *, shared: bool = False) -> None:
+        if not shared:  # Windows keeps what is open from being removed without our help
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _take(file: IO[bytes]) -> None:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    def _take(file: IO[bytes], *, shared: bool = False) -> None:
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 @contextlib.contextmanager
 def only_here(path: Path) -> Iterator[None]:
     """Hold what is made at this path; an error where another process makes it."""
+    with attempt(path) as is_ours:
+        if not is_ours:
+            raise DataError(f"another process is at work on {path}; wait until it ends, then run this again")
+        yield
+
+
+@contextlib.contextmanager
+def attempt(path: Path) -> Iterator[bool]:
+    """Hold what is made at this path, if nobody else does, and tell whether that is so."""
     lock = path.with_name(f".{path.name}.lock")
     with _open(lock) as file:
-        if not _is_ours(file, lock):
-            raise DataError(f"another process is at work on {path}; wait until it ends, then run this again")
+        is_ours = _is_ours(file, lock)
         try:
-            yield
+            yield is_ours
         finally:
-            with contextlib.suppress(OSError):  # Windows removes no open file; an empty one that stays does no harm
-                lock.unlink()
+            if is_ours:
+                with contextlib.suppress(OSError):  # Windows removes no open file; an empty one that stays is harmless
+                    lock.unlink()
+
+
+@contextlib.contextmanager
+def together(path: Path, *, alone: bool = False) -> Iterator[None]:
+    """Use what lies at this path beside others who do; alone: an error while anybody else does."""
+    with _open(path.with_name(f".{path.name}.lock")) as file:
+        try:
+            _take(file, shared=not alone)
+        except (BlockingIOError, PermissionError) as error:
+            wanted = "is in use by another process" if alone else "is being cleared up by another process"
+            raise DataError(f"{path.parent} {wanted}; wait until it ends, then run this again") from error
+        yield
 
 
 def _open(lock: Path) -> IO[bytes]:

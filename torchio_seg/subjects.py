@@ -1,8 +1,8 @@
-"""From a case to a `tio.Subject`: files read strictly, turned, resampled and normalised."""
+"""A case's channels and label map read strictly from its files, and tensors as a `tio.Subject`."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +10,6 @@ import torch
 import torchio as tio
 
 from torchio_seg.errors import DataError
-from torchio_seg.transforms.preprocessing import Nonfinite, Recipe, labels_to_model_grid, normalize, to_model_grid
 from torchio_seg.volumes.alignment import difference, on_one_grid, turn_onto
 from torchio_seg.volumes.nifti import Volume, read, read_geometry, read_label
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchio_seg.records import Case
+    from torchio_seg.transforms.recipe import Nonfinite
 
 IMAGE, LABEL = "image", "label"
 
@@ -39,31 +39,6 @@ def read_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfin
     return Volume(first.path, array, first.affine, first.header, sum(volume.num_zeroed for volume in volumes))
 
 
-@dataclass(frozen=True)
-class ImageReader:
-    """Reads a case's channels for TorchIO, which asks by path."""
-
-    case: Case
-    num_channels: int
-    nonfinite: Nonfinite = "refuse"
-
-    def __call__(self, _: object) -> tuple[torch.Tensor, np.ndarray]:
-        volume = read_channels(self.case.images, self.num_channels, nonfinite=self.nonfinite)
-        return torch.from_numpy(np.ascontiguousarray(volume.array, dtype=np.float32)), volume.affine
-
-
-@dataclass(frozen=True)
-class LabelReader:
-    """Reads a case's label map for TorchIO, on the image's axes and with its affine to the last bit."""
-
-    case: Case
-    allowed: tuple[int, ...]
-
-    def __call__(self, _: object) -> tuple[torch.Tensor, np.ndarray]:
-        volume = read_case_label(self.case, self.allowed)
-        return torch.from_numpy(np.ascontiguousarray(volume.array)), volume.affine
-
-
 def read_case_label(case: Case, allowed: Sequence[int]) -> Volume:
     """The label map of a case, its values checked, on the axes and with the affine of the image.
 
@@ -82,17 +57,6 @@ def read_case_label(case: Case, allowed: Sequence[int]) -> Volume:
     return replace(volume, array=turn.apply(volume.array), affine=image.affine)
 
 
-def to_subject(
-    case: Case, num_channels: int, allowed: Sequence[int], *, nonfinite: Nonfinite = "refuse"
-) -> tio.Subject:
-    """The case as TorchIO knows it; nothing is read before it is needed."""
-    image = tio.ScalarImage(case.images[0], reader=ImageReader(case, num_channels, nonfinite), verify_path=False)
-    if case.label is None:
-        return tio.Subject(image=image, case=case.id)
-    label = tio.LabelMap(case.label, reader=LabelReader(case, tuple(allowed)), verify_path=False)
-    return tio.Subject(image=image, label=label, case=case.id)
-
-
 def part(subject: tio.Subject, name: str) -> tio.Image:
     """The subject's image or label."""
     image = subject[name]
@@ -107,11 +71,3 @@ def make_subject(image: torch.Tensor, label: torch.Tensor | None, affine: np.nda
     if label is not None:
         images[LABEL] = tio.LabelMap(tensor=label, affine=affine)
     return tio.Subject(**images, case=case)
-
-
-def preprocess(subject: tio.Subject, recipe: Recipe) -> tio.Subject:
-    """The subject on the model's grid, intensities normalised."""
-    image = part(subject, IMAGE)
-    volume, grids = to_model_grid(image.data.numpy(), image.affine, recipe)
-    label = labels_to_model_grid(part(subject, LABEL).data.numpy(), grids) if LABEL in subject else None
-    return make_subject(normalize(volume, recipe), label, grids.affine, str(subject["case"]))

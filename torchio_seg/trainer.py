@@ -46,8 +46,8 @@ class Parts:
     """What a training is made of; each is ready to be called."""
 
     stepper: Stepper
-    batches: Callable[[int], Iterator[Pair]]
-    """Images and masks of one epoch, always the same for the same epoch."""
+    batches: Callable[[int, int], Iterator[Pair]]
+    """Images and masks of an epoch from some batch on, always the same for the same epoch."""
     batches_per_epoch: int
     validate: Callable[[Progress], Validation] | None
     """None where no case is kept for it."""
@@ -104,7 +104,7 @@ class Trainer:
 
     def _groups(self) -> Iterator[list[Pair]]:
         """The batches that are left of this epoch, as many at a time as one step takes."""
-        left = islice(self.parts.batches(self.position.epoch), self.position.batches_done, None)
+        left = iter(self.parts.batches(self.position.epoch, self.position.batches_done))
         while group := list(islice(left, self.settings.accumulate)):
             yield group
 

@@ -13,7 +13,7 @@ import torch
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
-from torchio_seg.transforms.preprocessing import Recipe
+from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import read, write_like
 
 LABELS = Labels.of_classes({0: "background", 1: "one", 2: "two"})

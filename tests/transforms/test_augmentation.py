@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from torchio_seg import components
 from torchio_seg.errors import ConfigError, DataError
-from torchio_seg.sampling import seeded
+from torchio_seg.sampling.seeds import seeded
 from torchio_seg.subjects import make_subject
 
 KINDS = ("transforms.spatial", "transforms.intensity")

@@ -7,7 +7,7 @@ import pytest
 import torch
 import torchio as tio
 
-from torchio_seg.sampling import seeded
+from torchio_seg.sampling.seeds import seeded
 from torchio_seg.subjects import make_subject
 from torchio_seg.transforms import intensity, spatial
 from torchio_seg.transforms.maps import Grid

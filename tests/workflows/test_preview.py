@@ -20,7 +20,7 @@ from torchio_seg.records import Case, Dataset, Labels, Split
 from torchio_seg.reports.sheet import Block, Section
 from torchio_seg.reports.slices import OKABE_ITO, UNLABELLED, Paint
 from torchio_seg.subjects import make_subject
-from torchio_seg.transforms.preprocessing import Recipe
+from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows import preview
 from torchio_seg.workflows.assembly import Plan

@@ -20,7 +20,9 @@ from torchio_seg.cli import (
     importing,
     phantom,
     predict,
+    prepare,
     preview,
+    store,
     train,
 )
 from torchio_seg.cli.screen import Screen, show_failure
@@ -40,6 +42,8 @@ app.command("download", rich_help_panel="Data")(command(download.download))
 app.command("check", rich_help_panel="Data")(command(check.check))
 app.add_typer(importing.app, name="import", rich_help_panel="Data")
 app.command("preview", rich_help_panel="Data")(command(preview.preview))
+app.command("prepare", rich_help_panel="Data")(command(prepare.prepare))
+app.add_typer(store.app, name="store", rich_help_panel="Data")
 app.command("train", rich_help_panel="Work")(command(train.train))
 app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))

@@ -138,6 +138,8 @@ class Augmentation(Section):
     """Between voxels that our spatial steps move; cubic is the spline through the voxels, about eight times slower."""
     label_interpolation: Literal["nearest", "linear"] = "nearest"
     """linear: of each label's mask, and the label with most of the voxel wins; slower by the number of labels."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """cpu: in the worker processes. cuda: on the GPU that trains, where workers cannot keep up with it."""
 
 
 class Sampling(Section):
@@ -145,17 +147,33 @@ class Sampling(Section):
 
     patch_size: Size = (64, 64, 64)
     """Voxels; an axis on which every training volume is shorter is shortened to the next size the network takes."""
-    mode: Literal["foreground", "uniform", "whole"] = "foreground"
+    mode: Literal["foreground", "uniform", "balanced", "weighted", "whole"] = "foreground"
     """foreground: a share of the patches is centred on a voxel of a random class present. uniform: anywhere.
-    whole: the preprocessed volume is the patch, `patch_size` is not used; all must have one shape."""
+    balanced: each is centred on a voxel of a class drawn from all that are present, background too. weighted: on a
+    voxel as likely as `map` says. whole: the preprocessed volume is the patch, `patch_size` is not used; all must have
+    one shape."""
     foreground_fraction: Annotated[float, Field(ge=0, le=1)] = 0.34
-    """Share of the patches that mode foreground centres on foreground."""
+    """Share of the patches that mode foreground centres on foreground; nnU-Net has a third."""
+    classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the labels or regions that foreground and balanced choose from; null: all."""
+    map: str | None = None
+    """Volumes for weighted, numbers from 0 on in the grid of each image: a path in which {case} stands for the id."""
     patches_per_case: PositiveInt = 4
-    """Drawn from a case each time it is visited; an epoch visits every case once."""
-    queue_cases: PositiveInt = 8
-    """Cases whose patches are mixed before batches are made."""
+    """Drawn from every case in an epoch."""
     num_workers: NonNegativeInt = 1
     """Processes that read and augment; the stream of patches is the same for any number."""
+    store: Path | None = None
+    """Folder of prepared cases; null: TORCHIO_SEG_STORE, else store/ in the user's cache folder."""
+    store_dtype: Literal["float16", "float32"] = "float16"
+    """How images are kept there; float16 has 11 bits (a CT to 1 or 2 HU) and half the size."""
+
+    @model_validator(mode="after")
+    def _require_map(self) -> Sampling:
+        if (self.mode == "weighted") != (self.map is not None):
+            raise ValueError("mode weighted and a map belong together; give both, as map: maps/{case}.nii.gz, or none")
+        if self.map is not None and "{case}" not in self.map:
+            raise ValueError(f"map is {self.map}; it must hold {{case}} where a case's id stands")
+        return self
 
 
 class Optimization(Section):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from torchio_seg import processors
 from torchio_seg.errors import DataError
 from torchio_seg.facts import memory
 from torchio_seg.facts.record import Facts, Role
@@ -160,7 +160,7 @@ def _read_all(paths: Sequence[Path], role: Role, progress: Progress) -> dict[Pat
     stamps = {path: memory.stamp_of(path) for path in paths}  # before reading: a change meanwhile is a change
     progress.start(f"reading {role}s", len(paths))
     try:
-        with ThreadPoolExecutor(min(_MOST_THREADS, _num_processors())) as pool:
+        with ThreadPoolExecutor(min(_MOST_THREADS, processors.available())) as pool:
             running = {pool.submit(examine, path, role): path for path in paths}
             try:
                 for done in as_completed(running):
@@ -176,11 +176,6 @@ def _read_all(paths: Sequence[Path], role: Role, progress: Progress) -> dict[Pat
     finally:
         progress.finish()
     return {path: found[path] for path in paths}
-
-
-def _num_processors() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _digest(array: Array) -> str:

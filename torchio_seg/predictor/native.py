@@ -12,7 +12,8 @@ from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, predict_logits
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.targets import activate, background, decode
-from torchio_seg.transforms.preprocessing import Grids, Recipe, normalize, pad_to, to_model_grid
+from torchio_seg.transforms.normalization import normalize
+from torchio_seg.transforms.preprocessing import Grids, pad_to, to_model_grid
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from torchio_seg.records import Labels
+    from torchio_seg.transforms.recipe import Recipe
 
 
 @dataclass(frozen=True)

@@ -10,46 +10,36 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchio as tio
 
 from torchio_seg import components
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.errors import DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
 from torchio_seg.predictor.grid import Window
-from torchio_seg.sampling import PatchRecipe
 from torchio_seg.splits import divide
-from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.targets import leave_out_ignored
-from torchio_seg.transforms.preprocessing import (
-    Grids,
-    Recipe,
-    find_grids,
-    find_landmarks,
-    histogram_percentiles,
-    measure,
-)
-from torchio_seg.transforms.random import fused
-from torchio_seg.transforms.resampling import Interpolation
+from torchio_seg.transforms.normalization import learn_landmarks, learn_statistics
+from torchio_seg.transforms.preprocessing import Grids, find_grids
+from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.cases import find_classes, load_dataset, load_known
 from torchio_seg.workflows.check import check_dataset, require_sound
 from torchio_seg.workflows.network import build_network, fit_network
+from torchio_seg.workflows.patches import make_augmentation, make_choice, require_device
+from torchio_seg.workflows.storing import prepare_cases
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from numpy.typing import NDArray
+    from collections.abc import Iterable, Sequence
 
     from torchio_seg.config.sections import Experiment
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case, Dataset, Split
     from torchio_seg.step import Loss
-    from torchio_seg.transforms.preprocessing import Nonfinite
+    from torchio_seg.store.store import Stored
+    from torchio_seg.store.voxels import Voxels
 
 log = logging.getLogger(__name__)
 
-FOREGROUND_SAMPLES_PER_CASE = 10_000
 MOST_BYTES = 8 * 2**30
 """Of one resampled volume."""
 
@@ -63,6 +53,8 @@ class Plan:
     recipe: Recipe
     patch_size: tuple[int, int, int]
     network: torch.nn.Module
+    stored: tuple[Stored, ...] = ()
+    """The training cases, prepared."""
 
 
 def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Plan:
@@ -74,7 +66,9 @@ def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Pl
     training = dataset.choose(split.training)
     recipe, grids = resolve_grids(experiment, dataset, training)
     network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
-    return Plan(dataset, split, learn(recipe, experiment, dataset, training), patch_size, network)
+    stored = prepare_cases(experiment, dataset, training, recipe, progress=progress)
+    recipe = learn(recipe, experiment, (each.open() for each in stored))
+    return Plan(dataset, split, recipe, patch_size, network, stored)
 
 
 def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progress: Progress | None = None) -> Plan:
@@ -84,7 +78,9 @@ def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progre
         dataset.choose(ids)
     require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)
     network = build_network(experiment, dataset, card.patch_size)
-    return Plan(dataset, split, card.recipe, card.patch_size, network)
+    training = dataset.choose(split.training)
+    stored = prepare_cases(experiment, dataset, training, card.recipe, progress=progress)
+    return Plan(dataset, split, card.recipe, card.patch_size, network, stored)
 
 
 def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> tuple[Recipe, list[Grids]]:
@@ -126,16 +122,17 @@ def _require_room(case: Case, shape: tuple[int, int, int], num_channels: int) ->
         )
 
 
-def learn(recipe: Recipe, experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> Recipe:
-    """The recipe with what normalisation takes from the training cases' voxels; they are read for it, one at a time."""
+def learn(recipe: Recipe, experiment: Experiment, cases: Iterable[Voxels]) -> Recipe:
+    """The recipe with what normalisation takes from the voxels of the training cases, each with the same weight."""
     if recipe.normalization == "percentile":
-        return _learn_statistics(recipe, experiment, dataset, training)
+        samples = [case.sample for case in cases]
+        if not sum(sample.shape[1] for sample in samples):
+            raise DataError(
+                "no training case has foreground, so preprocessing.normalization=percentile has nothing to use"
+            )
+        return replace(recipe, statistics=learn_statistics(samples, experiment.preprocessing.percentiles))
     if recipe.normalization == "histogram":
-        log.info("learning the mean histogram of %d training cases", len(training))
-        images = (
-            read_channels(case.images, len(dataset.channels), nonfinite=recipe.nonfinite).array for case in training
-        )
-        return replace(recipe, landmarks=find_landmarks([histogram_percentiles(image) for image in images]))
+        return replace(recipe, landmarks=learn_landmarks([case.record.measures for case in cases]))
     return recipe
 
 
@@ -145,40 +142,6 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
     chosen = settings.patch_size or patch_size
     check_patch_size(chosen, sizes, experiment.network.name, setting="prediction.patch_size")
     return Window(chosen, settings.overlap, settings.batch_size, settings.blending)
-
-
-def make_augmentation(experiment: Experiment) -> tio.Compose:
-    """The random changes of a patch, spatial ones first."""
-    steps = [
-        components.assemble(f"transforms.{part}", step.section)
-        for part, section in (
-            ("spatial", experiment.augmentation.spatial),
-            ("intensity", experiment.augmentation.intensity),
-        )
-        for step in section
-    ]
-    return fuse(experiment, steps)
-
-
-def fuse(experiment: Experiment, steps: Sequence[tio.Transform]) -> tio.Compose:
-    """These steps in order, neighbouring ones of ours as one, interpolated as the experiment says."""
-    chosen = experiment.augmentation
-    return tio.Compose(fused(steps, Interpolation(chosen.image_interpolation, chosen.label_interpolation)), copy=False)
-
-
-def make_patch_recipe(experiment: Experiment, plan: Plan) -> PatchRecipe:
-    """How training cases become patches."""
-    sampling = experiment.sampling
-    fraction = sampling.foreground_fraction if sampling.mode == "foreground" else 0.0
-    augmentation = make_augmentation(experiment)
-    return PatchRecipe(
-        plan.recipe,
-        plan.patch_size,
-        sampling.patches_per_case,
-        fraction,
-        augmentation,
-        plan.dataset.labels.ignore,
-    )
 
 
 def build_loss(experiment: Experiment, dataset: Dataset) -> Loss:
@@ -192,24 +155,6 @@ def _require_parts(experiment: Experiment, dataset: Dataset) -> None:
     if experiment.sampling.mode != "whole":  # whose patch the headers decide
         network = build_network(experiment, dataset, experiment.sampling.patch_size)
         make_window(experiment, experiment.sampling.patch_size, sizes_of(network))
-    make_augmentation(experiment)
+    make_choice(experiment, dataset.labels)
+    require_device(experiment, make_augmentation(experiment))
     build_loss(experiment, dataset)
-
-
-def _learn_statistics(recipe: Recipe, experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> Recipe:
-    """Foreground intensities of the training cases, each case with the same weight."""
-    samples = [_foreground_sample(dataset, case, recipe.nonfinite) for case in training]
-    if not sum(sample.shape[1] for sample in samples):
-        raise DataError("no training case has foreground, so preprocessing.normalization=percentile has nothing to use")
-    return replace(recipe, statistics=measure(samples, experiment.preprocessing.percentiles))
-
-
-def _foreground_sample(dataset: Dataset, case: Case, nonfinite: Nonfinite) -> NDArray[np.float32]:
-    image = read_channels(case.images, len(dataset.channels), nonfinite=nonfinite).array
-    label = read_case_label(case, sorted(dataset.labels.names)).array[0]
-    foreground = np.flatnonzero((label != 0) & (label != dataset.labels.ignore))
-    chosen = np.random.default_rng(0).choice(
-        foreground, min(len(foreground), FOREGROUND_SAMPLES_PER_CASE), replace=False
-    )
-    sample: NDArray[np.float32] = image.reshape(len(image), -1)[:, chosen].astype(np.float32)
-    return sample

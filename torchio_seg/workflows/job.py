@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from torchio_seg import checkpoint, devices
+from torchio_seg import checkpoint, devices, processors
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment
@@ -23,15 +23,17 @@ from torchio_seg.network_sizes import sizes_of
 from torchio_seg.optimization import build_optimizer, build_schedule
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Progress
-from torchio_seg.sampling import PatchStream
+from torchio_seg.sampling.patches import to_subject
+from torchio_seg.sampling.stream import Feed, PatchStream
 from torchio_seg.step import Pair, Stepper
-from torchio_seg.subjects import to_subject
 from torchio_seg.targets import encode
 from torchio_seg.trainer import Parts, Position, Trainer, Validation
-from torchio_seg.workflows.assembly import Plan, build_loss, make_patch_recipe, make_window
+from torchio_seg.workflows.assembly import Plan, build_loss, make_window
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
 from torchio_seg.workflows.network import require_sound_gradients
+from torchio_seg.workflows.patches import make_patch_recipe
 from torchio_seg.workflows.runs import find_checkpoint
+from torchio_seg.workflows.storing import without_foreground
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +71,7 @@ class Job:
             self.device,
             experiment.training.precision,
         )
-        self.stream = self._make_stream()
+        self.feed = Feed(self._make_stream())
 
     @property
     def held_out(self) -> tuple[str, ...]:
@@ -96,6 +98,7 @@ class Job:
             "channels": plan.dataset.channels,
             "regions": [asdict(region) for region in plan.dataset.labels.regions],
             "split": asdict(split),
+            "without_foreground": without_foreground(plan.stored),
             "preprocessing": asdict(plan.recipe),
             "patch_size": plan.patch_size,
             "parameters": parameters,
@@ -111,7 +114,7 @@ class Job:
 
     def trainer(self, surroundings: Surroundings, *, resume: bool) -> Trainer:
         """A trainer at the beginning, or where the last checkpoint left it."""
-        stream = self.stream
+        stream = self.feed.stream
         settings = self.experiment.training
         steps = settings.epochs * -(-stream.batches_per_epoch // settings.accumulate)
         optimizer = build_optimizer(self.network.parameters(), self.experiment.optimization)
@@ -119,7 +122,7 @@ class Job:
         stepper = Stepper(self.network, self.loss, optimizer, schedule, settings=settings, device=self.device)
         parts = Parts(
             stepper=stepper,
-            batches=partial(self._batches, stream),
+            batches=self._batches,
             batches_per_epoch=stream.batches_per_epoch,
             validate=self.validate if self.plan.split.validation else None,
             save=partial(self._save, surroundings.folder, stepper),
@@ -145,6 +148,7 @@ class Job:
 
     def evaluate(self, surroundings: Surroundings) -> Evaluation:
         """The best model on the test part, or on the validation part where there is no test."""
+        self.feed.close()
         folder = find_checkpoint(surroundings.folder)
         card = checkpoint.read_card(folder)
         self.network.load_state_dict(checkpoint.read_weights(folder, card))
@@ -158,17 +162,22 @@ class Job:
         return evaluation
 
     def _make_stream(self) -> PatchStream:
-        dataset, experiment = self.plan.dataset, self.experiment
-        subjects = tuple(
-            to_subject(case, len(dataset.channels), sorted(dataset.labels.names), nonfinite=self.plan.recipe.nonfinite)
-            for case in self.plan.dataset.choose(self.plan.split.training)
+        experiment = self.experiment
+        if (wanted := experiment.sampling.num_workers) > (there := processors.available()):
+            log.info(
+                "sampling.num_workers is %d, but there are %d processors: more workers only take memory", wanted, there
+            )
+        return PatchStream(
+            subjects=tuple(to_subject(stored, self.plan.recipe) for stored in self.plan.stored),
+            recipe=make_patch_recipe(experiment, self.plan),
+            batch_size=experiment.training.batch_size,
+            seed=experiment.seed,
+            num_workers=experiment.sampling.num_workers,
+            device=self.device if experiment.augmentation.device == "cuda" else None,
         )
-        recipe = make_patch_recipe(experiment, self.plan)
-        batch_size = experiment.training.batch_size
-        return PatchStream(subjects, recipe, experiment.sampling, batch_size, experiment.seed)
 
-    def _batches(self, stream: PatchStream, epoch: int) -> Iterator[Pair]:
-        for images, label_map in stream.epoch(epoch):
+    def _batches(self, epoch: int, first: int) -> Iterator[Pair]:
+        for images, label_map in self.feed.epoch(epoch, first):
             yield images, encode(label_map, self.plan.dataset.labels)
 
     def _loss_of(self, logits: torch.Tensor, label_map: torch.Tensor) -> float:

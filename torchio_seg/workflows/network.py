@@ -12,7 +12,7 @@ from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError
 from torchio_seg.network_sizes import check_patch_size, fit, sizes_of
 from torchio_seg.records import Dataset
-from torchio_seg.sampling import shrink
+from torchio_seg.sampling.stream import shrink
 
 log = logging.getLogger(__name__)
 

@@ -20,14 +20,18 @@ from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case, Dataset
 from torchio_seg.reports.sheet import Block, Section, compose, to_png
 from torchio_seg.reports.slices import UNLABELLED, Paint, Window, color_of, cut, find_foreground, find_window
-from torchio_seg.sampling import CaseDataset
+from torchio_seg.sampling.choices import Foreground
+from torchio_seg.sampling.samplers import CaseSampler
+from torchio_seg.sampling.seeds import seeded
 from torchio_seg.splits import divide
-from torchio_seg.subjects import read_case_label, read_channels, to_subject
+from torchio_seg.store.laying import lay_out
+from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.volumes.geometry import Orientation, spacing_of
-from torchio_seg.workflows.assembly import Plan, learn, make_patch_recipe, resolve_grids
+from torchio_seg.workflows.assembly import Plan, learn, resolve_grids
 from torchio_seg.workflows.cases import find_classes, load_dataset
 from torchio_seg.workflows.network import fit_network
 from torchio_seg.workflows.preview_steps import GREY_PERCENTILES, in_mm, make_panel, patch_sections
+from torchio_seg.workflows.storing import make_layout
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -104,7 +108,9 @@ def _plan(experiment: Experiment, num_cases: int, progress: Progress) -> tuple[P
     network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
     nothing = {0, dataset.labels.ignore}
     shown = sorted(training, key=lambda case: (-len(classes[case.id] - nothing), case.id))[:num_cases]
-    return Plan(dataset, split, learn(recipe, experiment, dataset, shown), patch_size, network), shown
+    layout = make_layout(experiment, dataset, recipe)
+    recipe = learn(recipe, experiment, (lay_out(case, layout) for case in shown))
+    return Plan(dataset, split, recipe, patch_size, network), shown
 
 
 def _case_section(
@@ -164,16 +170,11 @@ def _window_of(channel: NDArray[Any], labels: NDArray[Any], paints: Sequence[Pai
 
 def _cut_patch(experiment: Experiment, plan: Plan, case: Case) -> tio.Subject:
     """A patch around foreground, cut as training cuts it."""
-    dataset = plan.dataset
-    recipe = make_patch_recipe(experiment, plan)
-    recipe = replace(recipe, patches_per_case=1, foreground_fraction=1.0, augmentation=lambda patch: patch)
-    names = sorted(dataset.labels.names)
-    subject = to_subject(case, len(dataset.channels), names, nonfinite=plan.recipe.nonfinite)
-    found = CaseDataset([subject], recipe, (experiment.seed, 0))[0]
-    if isinstance(found, Exception):
-        raise found
-    patch: tio.Subject = found[0]
-    return patch
+    sampler = CaseSampler(plan.patch_size, Foreground(1.0), recipe=plan.recipe)
+    voxels = lay_out(case, make_layout(experiment, plan.dataset, plan.recipe))
+    with seeded(experiment.seed, "preview", case.id):
+        [piece] = sampler.pieces(voxels, 1)
+    return sampler.finish(piece, voxels)
 
 
 def _normalized(plan: Plan, shown: Sequence[Case]) -> str:

@@ -13,9 +13,9 @@ from torchio_seg import components
 from torchio_seg.config.sections import Component, Experiment
 from torchio_seg.reports.sheet import Block, Panel, Section
 from torchio_seg.reports.slices import Paint, Plane, Window, cut, draw, find_window
-from torchio_seg.sampling import seeded
+from torchio_seg.sampling.seeds import seeded
 from torchio_seg.subjects import IMAGE, LABEL, part
-from torchio_seg.workflows.assembly import fuse, make_augmentation
+from torchio_seg.workflows.patches import fuse, make_augmentation
 
 NUM_DRAWS = 2
 """Patches shown as training will change them."""

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torchio_seg import checkpoint, components, devices
+from torchio_seg import checkpoint, components, devices, processors
 from torchio_seg.config.resolve import load
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, UsageError
@@ -22,7 +22,9 @@ from torchio_seg.workflows.assembly import make_plan, recall_plan
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
+from torchio_seg.workflows.starvation import Adviser
 from torchio_seg.workflows.stopping import stop_requests
+from torchio_seg.workflows.storing import open_store
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +53,13 @@ def start(
     root = find_root(experiment).resolve()  # so that the run finds its data from wherever it is used
     experiment = experiment.model_copy(update={"dataset": experiment.dataset.model_copy(update={"root": root})})
     progress = progress or Silent()
-    job = Job(experiment, make_plan(experiment, progress=progress))
-    if folder is None:
-        folder = runs.create(runs_folder, experiment.name)
-    else:
-        runs.claim(folder)
-    return _train(job, folder, progress, resume=False)
+    with open_store(experiment.sampling.store).in_use():
+        job = Job(experiment, make_plan(experiment, progress=progress))
+        if folder is None:
+            folder = runs.create(runs_folder, experiment.name)
+        else:
+            runs.claim(folder)
+        return _train(job, folder, progress, resume=False)
 
 
 def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None) -> Trained:
@@ -68,15 +71,17 @@ def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | Non
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
     progress = progress or Silent()
-    plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder), progress=progress)
-    return _train(Job(experiment, plan), folder, progress, resume=True)
+    with open_store(experiment.sampling.store).in_use():
+        plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder), progress=progress)
+        return _train(Job(experiment, plan), folder, progress, resume=True)
 
 
 def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Trained:
     with runs.locked(folder):
         tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
         journal = runs.Journal(folder / "metrics.jsonl")
-        log_record = partial(_record, folder, journal, tracker)
+        adviser = Adviser(job.experiment, job.device.type, processors.available())
+        log_record = partial(_record, folder, journal, tracker, adviser=adviser)
         try:
             with stop_requests() as request:
                 surroundings = Surroundings(folder, log_record, progress, lambda: request.signal is not None)
@@ -88,24 +93,33 @@ def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Train
             is_new = trainer.position.step > first or not job.is_evaluated(folder)
             evaluation = job.evaluate(surroundings) if finished and job.held_out and is_new else None
         finally:
+            job.feed.close()
             journal.finish()
             tracker.finish()
     stopped_by = None if finished else request.signal
     return Trained(folder, trainer.position, runs.find_checkpoint(folder), stopped_by, evaluation)
 
 
-def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[str, Any]) -> None:
+def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[str, Any], *, adviser: Adviser) -> None:
     """Into the run's own journal first, then to the tracker, the curves and the screen."""
     journal.log(record)
     tracker.log(record)
     if record["kind"] in {"epoch", "validation"}:
         write_text(folder / "curves.svg", curves(journal.records, folder.name))
         _say(record)
+        adviser(record)
 
 
 def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
     """A resumed training keeps its settings; only its length and what does not touch its numbers may differ."""
-    free = {"device", "dataset.root", "training.epochs", "sampling.num_workers", "training.validation_every"}
+    free = {
+        "device",
+        "dataset.root",
+        "training.epochs",
+        "sampling.num_workers",
+        "sampling.store",
+        "training.validation_every",
+    }
     before, after = _flat(earlier.model_dump(mode="json")), _flat(experiment.model_dump(mode="json"))
     changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
     if forbidden := [key for key in changed if key not in free]:

@@ -1,0 +1,89 @@
+"""What feeding a training takes: no more the longer it runs, and of a case no more than its patches."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torchio as tio
+
+from torchio_seg.records import Case
+from torchio_seg.sampling.choices import Foreground
+from torchio_seg.sampling.patches import PatchRecipe, to_subject
+from torchio_seg.sampling.stream import Feed, PatchStream
+from torchio_seg.store.laying import Layout
+from torchio_seg.store.preparing import prepare
+from torchio_seg.store.store import Store
+from torchio_seg.transforms import intensity, spatial
+from torchio_seg.transforms.random import fused
+from torchio_seg.transforms.recipe import Recipe
+from torchio_seg.volumes.nifti import create
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+
+MIB = 2**20
+ZSCORE = Recipe(None, None, "zscore")
+
+
+def tree_bytes() -> int:
+    """Of this process and its children, what they share counted once (PSS)."""
+    me = os.getpid()
+    children = [
+        int(pid) for task in Path(f"/proc/{me}/task").iterdir() for pid in (task / "children").read_text().split()
+    ]
+    return sum(_pss(pid) for pid in (me, *children))
+
+
+def _pss(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024
+    raise AssertionError(pid)
+
+
+def stream(folder: Path, shape: tuple[int, int, int], size: int, num_cases: int) -> PatchStream:
+    cases = []
+    for number in range(num_cases):
+        rng = np.random.default_rng(number)
+        label = np.zeros(shape, np.uint8)
+        label[2:9, 2:9, 2:9] = 1
+        paths = [folder / f"{number}_{channel}.nii.gz" for channel in range(2)]
+        for path in paths:
+            create(path, np.broadcast_to(rng.integers(1, 200, shape[2]).astype(np.int16), shape), np.eye(4))
+        create(folder / f"{number}_label.nii.gz", label, np.eye(4))
+        cases.append(Case(str(number), tuple(paths), folder / f"{number}_label.nii.gz"))
+    stored = prepare(Store(folder / "store"), cases, Layout(2, (0, 1), ZSCORE, "float32"))
+    steps = fused([spatial.flip(), spatial.affine(probability=0.5), intensity.noise(), intensity.gamma()])
+    recipe = PatchRecipe(ZSCORE, (size, size, size), 4, Foreground(0.5), tio.Compose(steps, copy=False))
+    return PatchStream(tuple(to_subject(each, ZSCORE) for each in stored), recipe, 2, 0, num_workers=2)
+
+
+def test_memory_does_not_grow_over_fifty_epochs(tmp_path: Path) -> None:
+    feed = Feed(stream(tmp_path, (30, 30, 30), 24, 2))
+    found = []
+    for number in range(50):
+        for _ in feed.epoch(number):
+            pass
+        found.append(tree_bytes())
+    feed.close()
+    slope = np.polyfit(np.arange(10, 50), found[10:], 1)[0]
+    assert slope < 0.2 * MIB, [round(value / MIB) for value in found]
+
+
+def test_a_large_case_costs_no_more_than_a_small_one(tmp_path: Path) -> None:
+    """A worker that read the whole of the larger would hold 61 MiB more, twice that while it normalises."""
+    peaks = []
+    for name, shape in (("small", (60, 60, 60)), ("large", (200, 200, 200))):
+        (tmp_path / name).mkdir()
+        patches = stream(tmp_path / name, shape, 32, 1)
+        before, highest = tree_bytes(), 0
+        feed = Feed(patches)
+        for number in range(3):
+            for _ in feed.epoch(number):
+                highest = max(highest, tree_bytes())
+        feed.close()
+        peaks.append(highest - before)
+    assert peaks[1] - peaks[0] < 40 * MIB, [round(peak / MIB) for peak in peaks]

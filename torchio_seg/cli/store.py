@@ -1,0 +1,76 @@
+"""torchio-seg store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import command, in_units, program
+
+app = typer.Typer(help="Look after the prepared cases that trainings read.", no_args_is_help=True)
+
+Folder = Annotated[
+    Path | None,
+    typer.Option("--store", help="Folder of prepared cases (else TORCHIO_SEG_STORE, else the user's cache)."),
+]
+_SHOWN = 10
+
+
+def list_(*, store: Folder = None) -> None:
+    """Show what is kept: of which data sets, how, how much, and what of it is of no use any more."""
+    from torchio_seg.workflows.store import list_store
+
+    screen = Screen.shared()
+    folder, groups = list_store(store)
+    if not groups:
+        screen.say(f"{folder} holds no prepared case")
+        return
+    rows = [
+        (
+            group.dataset,
+            group.kept_as,
+            str(len(group.entries)),
+            in_units(group.num_bytes),
+            "today" if group.days_unused < 1 else f"{group.days_unused:.0f} days ago",
+            str(group.num_useless or ""),
+        )
+        for group in groups
+    ]
+    screen.table(("data set", "kept as", "cases", "size", "last used", "of no use"), rows)
+    total = sum(group.num_bytes for group in groups)
+    screen.say(f"{in_units(total)} in {folder}")
+    if any(group.num_useless for group in groups):
+        screen.say(f"{program()} store clean takes away what is of no use")
+
+
+def clean(
+    *,
+    store: Folder = None,
+    unused_for: Annotated[
+        float | None, typer.Option(min=0, metavar="DAYS", help="Also what no training has wanted for so long.")
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything; trainings prepare anew.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be taken away.")] = False,
+) -> None:
+    """Take away cases whose files changed or are gone, what was never finished, and what you ask for besides."""
+    from torchio_seg.workflows.store import clean_store
+
+    screen = Screen.shared()
+    folder, gone = clean_store(store, everything=everything, unused_days=unused_for, dry_run=dry_run)
+    if not gone:
+        screen.say(f"nothing to take away from {folder}")
+        return
+    for entry in gone[:_SHOWN]:
+        name = entry.page.record.case if entry.page else entry.folder.name
+        screen.say(f"  {name}: {in_units(entry.num_bytes)}, {entry.fault or 'not wanted any more'}")
+    if len(gone) > _SHOWN:
+        screen.say(f"  and {len(gone) - _SHOWN} more")
+    size = in_units(sum(entry.num_bytes for entry in gone))
+    screen.say(f"{len(gone)} cases, {size}, {'would be taken' if dry_run else 'taken'} away from {folder}")
+
+
+app.command("list")(command(list_))
+app.command("clean")(command(clean))

@@ -1,0 +1,133 @@
+"""TorchIO's queue over the patches of a training."""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import sys
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torchio as tio
+from torch.utils.data import DataLoader, Sampler
+
+from torchio_seg.errors import TrainingError
+
+if TYPE_CHECKING:
+    from torchio_seg.sampling.patches import Patches
+
+WORKER_TIMEOUT_S = 600
+"""A worker that gives nothing for so long is taken for hung."""
+WORKER_GRACE_S = 20
+_BATCHES_AHEAD = 2
+_PR_SET_PDEATHSIG = 1
+
+
+class _HandOut(tio.data.PatchSampler):
+    """What the queue calls a sampler: passes on the patch, or the error, that a worker has handed over."""
+
+    def __call__(self, patch: Any, num_patches: int | None = None) -> Any:  # noqa: ARG002
+        if isinstance(patch, Exception):
+            raise patch
+        return iter((patch,))
+
+
+class _Wanted(Sampler[Any]):
+    """Which patches are wanted, in this order, without end."""
+
+    def __init__(self, indices: Iterable[tuple[int, int]]) -> None:
+        self.indices = indices
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.indices)
+
+    def __len__(self) -> int:
+        return sys.maxsize
+
+
+class PatchQueue(tio.Queue):
+    """TorchIO's queue with patches in place of volumes: workers make them, it holds one batch, more are on the way.
+
+    The order is the data set's, so nothing is shuffled here, and it has no end: the workers live as long as the
+    training and make the first patches of an epoch while the last ones of the one before are learnt from.
+    """
+
+    def __init__(
+        self, patches: Patches, indices: Iterable[tuple[int, int]], *, batch_size: int, num_workers: int
+    ) -> None:
+        super().__init__(
+            patches,
+            max_length=batch_size,
+            samples_per_volume=1,
+            sampler=_HandOut(patches.recipe.patch_size),
+            subject_sampler=_Wanted(indices),
+            num_workers=num_workers,
+            shuffle_subjects=False,
+            shuffle_patches=False,
+            start_background=False,
+        )
+
+    @property
+    def iterations_per_epoch(self) -> int:
+        """Without end."""
+        return sys.maxsize
+
+    def close(self) -> None:
+        """End the workers, which an error's traceback would otherwise keep until the process waits for them."""
+        workers, self._subjects_iterable = self._subjects_iterable, None
+        if self.num_workers and workers is not None:
+            workers._shutdown_workers()  # noqa: SLF001 (torch offers no other way)
+
+    def _get_next_subject(self) -> Any:
+        """The next patch; an error where the workers give none any more, and then none of them is left."""
+        try:
+            return super()._get_next_subject()
+        except RuntimeError as error:  # torch has no other type for it
+            for worker in getattr(self._subjects_iterable, "_workers", []):
+                worker.kill()
+                worker.join()
+            raise TrainingError(_explain(error)) from error
+
+    def _get_subjects_iterable(self) -> Iterator[Any]:
+        self._num_sampled_subjects = 0
+        ahead = max(2, -(-_BATCHES_AHEAD * self.max_length // max(self.num_workers, 1)))
+        with warnings.catch_warnings():  # of more workers than processors, which is the user's choice
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            loader = DataLoader(
+                self.subjects_dataset,
+                num_workers=self.num_workers,
+                batch_size=1,
+                collate_fn=self._get_first_item,
+                sampler=self.subject_sampler,
+                timeout=WORKER_TIMEOUT_S if self.num_workers else 0,
+                worker_init_fn=_start_worker,
+                prefetch_factor=ahead if self.num_workers else None,
+                generator=torch.Generator().manual_seed(0),
+            )
+            return iter(loader)
+
+
+def _explain(error: RuntimeError) -> str:
+    if "timed out" in str(error):
+        return (
+            f"the workers that make patches gave no patch for {WORKER_TIMEOUT_S} s, so they were ended; a file system "
+            "that hangs may be the cause, or a step of augmentation that never ends"
+        )
+    return (
+        f"a worker that makes patches ended without a word ({str(error).splitlines()[0]}); where the system ends "
+        "processes for lack of memory, train with fewer: --set sampling.num_workers=1"
+    )
+
+
+def _start_worker(_: int) -> None:
+    """A worker computes on one core, ends with its parent, and leaves the answer to signals to it.
+
+    A SIGTERM sent to the whole group must not end a worker before its parent has finished the step and saved.
+    """
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE_S))
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,170 @@
+"""From a case's files to what is kept of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import frexp
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import numpy as np
+import torch
+
+from torchio_seg.errors import DataError
+from torchio_seg.store.voxels import Record, Voxels
+from torchio_seg.subjects import read_case_label, read_channels
+from torchio_seg.transforms.normalization import measure
+from torchio_seg.transforms.preprocessing import find_grids, labels_to_model_grid, to_model_grid
+from torchio_seg.transforms.recipe import Recipe, Shape
+from torchio_seg.volumes.alignment import difference, on_one_grid
+from torchio_seg.volumes.nifti import read, read_geometry
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from torchio_seg.records import Case
+
+SAMPLE_SIZE = 10_000
+"""Foreground voxels whose intensities are kept apart."""
+_PAGE_BYTES = 1 << 14
+"""Of what lies beside the arrays, and of their headers."""
+_LARGEST_EXPONENT = 15
+"""Of 2, below which the values of a channel lie after scaling; float16 ends at 65504."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """All that decides what is kept of a case, besides its files."""
+
+    num_channels: int
+    values: tuple[int, ...]
+    """What a label map may hold."""
+    recipe: Recipe
+    """Of which only what changes the grid counts."""
+    dtype: Literal["float16", "float32"] = "float16"
+    """Of images."""
+    ignore: int | None = None
+    """The label value that is not foreground."""
+    map: str | None = None
+    """Where a case's sampling map is, `{case}` standing for its id; None: there is none."""
+    dataset: str = ""
+    """Whose cases these are, for whoever lists the store."""
+
+    def map_of(self, case: Case) -> Path | None:
+        """The file of the case's sampling map."""
+        return None if self.map is None else Path(self.map.replace("{case}", case.id))
+
+    def size_of(self, case: Case) -> tuple[int, int]:
+        """Bytes of memory and of disk that a case takes, at most (but for its index), from its header alone."""
+        geometry = read_geometry(case.images[0])
+        source = int(np.prod(geometry.shape)) * self.num_channels
+        target = int(np.prod(find_grids(geometry.shape, geometry.affine, self.recipe).model_shape))
+        memory = 8 * source + 14 * target * self.num_channels + 24 * target
+        disk = target * (self.num_channels * np.dtype(self.dtype).itemsize + 1 + 4 * (self.map is not None))
+        disk += 4 * SAMPLE_SIZE * self.num_channels + _PAGE_BYTES
+        return memory, disk
+
+
+def lay_out(case: Case, layout: Layout) -> Voxels:
+    """A case read, turned, resampled and cut to the box that is not empty."""
+    stored = read_channels(case.images, layout.num_channels, nonfinite=layout.recipe.nonfinite)
+    label = read_case_label(case, layout.values)
+    image, grids = to_model_grid(stored.array, stored.affine, layout.recipe)
+    labels = labels_to_model_grid(label.array, grids)
+    return of_tensors(image, labels, grids.affine, case.id, layout=layout, weights=_read_map(case, layout))
+
+
+def of_tensors(
+    image: torch.Tensor,
+    labels: torch.Tensor,
+    affine: NDArray[np.float64],
+    case: str,
+    *,
+    layout: Layout,
+    weights: NDArray[np.float32] | None = None,
+) -> Voxels:
+    """What is kept of an image C I J K and labels 1 I J K on the model's grid."""
+    measures = measure(image)
+    label = labels.numpy()
+    box = _box(image.numpy(), np.where(label == layout.ignore, 0, label)[0])
+    is_half = layout.dtype == "float16"
+    scales = tuple(_scale(max(-each.lowest, each.highest)) if is_half else 1.0 for each in measures)
+    foreground, counts = _index(label[0, *box], layout.ignore)
+    map_kept = None if weights is None else np.ascontiguousarray(weights[0, *box])
+    i, j, k = (piece.start for piece in box)
+    record = Record(
+        case=case,
+        shape=cast("Shape", tuple(image.shape[1:])),
+        affine=tuple((row[0], row[1], row[2], row[3]) for row in affine.tolist()),
+        start=(i, j, k),
+        scales=scales,
+        measures=measures,
+        counts=counts,
+        slice_weights=() if map_kept is None else tuple(map_kept.sum(axis=(1, 2), dtype=np.float64).tolist()),
+    )
+    cut = image[:, *box]
+    kept = _stored(cut, scales, layout.dtype)
+    return Voxels(
+        record, kept, np.ascontiguousarray(label[:, *box]), foreground, _sample(cut.numpy(), foreground), map_kept
+    )
+
+
+def _box(image: NDArray[np.float32], label: NDArray[Any]) -> tuple[slice, slice, slice]:
+    """The smallest box outside of which all channels are 0 and nothing is labelled; everything where all is empty."""
+    present = label != 0
+    for channel in image:
+        present |= channel != 0
+    sides = []
+    for axis in range(3):
+        filled = np.flatnonzero(present.any(axis=tuple(other for other in range(3) if other != axis)))
+        sides.append(slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, present.shape[axis]))
+    return sides[0], sides[1], sides[2]
+
+
+def _scale(largest: float) -> float:
+    """A power of two by which values are divided to use the range of float16: nothing overflows or loses digits."""
+    return float(2.0 ** (frexp(largest)[1] - _LARGEST_EXPONENT)) if largest > 0 else 1.0
+
+
+def _stored(image: torch.Tensor, scales: tuple[float, ...], dtype: str) -> NDArray[np.floating[Any]]:
+    kept = np.empty(tuple(image.shape), dtype)
+    for source, target, scale in zip(image, kept, scales, strict=True):
+        target[...] = source.numpy() / np.float32(scale)
+    return kept
+
+
+def _index(label: NDArray[Any], ignore: int | None) -> tuple[NDArray[np.unsignedinteger[Any]], dict[int, int]]:
+    """Positions of foreground voxels class by class, and the number of voxels of each value, background included."""
+    flat = label.ravel()
+    positions = np.flatnonzero(flat if ignore is None else np.where(flat == ignore, 0, flat))
+    values = flat[positions]
+    numbers = np.unique(values, return_counts=True)
+    counts = {0: int(np.count_nonzero(flat == 0))} | dict(zip(*(each.tolist() for each in numbers), strict=True))
+    kind = np.uint32 if flat.size < 2**32 else np.uint64
+    return positions[np.argsort(values, kind="stable")].astype(kind), counts
+
+
+def _sample(image: NDArray[np.float32], foreground: NDArray[Any]) -> NDArray[np.float32]:
+    chosen = np.random.default_rng(0).choice(foreground, min(len(foreground), SAMPLE_SIZE), replace=False)
+    indices = np.unravel_index(np.sort(chosen).astype(np.int64), image.shape[1:])
+    return np.stack([channel[indices] for channel in image]).astype(np.float32)
+
+
+def _read_map(case: Case, layout: Layout) -> NDArray[np.float32] | None:
+    """The case's sampling map on the model's grid."""
+    path = layout.map_of(case)
+    if path is None:
+        return None
+    volume, image = read(path), read_geometry(case.images[0])
+    if not on_one_grid(volume, image):
+        raise DataError(
+            f"case {case.id}: the sampling map {path} does not lie on the grid of {case.images[0]}: "
+            f"{difference(volume, image)}; resample it to the image"
+        )
+    if volume.num_channels != 1 or volume.array.min() < 0 or not volume.array.any():
+        raise DataError(
+            f"case {case.id}: the sampling map {path} has {volume.num_channels} channels and values from "
+            f"{volume.array.min()} to {volume.array.max()}; it needs one channel of numbers from 0 on, some above 0"
+        )
+    weights, _ = to_model_grid(volume.array, volume.affine, layout.recipe)
+    return weights.numpy()
