@@ -42,5 +42,5 @@ AUGMENTATION: ours.Steps = {
 
 
 def batches(folder: Path, num_workers: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """Patches of the same store."""
-    return ours.batches(folder, num_workers, seed, augmentation=AUGMENTATION)
+    """Patches of the same store, one of each two around foreground, as nnU-Net has them in batches of two."""
+    return ours.batches(folder, num_workers, seed, augmentation=AUGMENTATION, foreground=0.5)
