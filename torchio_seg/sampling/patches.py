@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from torchio_seg.transforms.maps import Box
 from torchio_seg.transforms.random import RandomMove
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from torchio_seg.sampling.choices import Choice
     from torchio_seg.store.store import Stored
@@ -72,7 +73,7 @@ class Patches(tio.SubjectsDataset):
         number = int(self.order(epoch)[position])
         subject = self.dry_iter()[number // self.recipe.patches_per_case]
         try:
-            with seeded(self.seed, epoch, "patch", number):
+            with one_thread(), seeded(self.seed, epoch, "patch", number):
                 return self._piece(subject) if self.in_pieces else self._patch(subject)
         except TorchioSegError as error:
             return error
@@ -100,6 +101,17 @@ class Patches(tio.SubjectsDataset):
         label = part(changed, LABEL)
         label.set_data(label.data.to(label_type))  # TorchIO's resampling leaves floats behind
         return changed
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Compute by one thread, here as in a worker: sums come out the same, and threads that wait take no time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def to_subject(stored: Stored, recipe: Recipe) -> tio.Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import signal
 import sys
@@ -68,6 +69,7 @@ class PatchQueue(tio.Queue):
             shuffle_patches=False,
             start_background=False,
         )
+        atexit.register(self.close)  # else workers would be waited for where the program ends in between
 
     @property
     def iterations_per_epoch(self) -> int:
@@ -76,6 +78,7 @@ class PatchQueue(tio.Queue):
 
     def close(self) -> None:
         """End the workers, which an error's traceback would otherwise keep until the process waits for them."""
+        atexit.unregister(self.close)
         workers, self._subjects_iterable = self._subjects_iterable, None
         if self.num_workers and workers is not None:
             workers._shutdown_workers()  # noqa: SLF001 (torch offers no other way)
@@ -122,11 +125,10 @@ def _explain(error: RuntimeError) -> str:
 
 
 def _start_worker(_: int) -> None:
-    """A worker computes on one core, ends with its parent, and leaves the answer to signals to it.
+    """A worker ends with its parent, and leaves the answer to signals to it.
 
     A SIGTERM sent to the whole group must not end a worker before its parent has finished the step and saved.
     """
-    torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: signal.alarm(WORKER_GRACE_S))
     if sys.platform == "linux":

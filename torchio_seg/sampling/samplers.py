@@ -17,7 +17,7 @@ from torchio_seg.subjects import IMAGE, LABEL, make_subject, part
 from torchio_seg.transforms.maps import Box, Grid, Map, Spacing
 from torchio_seg.transforms.random import RandomMove
 from torchio_seg.transforms.recipe import Recipe, Shape
-from torchio_seg.transforms.resampling import move
+from torchio_seg.transforms.resampling import View
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -95,7 +95,8 @@ class CaseSampler(tio.data.PatchSampler):
         images, labels = piece.image[None].to(device), piece.label[None].to(device)
         if self.moves is None:
             return images, labels
-        return move(images, labels, [piece.where], start=piece.start, interpolation=self.moves.interpolation)
+        view = View(piece.where, self.moves.interpolation, piece.start, device)
+        return view.of_image(images[0])[None], view.of_label(labels[0])[None]
 
     def finish(self, piece: Piece, voxels: Voxels) -> tio.Subject:
         """The patch as a subject."""

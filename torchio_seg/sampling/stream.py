@@ -11,7 +11,7 @@ import torch
 import torchio as tio
 
 from torchio_seg.sampling.finishing import Finisher
-from torchio_seg.sampling.patches import Patches, PatchRecipe
+from torchio_seg.sampling.patches import Patches, PatchRecipe, one_thread
 from torchio_seg.sampling.queue import PatchQueue
 from torchio_seg.subjects import IMAGE, LABEL
 
@@ -62,7 +62,10 @@ class PatchStream:
                 while True:
                     yield finish([queue[0] for _ in range(size)])
             generator = torch.Generator().manual_seed(0)
-            for batch in tio.SubjectsLoader(queue, batch_size=size, num_workers=0, generator=generator):
+            loader = iter(tio.SubjectsLoader(queue, batch_size=size, num_workers=0, generator=generator))
+            while True:
+                with one_thread():  # that copies patches; a second would only wait, and workers need its processor
+                    batch = next(loader)
                 yield batch[IMAGE][tio.DATA], batch[LABEL][tio.DATA]
         finally:
             queue.close()

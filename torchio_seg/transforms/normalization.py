@@ -88,14 +88,18 @@ def apply(volume: torch.Tensor, measures: Sequence[Measures], recipe: Recipe) ->
     if recipe.normalization == "window":
         low, high = recipe.window or (0.0, 1.0)
         return (volume.clamp(low, high) - low) / (high - low)
+    result = torch.empty_like(volume)
     if recipe.normalization == "percentile":
-        by_channel = [_clipped(*pair) for pair in zip(volume, recipe.statistics, strict=True)]
+        for channel, target, known in zip(volume, result, recipe.statistics, strict=True):
+            _clip(channel, known, target)
     elif recipe.normalization == "histogram":
-        by_channel = [_matched(*each) for each in zip(volume, measures, recipe.landmarks, strict=True)]
+        for channel, target, measured, landmarks in zip(volume, result, measures, recipe.landmarks, strict=True):
+            target.copy_(_matched(channel, measured, landmarks))
     else:
         change = {"zscore": _zscore, "zscore_all": _zscore_all, "minmax": _minmax}[recipe.normalization]
-        by_channel = [change(*pair) for pair in zip(volume, measures, strict=True)]
-    return torch.stack(by_channel)
+        for channel, target, measured in zip(volume, result, measures, strict=True):
+            change(channel, measured, target)
+    return result
 
 
 def outside(measures: Sequence[Measures], recipe: Recipe) -> list[float]:
@@ -143,8 +147,8 @@ def _piece(values: NDArray[np.float32], percentiles: NDArray[np.float64]) -> NDA
     return found.astype(np.uint8)
 
 
-def _clipped(channel: torch.Tensor, known: Statistics) -> torch.Tensor:
-    return (channel.clamp(known.low, known.high) - known.mean) / max(known.std, SMALLEST_STD)
+def _clip(channel: torch.Tensor, known: Statistics, target: torch.Tensor) -> None:
+    torch.clamp(channel, known.low, known.high, out=target).sub_(known.mean).div_(max(known.std, SMALLEST_STD))
 
 
 def _matched(channel: torch.Tensor, measured: Measures, landmarks: Sequence[float]) -> torch.Tensor:
@@ -164,21 +168,26 @@ def _matched(channel: torch.Tensor, measured: Measures, landmarks: Sequence[floa
     return torch.from_numpy(np.where(values != 0, moved, 0.0).astype(np.float32))
 
 
-def _zscore(channel: torch.Tensor, measured: Measures) -> torch.Tensor:
-    return _standardized(channel, measured.nonzero).mul_(channel != 0)
+def _zscore(channel: torch.Tensor, measured: Measures, target: torch.Tensor) -> None:
+    _standardize(channel, measured.nonzero, target)
+    target.mul_(torch.ne(channel, 0, out=torch.empty_like(channel)))  # a mask of floats takes a fifth of the time
 
 
-def _zscore_all(channel: torch.Tensor, measured: Measures) -> torch.Tensor:
-    return _standardized(channel, measured.all)
+def _zscore_all(channel: torch.Tensor, measured: Measures, target: torch.Tensor) -> None:
+    _standardize(channel, measured.all, target)
 
 
-def _standardized(channel: torch.Tensor, known: Moments) -> torch.Tensor:
+def _standardize(channel: torch.Tensor, known: Moments, target: torch.Tensor) -> None:
     """Mean and deviation taken out; 0 where the voxels do not vary."""
-    if not known.std > SMALLEST_STD:
-        return torch.zeros_like(channel)
-    return (channel - known.mean).mul_(1 / known.std)
+    if known.std > SMALLEST_STD:
+        torch.sub(channel, known.mean, out=target).mul_(1 / known.std)
+    else:
+        target.zero_()
 
 
-def _minmax(channel: torch.Tensor, measured: Measures) -> torch.Tensor:
+def _minmax(channel: torch.Tensor, measured: Measures, target: torch.Tensor) -> None:
     low, high = measured.lowest, measured.highest
-    return (channel - low) / (high - low) if high > low else torch.zeros_like(channel)
+    if high > low:
+        torch.sub(channel, low, out=target).div_(high - low)
+    else:
+        target.zero_()

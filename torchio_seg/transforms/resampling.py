@@ -16,6 +16,10 @@ from torch.nn import functional
 from torchio_seg.transforms.maps import Box, Map, Shape
 from torchio_seg.transforms.separable import along_axes, spline, spline_coefficients
 
+_PLANES = 8
+"""Of the patch, interpolated at a time."""
+_MOST_ROWS = 1 << 13
+"""Of the slices that those look at, in one image; a longer one has places that float32 cannot tell."""
 CUBIC_MARGIN = 8
 """Voxels from which on a voxel's influence on a cubic spline is below 1 / 10 000 of its own."""
 
@@ -110,12 +114,43 @@ def _turned(source: torch.Tensor, where: Map) -> torch.Tensor:
 
 
 def _linear(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Linear interpolation of C I J K at positions 3 I J K, constant beyond the first and last voxels."""
-    grid = torch.empty_like(positions)
-    for axis, n in enumerate(source.shape[1:]):  # counted from the last axis, and -1 to 1 over the whole of it
-        torch.mul(positions[axis], 2 / n, out=grid[2 - axis]).add_(1 / n - 1)
-    grid = grid.movedim(0, -1)[None]
-    return functional.grid_sample(source[None], grid, padding_mode="border", align_corners=False)[0]
+    """Linear interpolation of C I J K at positions 3 I J K, constant beyond the first and last voxels.
+
+    torch's 2-D sampling is vectorised on a CPU, its 3-D sampling is not: some planes of the patch at a time come from
+    two 2-D samplings of the few slices that they look at, stacked to one image. Places are exact to 4e-4 of a voxel.
+    """
+    if source.device.type != "cpu":
+        return _sample(source, list(positions))
+    result = source.new_empty(len(source), *positions.shape[1:])
+    for first in range(0, positions.shape[1], _PLANES):
+        planes = slice(first, first + _PLANES)
+        result[:, planes] = _between_slices(source, positions[:, planes])
+    return result
+
+
+def _between_slices(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """The same for a few planes: linear between a place on the slice below and the same place on the one above."""
+    _, num_slices, num_rows, _ = source.shape
+    i, j, k = positions
+    i, j = i.clamp(0, num_slices - 1), j.clamp(0, num_rows - 1)
+    below = i.floor().clamp_(max=max(num_slices - 2, 0))
+    low, high = int(below.amin()), int(below.amax()) + 2
+    if (high - low) * num_rows > _MOST_ROWS:
+        return _sample(source, [i, j, k])
+    image = source[:, low:high].flatten(1, 2)
+    row = (below - low).mul_(num_rows).add_(j).flatten(1)
+    share = (i - below).flatten(1)
+    lower, upper = (_sample(image, [row + step, k.flatten(1)]) for step in (0, num_rows))
+    return torch.lerp(lower, upper, share).view(-1, *positions.shape[1:])
+
+
+def _sample(source: torch.Tensor, positions: Sequence[torch.Tensor]) -> torch.Tensor:
+    """torch's linear interpolation of C and two or three axes, at places given for each axis."""
+    grid = torch.empty(*positions[0].shape, len(positions), dtype=source.dtype, device=source.device)
+    for axis, (place, n) in enumerate(zip(positions, source.shape[1:], strict=True)):
+        scaled = grid[..., -1 - axis]  # counted from the last axis, and -1 to 1 over the whole of it
+        torch.mul(place, 2 / n, out=scaled).add_(1 / n - 1)
+    return functional.grid_sample(source[None], grid[None], padding_mode="border", align_corners=False)[0]
 
 
 def _cubic(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -136,11 +171,13 @@ def _cubic(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
 
 
 def _nearest(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Each voxel from the one that its position lies in."""
-    num_channels, *shape = source.shape
-    i, j, k = (axis.round().to(torch.int32).clamp_(0, n - 1) for axis, n in zip(positions, shape, strict=True))
-    index = i.mul_(shape[1]).add_(j).mul_(shape[2]).add_(k).flatten()
-    return source.flatten(1).index_select(1, index).view(num_channels, *positions.shape[1:])
+    """Each voxel from the one that its position lies in; places are counted in floats, several times as fast."""
+    _, *shape = source.shape
+    exact = torch.float32 if source[0].numel() < 1 << 24 else torch.float64
+    i, j, k = (axis.round().clamp_(0, n - 1).to(exact) for axis, n in zip(positions, shape, strict=True))
+    index = i.mul_(shape[1]).add_(j).mul_(shape[2]).add_(k).flatten().to(torch.int64)
+    patch = torch.stack([channel.index_select(0, index) for channel in source.flatten(1)])
+    return patch.view(-1, *positions.shape[1:])
 
 
 def _vote(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
