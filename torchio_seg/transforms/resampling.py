@@ -20,6 +20,8 @@ _PLANES = 8
 """Of the patch, interpolated at a time."""
 _MOST_ROWS = 1 << 13
 """Of the slices that those look at, in one image; a longer one has places that float32 cannot tell."""
+_INACCURACY = 5e-4
+"""Voxels, of a place in such an image."""
 CUBIC_MARGIN = 8
 """Voxels from which on a voxel's influence on a cubic spline is below 1 / 10 000 of its own."""
 
@@ -117,7 +119,7 @@ def _linear(source: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
     """Linear interpolation of C I J K at positions 3 I J K, constant beyond the first and last voxels.
 
     torch's 2-D sampling is vectorised on a CPU, its 3-D sampling is not: some planes of the patch at a time come from
-    two 2-D samplings of the few slices that they look at, stacked to one image. Places are exact to 4e-4 of a voxel.
+    two 2-D samplings of the few slices that they look at, stacked to one image. Places are exact to 5e-4 of a voxel.
     """
     if source.device.type != "cpu":
         return _sample(source, list(positions))
@@ -132,7 +134,8 @@ def _between_slices(source: torch.Tensor, positions: torch.Tensor) -> torch.Tens
     """The same for a few planes: linear between a place on the slice below and the same place on the one above."""
     _, num_slices, num_rows, _ = source.shape
     i, j, k = positions
-    i, j = i.clamp(0, num_slices - 1), j.clamp(0, num_rows - 1)
+    margin = min(_INACCURACY, (num_rows - 1) / 2)  # so that no place slips over to the next slice's first row
+    i, j = i.clamp(0, num_slices - 1), j.clamp(margin, num_rows - 1 - margin)
     below = i.floor().clamp_(max=max(num_slices - 2, 0))
     low, high = int(below.amin()), int(below.amax()) + 2
     if (high - low) * num_rows > _MOST_ROWS:
