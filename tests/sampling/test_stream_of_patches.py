@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import pickle
 import shutil
 import signal
 import time
@@ -23,7 +24,7 @@ from torchio_seg.records import Case
 from torchio_seg.sampling import queue
 from torchio_seg.sampling.choices import Foreground, Uniform
 from torchio_seg.sampling.finishing import require_ours
-from torchio_seg.sampling.patches import PatchRecipe, to_subject
+from torchio_seg.sampling.patches import Patches, PatchRecipe, to_subject
 from torchio_seg.sampling.seeds import derive_seed
 from torchio_seg.sampling.stream import Feed, PatchStream, shrink
 from torchio_seg.store.laying import Layout
@@ -203,6 +204,15 @@ def test_a_batch_made_on_a_device_is_the_one_that_workers_make(tmp_path: Path) -
     with pytest.raises(ConfigError, match="a second step that bends"):
         require_ours(tio.Compose(fused([*moves, spatial.elastic()])))
     require_ours(tio.Compose(fused([*moves, *changes])))
+
+
+def test_what_a_worker_needs_can_be_sent_to_one_that_is_not_forked(tmp_path: Path) -> None:
+    """As on macOS and Windows, where a worker starts from nothing."""
+    patches = stream(write_cases(tmp_path), tmp_path)
+    here = Patches(patches.subjects, patches.recipe, 0)
+    there: Patches = pickle.loads(pickle.dumps(here))  # noqa: S301 (our own)
+    for position in (0, 7, 19):
+        assert torch.equal(here[2, position]["image"].data, there[2, position]["image"].data)
 
 
 def test_a_stored_case_is_a_whole_subject_to_torchio(tmp_path: Path) -> None:

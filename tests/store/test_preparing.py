@@ -231,6 +231,35 @@ def test_a_full_disk_is_an_error_before_and_while_writing(tmp_path: Path, monkey
     assert list(store.cases.iterdir()) == []
 
 
+MEASURE = """
+import sys
+from pathlib import Path
+from torchio_seg.records import Case
+from torchio_seg.store.laying import Layout, lay_out
+from torchio_seg.transforms.recipe import Recipe
+
+def peak():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM")) * 1024
+
+root = Path(sys.argv[1])
+case = Case("a", (root / "a_0.nii.gz", root / "a_1.nii.gz"), root / "a_label.nii.gz")
+layout = Layout(2, (0, 1, 2), Recipe(None, (180, 170, 160), "none"))
+lay_out(case, Layout(2, (0, 1, 2), Recipe(None, (8, 8, 8), "none")))  # what libraries take once
+before = peak()
+open("/proc/self/clear_refs", "w").write("5")
+lay_out(case, layout)
+print(peak() - before, layout.size_of(case)[0])
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")
+def test_a_case_takes_no_more_memory_than_was_reckoned_with(tmp_path: Path) -> None:
+    write_case(tmp_path)
+    done = subprocess.run([sys.executable, "-c", MEASURE, str(tmp_path)], capture_output=True, text=True, check=True)
+    taken, expected = map(int, done.stdout.split())
+    assert expected / 3 < taken < expected + 20 * 2**20
+
+
 SCRIPT = """
 import sys
 from pathlib import Path

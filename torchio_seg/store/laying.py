@@ -59,7 +59,7 @@ class Layout:
         geometry = read_geometry(case.images[0])
         source = int(np.prod(geometry.shape)) * self.num_channels
         target = int(np.prod(find_grids(geometry.shape, geometry.affine, self.recipe).model_shape))
-        memory = 8 * source + 14 * target * self.num_channels + 24 * target
+        memory = 8 * source + 6 * target * self.num_channels + 16 * target
         disk = target * (self.num_channels * np.dtype(self.dtype).itemsize + 1 + 4 * (self.map is not None))
         disk += 4 * SAMPLE_SIZE * self.num_channels + _PAGE_BYTES
         return memory, disk

@@ -7,7 +7,7 @@ changed for itself. So any part of a volume can be normalised alone and is what 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -135,10 +135,19 @@ def _measure(channel: NDArray[np.float32], histogram: bool) -> Measures:
     found = Measures(float(channel.min()), float(channel.max()), Moments.of(channel), Moments.of(nonzero))
     if not histogram:
         return found
-    percentiles = np.percentile(nonzero if nonzero.size else [0.0], LANDMARK_PERCENTILES)
-    pieces = _piece(nonzero, percentiles)
-    between = tuple(Moments.of(nonzero[pieces == number]) for number in range(len(percentiles) - 1))
-    return Measures(found.lowest, found.highest, found.all, found.nonzero, tuple(percentiles.tolist()), between)
+    values = nonzero if nonzero.size else np.zeros(1, np.float32)
+    percentiles = np.percentile(values, LANDMARK_PERCENTILES, overwrite_input=True)
+    return replace(found, percentiles=tuple(percentiles.tolist()), between=_between(nonzero, percentiles))
+
+
+def _between(values: NDArray[np.float32], percentiles: NDArray[np.float64]) -> tuple[Moments, ...]:
+    """Moments of the values between two percentiles each, some values at a time."""
+    parts: list[list[Moments]] = [[] for _ in percentiles[1:]]
+    for some in np.array_split(values, max(1, values.size >> 20)):
+        piece = _piece(some, percentiles)
+        for number, found in enumerate(parts):
+            found.append(Moments.of(some[piece == number]))
+    return tuple(Moments.joined(found) for found in parts)
 
 
 def _piece(values: NDArray[np.float32], percentiles: NDArray[np.float64]) -> NDArray[np.uint8]:
