@@ -48,6 +48,7 @@ bench: setup
 bench-loading: setup
 	$(PY) -m pip install --quiet --disable-pip-version-check -c build/constraints.txt -e '.[bench]'
 	$(PY) benchmarks/bench_loading.py
+	$(PY) benchmarks/loading_parts.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

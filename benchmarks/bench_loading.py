@@ -52,6 +52,10 @@ PERIOD = 24
 """Patches in a filling of TorchIO's queue."""
 WARM_UP = 8
 """Patches between the first batch and what is measured."""
+AIMS = {"queue_raw": 6.0, "queue_arrays": 4.0, "monai_cache": 1.8, "nnunet": 2.0}
+"""Times our work that each was to take, at least."""
+MOST_MIB = 600
+CASES, PATCHES_PER_CASE = 6, 8
 MEASURED = ("cpu_ms_per_patch", "patches_per_s", "peak_mib", "peak_files_mib", "first_batch_s", "first_batch_cpu_s")
 
 
@@ -110,6 +114,29 @@ def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
         )
 
 
+def verdicts(rows: Sequence[Mapping[str, Any]], taken: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How each loader compares with ours, beside what was aimed at."""
+    found = {(row["loader"], row["num_workers"]): row for row in rows}
+    told = []
+    for (name, workers), row in found.items():
+        ours = found.get(("ours_nnunet" if name == "nnunet" else "ours", workers))
+        if ours is None or name.startswith("ours"):
+            continue
+        work = row["cpu_ms_per_patch"] / ours["cpu_ms_per_patch"]
+        speed = ours["patches_per_s"] / row["patches_per_s"]
+        aim = f" (aim: {AIMS[name]} times)" if name in AIMS else " (the limit)"
+        told.append(f"{name}, {workers} workers: {work:.2f} times our work{aim}; we are {speed:.2f} times as fast")
+    told += [
+        f"{name}, {workers} workers: {row['peak_mib']:.0f} MiB beyond the imports (aim: at most {MOST_MIB})"
+        for (name, workers), row in found.items()
+        if name.startswith("ours")
+    ]
+    if ("queue_raw", 2) in found and "ours" in taken:
+        epoch = CASES * PATCHES_PER_CASE / found["queue_raw", 2]["patches_per_s"]
+        told.append(f"preparing {CASES} cases {taken['ours']['clock_s']:.1f} s; an epoch of queue_raw {epoch:.1f} s")
+    return told
+
+
 def compare(folder: Path, names: Sequence[str], patches: int) -> dict[str, Any]:
     """What each loader's patches look like, printed with what differs."""
     from loaders.likeness import TOLERANCES, differences
@@ -158,6 +185,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--compare", action="store_true", help="say what the patches look like, and measure nothing")
     parser.add_argument("--quick", action="store_true", help="small cases, one short round: whether everything works")
     parser.add_argument("--folder", type=Path, help="keep the prepared cases here, and use those that are here already")
+    parser.add_argument("--show", action="store_true", help="print the results that are kept, and measure nothing")
     parser.add_argument("--output", type=Path, help=f"default {RESULT.relative_to(HERE.parent)}; --quick writes none")
     given = parser.parse_args()
     if given.patches % PERIOD:
@@ -167,6 +195,11 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    if given.show:
+        known = json.loads((given.output or RESULT).read_text())
+        print_table(known["results"])
+        print("\n".join(verdicts(known["results"], known["prepared"])))
+        return
     rounds, patches = (1, PERIOD) if given.quick else (given.rounds, given.patches)
     about = {
         "what": "making augmented training patches of 4 x 96^3 voxels; medians of runs in turn",
@@ -186,6 +219,7 @@ def main() -> None:
             )
             rows += summarize(runs, num_workers)
     print_table(rows)
+    print("\n".join(verdicts(rows, taken)))
     output = given.output or (None if given.quick or given.compare else RESULT)
     if output is not None:
         output.write_text(

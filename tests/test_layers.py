@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "torchio_seg"
 
 LAYERS = (
-    ("errors", "records", "progress", "processors", "components", "config"),
+    ("errors", "records", "progress", "machine", "components", "config"),
     (
         *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
         *("network_sizes", "soft_dice", "lock"),
@@ -61,7 +61,7 @@ LIGHT = {
     "errors",
     "records",
     "progress",
-    "processors",
+    "machine",
     "components",
     "config",
     "files",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +12,11 @@ from pathlib import Path
 from typing import IO
 
 from torchio_seg.errors import DataError
+
+log = logging.getLogger(__name__)
+
+_UNKNOWN = {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EOPNOTSUPP}
+"""What a file system says that has no locks."""
 
 if sys.platform == "win32":
     import msvcrt
@@ -53,7 +60,11 @@ def together(path: Path, *, alone: bool = False) -> Iterator[None]:
     with _open(path.with_name(f".{path.name}.lock")) as file:
         try:
             _take(file, shared=not alone)
-        except (BlockingIOError, PermissionError) as error:
+        except OSError as error:
+            if error.errno in _UNKNOWN:
+                log.debug("%s: the file system has no locks, so that %s is not held", file.name, path)
+                yield
+                return
             wanted = "is in use by another process" if alone else "is being cleared up by another process"
             raise DataError(f"{path.parent} {wanted}; wait until it ends, then run this again") from error
         yield
@@ -61,7 +72,7 @@ def together(path: Path, *, alone: bool = False) -> Iterator[None]:
 
 def _open(lock: Path) -> IO[bytes]:
     try:
-        return lock.open("ab")
+        return lock.open("a+b")  # readable too: some network file systems lock nothing else together
     except OSError as error:
         raise DataError(f"{lock} cannot be made ({error.strerror}); name a folder that can be written to") from error
 
@@ -71,5 +82,5 @@ def _is_ours(file: IO[bytes], lock: Path) -> bool:
     try:
         _take(file)
         return os.path.samestat(os.fstat(file.fileno()), lock.stat())
-    except (BlockingIOError, PermissionError, FileNotFoundError):
-        return False
+    except OSError as error:
+        return error.errno in _UNKNOWN

@@ -6,8 +6,11 @@ import hashlib
 import multiprocessing
 import os
 import pickle
+import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -25,7 +28,7 @@ from torchio_seg.sampling import queue
 from torchio_seg.sampling.choices import Foreground, Uniform
 from torchio_seg.sampling.finishing import require_ours
 from torchio_seg.sampling.patches import Patches, PatchRecipe, to_subject
-from torchio_seg.sampling.seeds import derive_seed
+from torchio_seg.sampling.seeds import derive_seed, seeded
 from torchio_seg.sampling.stream import Feed, PatchStream, shrink
 from torchio_seg.store.laying import Layout
 from torchio_seg.store.preparing import prepare
@@ -113,6 +116,52 @@ def test_a_feed_gives_each_epoch_whole_and_keeps_its_workers(tmp_path: Path) -> 
     assert digest(feed.epoch(0)) == expected[0], "any other place is gone to"
     feed.close()
     assert multiprocessing.active_children() == []
+
+
+PARENT = """
+import multiprocessing, sys, time
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_stream_of_patches import Feed, stream, write_cases
+
+feed = Feed(stream(write_cases(Path(sys.argv[2])), Path(sys.argv[2]), num_workers=2))
+next(iter(feed.epoch(0)))
+print(*(child.pid for child in multiprocessing.active_children()), flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", PARENT, str(Path(__file__).parent), str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        workers = parent.stdout.readline().split()
+        parent.kill()
+    assert len(workers) == 2
+    deadline = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in workers) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [pid for pid in workers if Path(f"/proc/{pid}").exists()]
+
+
+def test_ranks_without_a_patch_each_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="2 processes with batches of 3 need 6 patches, an epoch has 4"):
+        stream(write_cases(tmp_path, 1), tmp_path, ranks=(1, 2))
+
+
+def test_other_generators_are_seeded_too_and_left_as_they_were() -> None:
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    untouched = random.random(), np.random.rand()  # noqa: NPY002, S311
+    random.seed(3)
+    np.random.seed(3)  # noqa: NPY002
+    drawn = []
+    for _ in range(2):
+        with seeded("a", 1):
+            drawn.append((random.random(), float(np.random.rand()), float(torch.rand(()))))  # noqa: NPY002, S311
+    assert drawn[0] == drawn[1]
+    assert (random.random(), np.random.rand()) == untouched  # noqa: NPY002, S311
 
 
 def test_an_epoch_with_too_few_patches_for_a_batch_is_one_smaller_batch(tmp_path: Path) -> None:
@@ -263,7 +312,7 @@ def test_a_stop_iteration_in_a_worker_does_not_end_the_epoch_quietly(tmp_path: P
 
 def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
     patches = broken(stream(write_cases(tmp_path), tmp_path, num_workers=1), _InWorker("die"))
-    with pytest.raises(TrainingError, match="a worker that makes patches ended"):
+    with pytest.raises(TrainingError, match=r"one of the workers at patches of case case\d ended without"):
         list(patches.epoch(0))
     assert multiprocessing.active_children() == []
 
@@ -271,7 +320,7 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "WORKER_TIMEOUT_S", 2)
     patches = broken(stream(write_cases(tmp_path), tmp_path, num_workers=2), _InWorker("hang"))
-    with pytest.raises(TrainingError, match="no patch for 2 s"):
+    with pytest.raises(TrainingError, match=r"workers at patches of case case\d or case\d gave none for 2 s"):
         list(patches.epoch(0))
     assert multiprocessing.active_children() == []
 

@@ -18,7 +18,7 @@ def prepare(
     fold: Fold = None,
     set_: Set = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file again to see whether it changed, those of old times too.")
+        bool, typer.Option("--verify", help="Read files whose size and times have not changed too.")
     ] = False,
 ) -> None:
     """Preprocess every case once and keep it for trainings, which otherwise do so when they begin.

@@ -35,11 +35,12 @@ def list_(*, store: Folder = None) -> None:
             str(len(group.entries)),
             in_units(group.num_bytes),
             "today" if group.days_unused < 1 else f"{group.days_unused:.0f} days ago",
+            str(group.num_gone or ""),
             str(group.num_useless or ""),
         )
         for group in groups
     ]
-    screen.table(("data set", "kept as", "cases", "size", "last used", "of no use"), rows)
+    screen.table(("data set", "kept as", "cases", "size", "last used", "files gone", "of no use"), rows)
     total = sum(group.num_bytes for group in groups)
     screen.say(f"{in_units(total)} in {folder}")
     if any(group.num_useless for group in groups):
@@ -49,27 +50,32 @@ def list_(*, store: Folder = None) -> None:
 def clean(
     *,
     store: Folder = None,
+    gone: Annotated[
+        bool,
+        typer.Option("--gone", help="Also what was made from files that are not where they were."),
+    ] = False,
     unused_for: Annotated[
         float | None, typer.Option(min=0, metavar="DAYS", help="Also what no training has wanted for so long.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="Everything; trainings prepare anew.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be taken away.")] = False,
 ) -> None:
-    """Take away cases whose files changed or are gone, what was never finished, and what you ask for besides."""
+    """Take away cases whose files have changed, what was never finished, and what you ask for besides."""
     from torchio_seg.workflows.store import clean_store
 
     screen = Screen.shared()
-    folder, gone = clean_store(store, everything=everything, unused_days=unused_for, dry_run=dry_run)
-    if not gone:
+    folder, taken = clean_store(store, everything=everything, gone=gone, unused_days=unused_for, dry_run=dry_run)
+    if not taken:
         screen.say(f"nothing to take away from {folder}")
         return
-    for entry in gone[:_SHOWN]:
+    for entry in taken[:_SHOWN]:
         name = entry.page.record.case if entry.page else entry.folder.name
-        screen.say(f"  {name}: {in_units(entry.num_bytes)}, {entry.fault or 'not wanted any more'}")
-    if len(gone) > _SHOWN:
-        screen.say(f"  and {len(gone) - _SHOWN} more")
-    size = in_units(sum(entry.num_bytes for entry in gone))
-    screen.say(f"{len(gone)} cases, {size}, {'would be taken' if dry_run else 'taken'} away from {folder}")
+        reason = entry.fault or ("its files are gone" if entry.is_gone else "not wanted any more")
+        screen.say(f"  {name}: {in_units(entry.num_bytes)}, {reason}")
+    if len(taken) > _SHOWN:
+        screen.say(f"  and {len(taken) - _SHOWN} more")
+    size = in_units(sum(entry.num_bytes for entry in taken))
+    screen.say(f"{len(taken)} entries, {size}, {'would be taken' if dry_run else 'taken'} away from {folder}")
 
 
 app.command("list")(command(list_))

@@ -155,9 +155,10 @@ class Sampling(Section):
     foreground_fraction: Annotated[float, Field(ge=0, le=1)] = 0.34
     """Share of the patches that mode foreground centres on foreground; nnU-Net has a third."""
     classes: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
-    """Names of the labels or regions that foreground and balanced choose from; null: all."""
+    """Labels or regions that foreground and balanced choose from; null: all that are foreground, or all."""
     map: str | None = None
-    """Volumes for weighted, numbers from 0 on in the grid of each image: a path in which {case} stands for the id."""
+    """For weighted: a path below the data's root in which {case} stands for the id, to a volume of numbers from 0 on in
+    the grid of the case's image."""
     patches_per_case: PositiveInt = 4
     """Drawn from every case in an epoch."""
     num_workers: NonNegativeInt = 1
@@ -165,10 +166,12 @@ class Sampling(Section):
     store: Path | None = None
     """Folder of prepared cases; null: TORCHIO_SEG_STORE, else store/ in the user's cache folder."""
     store_dtype: Literal["float16", "float32"] = "float16"
-    """How images are kept there; float16 has 11 bits (a CT to 1 or 2 HU) and half the size."""
+    """How images are kept there; float16 has 11 bits (a CT to 0.25, 0.5 or 1 HU) and half the size."""
 
     @model_validator(mode="after")
-    def _require_map(self) -> Sampling:
+    def _require_what_belongs_together(self) -> Sampling:
+        if self.classes is not None and self.mode not in {"foreground", "balanced"}:
+            raise ValueError(f"classes are for mode foreground and balanced, mode is {self.mode}; leave classes null")
         if (self.mode == "weighted") != (self.map is not None):
             raise ValueError("mode weighted and a map belong together; give both, as map: maps/{case}.nii.gz, or none")
         if self.map is not None and "{case}" not in self.map:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchio_seg import processors
+from torchio_seg import machine
 from torchio_seg.errors import DataError
 from torchio_seg.facts import memory
 from torchio_seg.facts.record import Facts, Role
@@ -160,7 +160,7 @@ def _read_all(paths: Sequence[Path], role: Role, progress: Progress) -> dict[Pat
     stamps = {path: memory.stamp_of(path) for path in paths}  # before reading: a change meanwhile is a change
     progress.start(f"reading {role}s", len(paths))
     try:
-        with ThreadPoolExecutor(min(_MOST_THREADS, processors.available())) as pool:
+        with ThreadPoolExecutor(min(_MOST_THREADS, machine.num_processors())) as pool:
             running = {pool.submit(examine, path, role): path for path in paths}
             try:
                 for done in as_completed(running):

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from torchio_seg.store.voxels import Voxels
+    from torchio_seg.store.voxels import Record, Voxels
     from torchio_seg.transforms.recipe import Shape
 
 ANYWHERE = -1
@@ -52,10 +52,14 @@ class Foreground:
     """Those to choose from; None: all that are foreground."""
 
     def __call__(self, voxels: Voxels) -> Centre:
-        if not draw_number(1.0) < self.fraction:
+        if not _draw_number(1.0) < self.fraction:
             return Centre()
-        present = among(voxels.classes, self.classes)
+        present = self.present(voxels.record)
         return _around(voxels, _one_of(present)) if present else Centre()
+
+    def present(self, record: Record) -> list[int]:
+        """The classes that a case gives to choose from; where it has none, all its patches are cut anywhere."""
+        return [value for value in _among(record, self.classes) if value != 0]
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,12 @@ class Balanced:
     """Those to choose from; None: all."""
 
     def __call__(self, voxels: Voxels) -> Centre:
-        present = among([value for value, count in voxels.record.counts.items() if count], self.classes)
+        present = self.present(voxels.record)
         return _around(voxels, _one_of(present)) if present else Centre()
+
+    def present(self, record: Record) -> list[int]:
+        """The classes that a case gives to choose from; where it has none, all its patches are cut anywhere."""
+        return _among(record, self.classes)
 
 
 @dataclass(frozen=True)
@@ -84,12 +92,19 @@ class Weighted:
         return Centre(voxels.on_grid(flat), int(voxels.label.reshape(-1)[flat]))
 
 
-def among(present: Sequence[int], wanted: tuple[int, ...] | None) -> list[int]:
-    """Those present that are wanted."""
-    return [value for value in present if wanted is None or value in wanted]
+def drawn_anywhere(choice: Choice, records: Iterable[Record]) -> list[str]:
+    """The cases that have none of the classes around which patches are to be cut."""
+    if not isinstance(choice, Foreground | Balanced):
+        return []
+    return [record.case for record in records if not choice.present(record)]
 
 
-def draw_number(below: float) -> float:
+def _among(record: Record, wanted: tuple[int, ...] | None) -> list[int]:
+    """The wanted values that the case has."""
+    return [value for value, count in record.counts.items() if count and (wanted is None or value in wanted)]
+
+
+def _draw_number(below: float) -> float:
     """From 0 to below this."""
     return float(torch.rand((), dtype=torch.float64)) * below
 
@@ -118,4 +133,4 @@ def _background_voxel(voxels: Voxels) -> Shape:
 
 def _where(sums: np.ndarray) -> int:
     """An index as likely as its step in the sums."""
-    return int(np.searchsorted(sums, draw_number(float(sums[-1])), side="right"))
+    return int(np.searchsorted(sums, _draw_number(float(sums[-1])), side="right"))

@@ -82,6 +82,11 @@ class Patches(tio.SubjectsDataset):
             named.add_note(traceback.format_exc())
             return named
 
+    def case_of(self, index: tuple[int, int]) -> str:
+        """Whose patch that is."""
+        epoch, position = index
+        return str(self.dry_iter()[int(self.order(epoch)[position]) // self.recipe.patches_per_case]["case"])
+
     def order(self, epoch: int) -> torch.Tensor:
         """Which patch, counted case by case, stands where in an epoch."""
         if self._order is None or self._order[0] != epoch:

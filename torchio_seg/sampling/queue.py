@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import re
 import signal
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice, tee
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,12 +60,14 @@ class PatchQueue(tio.Queue):
     def __init__(
         self, patches: Patches, indices: Iterable[tuple[int, int]], *, batch_size: int, num_workers: int
     ) -> None:
+        wanted, self._awaited = tee(indices)
+        self._case_of = patches.case_of
         super().__init__(
             patches,
             max_length=batch_size,
             samples_per_volume=1,
             sampler=_HandOut(patches.recipe.patch_size),
-            subject_sampler=_Wanted(indices),
+            subject_sampler=_Wanted(wanted),
             num_workers=num_workers,
             shuffle_subjects=False,
             shuffle_patches=False,
@@ -86,12 +90,15 @@ class PatchQueue(tio.Queue):
     def _get_next_subject(self) -> Any:
         """The next patch; an error where the workers give none any more, and then none of them is left."""
         try:
-            return super()._get_next_subject()
+            patch = super()._get_next_subject()
         except RuntimeError as error:  # torch has no other type for it
             for worker in getattr(self._subjects_iterable, "_workers", []):
                 worker.kill()
                 worker.join()
-            raise TrainingError(_explain(error)) from error
+            cases = {self._case_of(index) for index in islice(self._awaited, self.num_workers)}
+            raise TrainingError(_explain(error, sorted(cases))) from error
+        next(self._awaited)
+        return patch
 
     def _get_subjects_iterable(self) -> Iterator[Any]:
         self._num_sampled_subjects = 0
@@ -112,16 +119,20 @@ class PatchQueue(tio.Queue):
             return iter(loader)
 
 
-def _explain(error: RuntimeError) -> str:
-    if "timed out" in str(error):
+def _explain(error: RuntimeError, cases: Sequence[str]) -> str:
+    """What happened to the workers, which had patches of these cases to make."""
+    workers, said = f"workers at patches of case {' or '.join(cases)}", " ".join(str(error).split())
+    if "timed out" in said:
         return (
-            f"the workers that make patches gave no patch for {WORKER_TIMEOUT_S} s, so they were ended; a file system "
-            "that hangs may be the cause, or a step of augmentation that never ends"
+            f"{workers} gave none for {WORKER_TIMEOUT_S} s, so they were ended; a file system that hangs may be the "
+            "cause, or a step of augmentation that never ends"
         )
-    return (
-        f"a worker that makes patches ended without a word ({str(error).splitlines()[0]}); where the system ends "
-        "processes for lack of memory, train with fewer: --set sampling.num_workers=1"
-    )
+    if re.search("killed by signal|exited unexpectedly", said):
+        return (
+            f"one of the {workers} ended without a word ({said}); where the system ends processes for lack of memory, "
+            "train with fewer of them: --set sampling.num_workers=1"
+        )
+    return f"{workers} failed: {said}"
 
 
 def _start_worker(_: int) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -20,7 +22,18 @@ def derive_seed(*parts: object) -> int:
 
 @contextmanager
 def seeded(*parts: object) -> Iterator[None]:
-    """Draw from a generator of these parts inside the block, and leave the global one untouched."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(derive_seed(*parts))
+    """Draw from generators of these parts inside the block, and leave those outside as they were.
+
+    Ours is torch's on the CPU; Python's and numpy's are for transforms of others.
+    """
+    seed = derive_seed(*parts)
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()  # noqa: NPY002
+    torch.default_generator.manual_seed(seed)
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+    try:
         yield
+    finally:
+        torch.set_rng_state(before[0])
+        random.setstate(before[1])
+        np.random.set_state(before[2])  # noqa: NPY002

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 import torchio as tio
 
+from torchio_seg.errors import ConfigError
 from torchio_seg.sampling.finishing import Finisher
 from torchio_seg.sampling.patches import Patches, PatchRecipe, one_thread
 from torchio_seg.sampling.queue import PatchQueue
@@ -36,6 +37,13 @@ class PatchStream:
     num_ranks: int = 1
     device: torch.device | None = None
     """What augments; None: the workers."""
+
+    def __post_init__(self) -> None:
+        if self.num_ranks > 1 and self.patches_per_epoch < self.batch_size * self.num_ranks:
+            raise ConfigError(
+                f"{self.num_ranks} processes with batches of {self.batch_size} need {self.num_ranks * self.batch_size} "
+                f"patches, an epoch has {self.patches_per_epoch}; set a larger sampling.patches_per_case"
+            )
 
     @property
     def patches_per_epoch(self) -> int:

@@ -29,13 +29,16 @@ class Entry:
     """When it was last wanted, in seconds since 1970."""
     fault: str | None
     """Why no training can want it again, or None."""
+    is_gone: bool = False
+    """Whether a file that it was made from is not where it was; a copy of the data elsewhere may still want it."""
 
 
 def survey(store: Store) -> list[Entry]:
-    """All that is in a store; files that changed since are read to tell whether their content did."""
+    """All that is in a store but what is being made; files that changed are read to tell whether their content did."""
     if not store.cases.is_dir():
         return []
-    return [_entry(store, folder) for folder in sorted(store.cases.iterdir()) if folder.is_dir()]
+    folders = sorted(folder for folder in store.cases.iterdir() if folder.is_dir())
+    return [entry for folder in folders if (entry := _entry(store, folder)) is not None]
 
 
 def clear(store: Store, is_wanted: Callable[[Entry], bool], *, dry_run: bool = False) -> Sequence[Entry]:
@@ -54,24 +57,32 @@ def clear(store: Store, is_wanted: Callable[[Entry], bool], *, dry_run: bool = F
     return unwanted
 
 
-def _entry(store: Store, folder: Path) -> Entry:
-    files = [path for path in folder.iterdir() if path.is_file()]
-    size = sum(path.stat().st_size for path in files)
-    page_file = folder / PAGE
-    used = (page_file if page_file.exists() else folder).stat().st_mtime
-    page = read_page(folder)
-    return Entry(folder, page, size, used, _fault(store, page, is_draft=folder.name.startswith(".")))
+def _entry(store: Store, folder: Path) -> Entry | None:
+    """None where another process is at work on it, or has finished or removed it since it was listed."""
+    is_draft = folder.name.startswith(".")
+    try:
+        if is_draft and not _is_left_over(store, folder):
+            return None
+        size = sum(path.stat().st_size for path in folder.iterdir())
+        page = read_page(folder)
+        used = (folder / PAGE if page else folder).stat().st_mtime
+    except FileNotFoundError:
+        return None
+    if is_draft or page is None:
+        fault = "was never finished" if is_draft else "is damaged or of another version"
+        return Entry(folder, None, size, used, fault)
+    gone = [name for name in page.sources if not Path(name).exists()]
+    return Entry(folder, page, size, used, _fault(store, page), is_gone=bool(gone))
 
 
-def _fault(store: Store, page: Page | None, *, is_draft: bool) -> str | None:
-    if is_draft:
-        return "was never finished"
-    if page is None:
-        return "is damaged or of another version"
+def _is_left_over(store: Store, draft: Path) -> bool:
+    with lock.attempt(store.cases / draft.name.removeprefix(".").removesuffix(".tmp")) as is_ours:
+        return is_ours
+
+
+def _fault(store: Store, page: Page) -> str | None:
     for name, digest in page.sources.items():
         path = Path(name)
-        if not path.exists():
-            return f"was made from {path}, which is gone"
-        if store.sources.digest(path) != digest:
+        if path.exists() and store.sources.digest(path) != digest:
             return f"was made from {path}, which has changed"
     return None

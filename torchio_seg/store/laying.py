@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import frexp
+from math import frexp, prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -14,7 +14,14 @@ from torchio_seg.errors import DataError
 from torchio_seg.store.voxels import Record, Voxels
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.normalization import measure
-from torchio_seg.transforms.preprocessing import find_grids, labels_to_model_grid, to_model_grid
+from torchio_seg.transforms.preprocessing import (
+    Grids,
+    centred,
+    find_grids,
+    labels_to_model_grid,
+    resample,
+    to_model_grid,
+)
 from torchio_seg.transforms.recipe import Recipe, Shape
 from torchio_seg.volumes.alignment import difference, on_one_grid
 from torchio_seg.volumes.nifti import read, read_geometry
@@ -50,28 +57,47 @@ class Layout:
     dataset: str = ""
     """Whose cases these are, for whoever lists the store."""
 
+    @property
+    def label_type(self) -> np.dtype[Any]:
+        """In which label values are kept."""
+        return np.min_scalar_type(max(self.values, default=0))
+
     def map_of(self, case: Case) -> Path | None:
         """The file of the case's sampling map."""
         return None if self.map is None else Path(self.map.replace("{case}", case.id))
 
-    def size_of(self, case: Case) -> tuple[int, int]:
-        """Bytes of memory and of disk that a case takes, at most (but for its index), from its header alone."""
+    def reckon(self, case: Case) -> Needs:
+        """What a case will need at most, from its header alone."""
         geometry = read_geometry(case.images[0])
-        source = int(np.prod(geometry.shape)) * self.num_channels
-        target = int(np.prod(find_grids(geometry.shape, geometry.affine, self.recipe).model_shape))
-        memory = 8 * source + 6 * target * self.num_channels + 16 * target
-        disk = target * (self.num_channels * np.dtype(self.dtype).itemsize + 1 + 4 * (self.map is not None))
-        disk += 4 * SAMPLE_SIZE * self.num_channels + _PAGE_BYTES
-        return memory, disk
+        grids = find_grids(geometry.shape, geometry.affine, self.recipe)
+        source = prod(geometry.shape) * self.num_channels
+        voxels = prod(grids.model_shape)
+        largest = max(voxels, prod(grids.resampled_shape))
+        image = voxels * self.num_channels * np.dtype(self.dtype).itemsize
+        labels = voxels * self.label_type.itemsize
+        weights = 4 * voxels * (self.map is not None)
+        memory = 8 * source + 8 * largest * self.num_channels + 16 * largest + 2 * weights
+        disk = image + labels + weights + 4 * SAMPLE_SIZE * self.num_channels + _PAGE_BYTES
+        return Needs(voxels, memory, disk)
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What laying out a case takes."""
+
+    voxels: int
+    """Of the model's grid, in one channel."""
+    memory: int
+    """Bytes, while it is made."""
+    disk: int
+    """Bytes, without the index of its foreground."""
 
 
 def lay_out(case: Case, layout: Layout) -> Voxels:
     """A case read, turned, resampled and cut to the box that is not empty."""
-    stored = read_channels(case.images, layout.num_channels, nonfinite=layout.recipe.nonfinite)
-    label = read_case_label(case, layout.values)
-    image, grids = to_model_grid(stored.array, stored.affine, layout.recipe)
-    labels = labels_to_model_grid(label.array, grids)
-    return of_tensors(image, labels, grids.affine, case.id, layout=layout, weights=_read_map(case, layout))
+    image, grids = _read_image(case, layout)
+    labels = labels_to_model_grid(read_case_label(case, layout.values).array, grids)
+    return of_tensors(image, labels, grids.affine, case.id, layout=layout, weights=_read_map(case, layout, grids))
 
 
 def of_tensors(
@@ -86,7 +112,8 @@ def of_tensors(
     """What is kept of an image C I J K and labels 1 I J K on the model's grid."""
     measures = measure(image)
     label = labels.numpy()
-    box = _box(image.numpy(), np.where(label == layout.ignore, 0, label)[0])
+    chosen = np.where(label == layout.ignore, 0, label)[0] != 0
+    box = _box(image.numpy(), chosen if weights is None else chosen | (weights[0] > 0))
     is_half = layout.dtype == "float16"
     scales = tuple(_scale(max(-each.lowest, each.highest)) if is_half else 1.0 for each in measures)
     foreground, counts = _index(label[0, *box], layout.ignore)
@@ -109,9 +136,14 @@ def of_tensors(
     )
 
 
-def _box(image: NDArray[np.float32], label: NDArray[Any]) -> tuple[slice, slice, slice]:
-    """The smallest box outside of which all channels are 0 and nothing is labelled; everything where all is empty."""
-    present = label != 0
+def _read_image(case: Case, layout: Layout) -> tuple[torch.Tensor, Grids]:
+    """The channels on the model's grid; what was read of the files is not kept."""
+    stored = read_channels(case.images, layout.num_channels, nonfinite=layout.recipe.nonfinite)
+    return to_model_grid(stored.array, stored.affine, layout.recipe)
+
+
+def _box(image: NDArray[np.float32], present: NDArray[np.bool_]) -> tuple[slice, slice, slice]:
+    """The smallest box outside of which all channels are 0 and nothing else is there; everything where all is empty."""
     for channel in image:
         present |= channel != 0
     sides = []
@@ -150,8 +182,8 @@ def _sample(image: NDArray[np.float32], foreground: NDArray[Any]) -> NDArray[np.
     return np.stack([channel[indices] for channel in image]).astype(np.float32)
 
 
-def _read_map(case: Case, layout: Layout) -> NDArray[np.float32] | None:
-    """The case's sampling map on the model's grid."""
+def _read_map(case: Case, layout: Layout, grids: Grids) -> NDArray[np.float32] | None:
+    """The case's sampling map on the model's grid, 0 where that reaches beyond the map."""
     path = layout.map_of(case)
     if path is None:
         return None
@@ -161,10 +193,11 @@ def _read_map(case: Case, layout: Layout) -> NDArray[np.float32] | None:
             f"case {case.id}: the sampling map {path} does not lie on the grid of {case.images[0]}: "
             f"{difference(volume, image)}; resample it to the image"
         )
-    if volume.num_channels != 1 or volume.array.min() < 0 or not volume.array.any():
+    turned = torch.from_numpy(np.ascontiguousarray(grids.orientation.apply(volume.array), dtype=np.float32))
+    weights = centred(resample(turned, grids.resampled_shape), grids.model_shape, [0.0] * len(turned))
+    if len(weights) != 1 or weights.min() < 0 or not weights.any():
         raise DataError(
-            f"case {case.id}: the sampling map {path} has {volume.num_channels} channels and values from "
-            f"{volume.array.min()} to {volume.array.max()}; it needs one channel of numbers from 0 on, some above 0"
+            f"case {case.id}: the sampling map {path} has {len(weights)} channels and values from {weights.min():g} to "
+            f"{weights.max():g} on the model's grid; it needs one channel of numbers from 0 on, some above 0"
         )
-    weights, _ = to_model_grid(volume.array, volume.affine, layout.recipe)
     return weights.numpy()

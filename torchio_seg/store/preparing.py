@@ -6,12 +6,12 @@ import logging
 import os
 import random
 import shutil
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from threading import Event
 from typing import TYPE_CHECKING
 
-from torchio_seg import lock, processors
+from torchio_seg import lock, machine
 from torchio_seg.errors import DataError
 from torchio_seg.facts import recall_facts
 from torchio_seg.progress import Silent
@@ -19,6 +19,10 @@ from torchio_seg.store.laying import lay_out
 from torchio_seg.volumes.budget import Budget
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torchio_seg.facts import Facts
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case
     from torchio_seg.store.laying import Layout
@@ -27,8 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _MOST_THREADS = 8
-_MEMORY = Budget(8 * 2**30)
-"""For the cases that all threads hold together."""
+_MOST_MEMORY = 8 * 2**30
+"""For the cases that all threads hold together; half of what is free where that is less."""
 _LOOK_AGAIN_S = 0.1
 _SPARE_BYTES = 2**29
 """Of the disk, left to others."""
@@ -41,13 +45,13 @@ def prepare(store: Store, cases: Sequence[Case], layout: Layout, *, progress: Pr
     progress = progress or Silent()
     with store.in_use():
         wanted = _look_up(store, cases, layout, progress)
-        found = {each.case.id: store.find(each) for each in wanted}
-        missing = [each for each in wanted if found[each.case.id] is None]
+        found = {each.case.id: kept for each in wanted if (kept := store.find(each)) is not None}
+        missing = [each for each in wanted if each.case.id not in found]
         if missing:
             needed = _require_room(store, missing) / 1e9
             log.info("preparing %d of %d cases, up to %.2g GB in %s", len(missing), len(cases), needed, store.folder)
             found |= _make_all(store, missing, progress)
-    return [kept for case in cases if (kept := found[case.id]) is not None]
+    return [found[case.id] for case in cases]
 
 
 def _look_up(store: Store, cases: Sequence[Case], layout: Layout, progress: Progress) -> list[Wanted]:
@@ -68,36 +72,45 @@ def _make_all(store: Store, missing: Sequence[Wanted], progress: Progress) -> di
     """In an order of this process's own, so that two processes seldom wait for each other; the first error ends it."""
     order = random.Random(os.getpid()).sample(missing, len(missing))  # noqa: S311 (no secret)
     made: dict[str, Stored] = {}
+    memory, is_over = Budget(min(_MOST_MEMORY, machine.free_memory() // 2)), Event()
     progress.start("preparing cases", len(missing))
     try:
         with ThreadPoolExecutor(_num_threads()) as pool:
-            running = {pool.submit(_make, store, wanted): wanted.case for wanted in order}
+            running = {pool.submit(_make, store, wanted, memory, is_over): wanted.case for wanted in order}
             try:
                 for done in as_completed(running):
                     made[running[done].id] = done.result()
                     progress.advance()
             finally:
+                is_over.set()
                 pool.shutdown(cancel_futures=True)
     finally:
         progress.finish()
     return made
 
 
-def _make(store: Store, wanted: Wanted) -> Stored:
+def _make(store: Store, wanted: Wanted, memory: Budget, is_over: Event) -> Stored:
     """A case laid out and kept, unless somebody else does so meanwhile."""
-    while True:
+    while not is_over.is_set():
         with lock.attempt(store.cases / wanted.key) as is_ours:
             if (kept := store.find(wanted)) is not None:
                 return kept
             if is_ours:
-                with _MEMORY.share(wanted.layout.size_of(wanted.case)[0]):
-                    return store.keep(wanted, lay_out(wanted.case, wanted.layout))
-        time.sleep(_LOOK_AGAIN_S)
+                store.take_away(wanted)
+                with memory.share(wanted.layout.reckon(wanted.case).memory):
+                    voxels = lay_out(wanted.case, wanted.layout)
+                if store.want(wanted.case, wanted.layout).key != wanted.key:
+                    raise DataError(f"case {wanted.case.id}: a file changed while it was prepared; run this again")
+                return store.keep(wanted, voxels)
+        is_over.wait(_LOOK_AGAIN_S)
+    raise DataError(f"case {wanted.case.id} was not prepared, because another failed")
 
 
 def _require_room(store: Store, missing: Sequence[Wanted]) -> int:
     """The bytes that the cases will take at most; an error where the disk has not so many."""
-    needed = sum(_disk_bytes(each.case, each.layout) for each in missing)
+    labels = [label for each in missing if (label := each.case.label) is not None]
+    known = recall_facts(labels, "label")
+    needed = sum(_disk_bytes(each, known) for each in missing)
     free = shutil.disk_usage(store.folder).free
     if needed + _SPARE_BYTES > free:
         raise DataError(
@@ -108,18 +121,15 @@ def _require_room(store: Store, missing: Sequence[Wanted]) -> int:
     return needed
 
 
-def _disk_bytes(case: Case, layout: Layout) -> int:
-    """With an index of the foreground that the label map is known to have."""
-    _, size = layout.size_of(case)
-    if case.label is None:
-        return size
-    facts = recall_facts([case.label], "label").get(case.label)
-    if facts is None or facts.values is None or not facts.num_voxels:
-        return size
-    share = 1 - facts.values.get(0, 0) / facts.num_voxels
-    voxels = size / (layout.num_channels * (2 if layout.dtype == "float16" else 4) + 1)
-    return size + round(_INDEX_BYTES * share * voxels)
+def _disk_bytes(wanted: Wanted, known: Mapping[Path, Facts]) -> int:
+    """With the index of the foreground that the label map is known to have; all of it where nothing is known."""
+    needs = wanted.layout.reckon(wanted.case)
+    facts = known.get(wanted.case.label) if wanted.case.label else None
+    share = 1.0
+    if facts is not None and facts.values is not None and facts.num_voxels:
+        share = 1 - facts.values.get(0, 0) / facts.num_voxels
+    return needs.disk + round(_INDEX_BYTES * share * needs.voxels)
 
 
 def _num_threads() -> int:
-    return min(_MOST_THREADS, processors.available())
+    return min(_MOST_THREADS, machine.num_processors())

@@ -5,11 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from torchio_seg.errors import DataError
 from torchio_seg.files import write_json
+
+_MOST_TRIES = 3
+_SETTLED_NS = 2_000_000_000
 
 
 @dataclass(frozen=True)
@@ -23,21 +27,20 @@ class Sources:
     def digest(self, path: Path) -> str:
         """Of the file's bytes as they are now; remembered while its size, times and place on the disk stay.
 
-        The time of the last change of its entry is among them, which nobody can set back.
+        The time of the last change of its entry is among them, which nobody can set back (on Windows: of its making).
         """
-        stamp = _stamp(path)
         page = self.folder / f"{_hash(os.fsencode(path.resolve()))}.json"
-        if not self.verify and (known := _read(page)) is not None and known.stamp == stamp:
+        if not self.verify and (known := _read(page)) is not None and known.stamp == _stamp(path):
             return known.digest
-        try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        except OSError as error:
-            raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
-        if _stamp(path) == stamp:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_json(page, {"path": str(path.resolve()), "stamp": stamp, "digest": found})
-        return found
+        for _ in range(_MOST_TRIES):
+            begun, stamp = time.time_ns(), _stamp(path)
+            found = _read_digest(path)
+            if _stamp(path) == stamp:
+                if begun - max(stamp[1:3]) > _SETTLED_NS:  # else a change within one tick of the clock had its times
+                    self.folder.mkdir(parents=True, exist_ok=True)
+                    write_json(page, {"path": str(path.resolve()), "stamp": stamp, "digest": found})
+                return found
+        raise DataError(f"{path} changes while it is read; wait until it is written, then run this again")
 
     def forget(self) -> None:
         """Drop what is remembered of files that are gone."""
@@ -54,6 +57,14 @@ class _Known:
     path: Path
     stamp: list[int]
     digest: str
+
+
+def _read_digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def _hash(content: bytes) -> str:

@@ -8,7 +8,7 @@ import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -111,17 +111,21 @@ class Store:
         return Wanted(case, layout, hashlib.blake2b(json.dumps(content).encode(), digest_size=16).hexdigest(), digests)
 
     def find(self, wanted: Wanted) -> Stored | None:
-        """The case, if it is there and whole; one that is damaged is taken away, which is said."""
+        """The case, if it is there and whole."""
         folder = self.cases / wanted.key
-        if not folder.exists():
-            return None
         page = read_page(folder)
         if page is None or page.key != wanted.key or not _is_whole(folder, page.files):
+            return None
+        with suppress(OSError):  # of a store that belongs to somebody else
+            os.utime(folder / PAGE)  # when it was last wanted
+        return Stored(folder, replace(page.record, case=wanted.case.id))
+
+    def take_away(self, wanted: Wanted) -> None:
+        """Make room for a case whose entry is damaged, where there is one; that is said."""
+        folder = self.cases / wanted.key
+        if folder.exists():
             log.warning("what the store holds of case %s is damaged; it is made again", wanted.case.id)
             shutil.rmtree(folder)
-            return None
-        os.utime(folder / PAGE)  # when it was last wanted
-        return Stored(folder, replace(page.record, case=wanted.case.id))
 
     def keep(self, wanted: Wanted, voxels: Voxels) -> Stored:
         """Write a case beside its place and move it there in one step."""
@@ -195,9 +199,9 @@ def _is_whole(folder: Path, files: Mapping[str, int]) -> bool:
 
 
 def _map(path: Path) -> Any:
-    """An array whose pages are read when they are touched; writing to it changes no file."""
+    """An array whose pages are read when they are touched."""
     try:
-        return np.load(path, mmap_mode="c", allow_pickle=False)
+        return np.load(path, mmap_mode="r", allow_pickle=False)
     except ValueError:  # an empty array cannot be mapped
         return np.load(path, allow_pickle=False)
 

@@ -102,9 +102,9 @@ class Voxels:
         kept, filled = self.image[:, *source], images[:, *target]
         for piece in _pieces(kept.shape[1:]):
             filled[:, piece] = self._normalized(kept[:, piece], recipe)
-        labels = torch.from_numpy(np.zeros((1, *box.size), self.label.dtype))
-        labels[:, *target] = torch.from_numpy(self.label[:, *source])
-        return images, labels
+        labels = np.zeros((1, *box.size), np.uint8 if self.label.dtype == np.uint8 else np.int32)  # torch knows these
+        labels[:, *target] = self.label[:, *source]
+        return images, torch.from_numpy(labels)
 
     def _normalized(self, kept: NDArray[np.floating[Any]], recipe: Recipe) -> torch.Tensor:
         image = torch.from_numpy(kept.copy()).float()  # much faster than to convert what is not contiguous

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LANDMARK_PERCENTILES = (1, 10, 20, 30, 40, 50, 60, 70, 80, 90, 99)
 SMALLEST_STD = 1e-8
 """What varies less is constant."""
+_SHORTEST_PIECE = 1e-3
+"""Of a histogram, as a share of its span."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,8 @@ def _clip(channel: torch.Tensor, known: Statistics, target: torch.Tensor) -> Non
 def _matched(channel: torch.Tensor, measured: Measures, landmarks: Sequence[float]) -> torch.Tensor:
     """The case's percentiles moved to the landmarks, linear in between and beyond, then z-scores; 0 stays 0."""
     own = np.array(measured.percentiles)
-    slopes = np.diff(landmarks) / np.maximum(np.diff(own), SMALLEST_STD)
+    shortest = max(_SHORTEST_PIECE * (own[-1] - own[0]), SMALLEST_STD)  # of tied percentiles none is steep
+    slopes = np.diff(landmarks) / np.maximum(np.diff(own), shortest)
     offsets = np.asarray(landmarks[:-1]) - own[:-1] * slopes
     lines = zip(measured.between, slopes.tolist(), offsets.tolist(), strict=True)
     after = Moments.joined(

@@ -77,6 +77,7 @@ def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progre
     for ids in (split.training, split.validation, split.test):
         dataset.choose(ids)
     require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)
+    require_device(experiment, make_augmentation(experiment))
     network = build_network(experiment, dataset, card.patch_size)
     training = dataset.choose(split.training)
     stored = prepare_cases(experiment, dataset, training, card.recipe, progress=progress)
@@ -106,20 +107,21 @@ def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[C
         log.info("voxel size %.3g x %.3g x %.3g mm, the median of the training cases", i, j, k)
     elif settings.spacing != "native":
         recipe = replace(recipe, spacing=settings.spacing)
-    grids = [find_grids(geometry.shape, geometry.affine, recipe) for geometry in geometries]
-    for case, grid in zip(training, grids, strict=True):
-        _require_room(case, grid.resampled_shape, len(dataset.channels))
-    return recipe, grids
+    return recipe, [require_size(case, recipe, len(dataset.channels)) for case in training]
 
 
-def _require_room(case: Case, shape: tuple[int, int, int], num_channels: int) -> None:
-    """Refuse a volume that resampling would blow up, as one whose header counts in metres."""
+def require_size(case: Case, recipe: Recipe, num_channels: int) -> Grids:
+    """The grids of a case; refuse one that resampling would blow up, as one whose header counts in metres."""
+    geometry = read_geometry(case.images[0])
+    grids = find_grids(geometry.shape, geometry.affine, recipe)
+    shape = grids.resampled_shape
     if (needed := 4 * num_channels * prod(shape)) > MOST_BYTES:
         raise DataError(
             f"case {case.id}: at the voxel size of the experiment it has {' x '.join(map(str, shape))} voxels, "
             f"{needed / 2**30:.0f} GiB; its header may be wrong (torchio-seg check tells), or set a larger "
             "preprocessing.spacing"
         )
+    return grids
 
 
 def learn(recipe: Recipe, experiment: Experiment, cases: Iterable[Voxels]) -> Recipe:

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from torchio_seg import checkpoint, devices, processors
+from torchio_seg import checkpoint, devices, machine
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment
@@ -23,6 +23,7 @@ from torchio_seg.network_sizes import sizes_of
 from torchio_seg.optimization import build_optimizer, build_schedule
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Progress
+from torchio_seg.sampling.choices import drawn_anywhere
 from torchio_seg.sampling.patches import to_subject
 from torchio_seg.sampling.stream import Feed, PatchStream
 from torchio_seg.step import Pair, Stepper
@@ -33,10 +34,10 @@ from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_eva
 from torchio_seg.workflows.network import require_sound_gradients
 from torchio_seg.workflows.patches import make_patch_recipe
 from torchio_seg.workflows.runs import find_checkpoint
-from torchio_seg.workflows.storing import without_foreground
 
 log = logging.getLogger(__name__)
 
+_SHOWN = 5
 PACKAGES = ("torchio-seg", "torch", "torchio", "monai", "nibabel", "numpy")
 
 
@@ -90,6 +91,7 @@ class Job:
     def describe(self, folder: Path) -> None:
         """Write the settings and what followed from them into the run's folder, and say the most important."""
         plan, split = self.plan, self.plan.split
+        anywhere = drawn_anywhere(self.feed.stream.recipe.choice, [stored.record for stored in plan.stored])
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         write_text(folder / "config.yaml", to_yaml(self.experiment))
         facts = {
@@ -98,7 +100,7 @@ class Job:
             "channels": plan.dataset.channels,
             "regions": [asdict(region) for region in plan.dataset.labels.regions],
             "split": asdict(split),
-            "without_foreground": without_foreground(plan.stored),
+            "drawn_anywhere": anywhere,
             "preprocessing": asdict(plan.recipe),
             "patch_size": plan.patch_size,
             "parameters": parameters,
@@ -106,6 +108,14 @@ class Job:
             "versions": versions(),
         }
         write_json(folder / "run.json", facts)
+        if anywhere:
+            named = ", ".join(anywhere[:_SHOWN]) + (", ..." if len(anywhere) > _SHOWN else "")
+            log.info(
+                "%d of %d training cases have nothing to cut patches around, theirs are cut anywhere: %s",
+                len(anywhere),
+                len(plan.stored),
+                named,
+            )
         regions = ", ".join(f"{region.name} {list(region.labels)}" for region in plan.dataset.labels.regions)
         log.info("%s: channels %s; regions %s", plan.dataset.name, ", ".join(plan.dataset.channels), regions)
         counts = map(len, (split.training, split.validation, split.test))
@@ -163,7 +173,7 @@ class Job:
 
     def _make_stream(self) -> PatchStream:
         experiment = self.experiment
-        if (wanted := experiment.sampling.num_workers) > (there := processors.available()):
+        if (wanted := experiment.sampling.num_workers) > (there := machine.num_processors()):
             log.info(
                 "sampling.num_workers is %d, but there are %d processors: more workers only take memory", wanted, there
             )

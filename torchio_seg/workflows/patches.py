@@ -34,6 +34,8 @@ def make_choice(experiment: Experiment, labels: Labels) -> Choice:
     sampling = experiment.sampling
     classes = None if sampling.classes is None else _values_of(sampling.classes, labels)
     if sampling.mode == "foreground":
+        if classes == (0,):
+            raise ConfigError("sampling.classes names background alone, and mode foreground cuts no patch around it")
         return Foreground(sampling.foreground_fraction, classes)
     if sampling.mode == "balanced":
         return Balanced(classes)

@@ -33,6 +33,11 @@ class Group:
         return sum(entry.fault is not None for entry in self.entries)
 
     @property
+    def num_gone(self) -> int:
+        """Those whose files are not where they were."""
+        return sum(entry.is_gone for entry in self.entries)
+
+    @property
     def days_unused(self) -> float:
         """Since the last of them was wanted."""
         return (time.time() - max(entry.used for entry in self.entries)) / _SECONDS_A_DAY
@@ -53,14 +58,19 @@ def list_store(folder: Path | None) -> tuple[Path, list[Group]]:
 
 
 def clean_store(
-    folder: Path | None, *, everything: bool = False, unused_days: float | None = None, dry_run: bool = False
+    folder: Path | None,
+    *,
+    everything: bool = False,
+    gone: bool = False,
+    unused_days: float | None = None,
+    dry_run: bool = False,
 ) -> tuple[Path, Sequence[Entry]]:
-    """Take away what no training can want again, and on request what none has wanted for long, or everything."""
+    """Take away what no training can want again, and what is asked for besides."""
     store = open_store(folder)
     oldest = -float("inf") if unused_days is None else time.time() - unused_days * _SECONDS_A_DAY
 
     def is_wanted(entry: Entry) -> bool:
-        return not everything and entry.fault is None and entry.used >= oldest
+        return not everything and entry.fault is None and not (gone and entry.is_gone) and entry.used >= oldest
 
     return store.folder, clear(store, is_wanted, dry_run=dry_run)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case, Dataset
     from torchio_seg.transforms.recipe import Recipe
-
-log = logging.getLogger(__name__)
-
-_SHOWN = 5
 
 
 def open_store(folder: Path | None, *, verify: bool = False) -> Store:
@@ -49,17 +44,6 @@ def make_layout(experiment: Experiment, dataset: Dataset, recipe: Recipe) -> Lay
 def prepare_cases(
     experiment: Experiment, dataset: Dataset, cases: Sequence[Case], recipe: Recipe, *, progress: Progress | None
 ) -> tuple[Stored, ...]:
-    """These cases as the store keeps them; those without foreground are said."""
+    """These cases as the store keeps them."""
     layout = make_layout(experiment, dataset, recipe)
-    stored = prepare(open_store(experiment.sampling.store), cases, layout, progress=progress)
-    empty = without_foreground(stored)
-    if empty and experiment.sampling.mode == "foreground":
-        named = ", ".join(empty[:_SHOWN]) + (", ..." if len(empty) > _SHOWN else "")
-        counts = f"{len(empty)} of {len(stored)} training cases"
-        log.info("%s have no foreground, their patches are drawn anywhere: %s", counts, named)
-    return tuple(stored)
-
-
-def without_foreground(stored: Sequence[Stored]) -> list[str]:
-    """The cases in which nothing is labelled."""
-    return [each.record.case for each in stored if not any(n for value, n in each.record.counts.items() if value)]
+    return tuple(prepare(open_store(experiment.sampling.store), cases, layout, progress=progress))

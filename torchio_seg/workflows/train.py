@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torchio_seg import checkpoint, components, devices, processors
+from torchio_seg import checkpoint, components, devices, machine
 from torchio_seg.config.resolve import load
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, UsageError
@@ -51,7 +51,10 @@ def start(
     if needs_root(experiment):
         require_root(experiment)
     root = find_root(experiment).resolve()  # so that the run finds its data from wherever it is used
-    experiment = experiment.model_copy(update={"dataset": experiment.dataset.model_copy(update={"root": root})})
+    sections: dict[str, Any] = {"dataset": experiment.dataset.model_copy(update={"root": root})}
+    if experiment.sampling.store is not None:
+        sections["sampling"] = experiment.sampling.model_copy(update={"store": experiment.sampling.store.resolve()})
+    experiment = experiment.model_copy(update=sections)
     progress = progress or Silent()
     with open_store(experiment.sampling.store).in_use():
         job = Job(experiment, make_plan(experiment, progress=progress))
@@ -80,7 +83,7 @@ def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Train
     with runs.locked(folder):
         tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
         journal = runs.Journal(folder / "metrics.jsonl")
-        adviser = Adviser(job.experiment, job.device.type, processors.available())
+        adviser = Adviser(job.experiment, job.device.type, machine.num_processors())
         log_record = partial(_record, folder, journal, tracker, adviser=adviser)
         try:
             with stop_requests() as request:
