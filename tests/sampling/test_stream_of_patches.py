@@ -312,7 +312,7 @@ def test_a_stop_iteration_in_a_worker_does_not_end_the_epoch_quietly(tmp_path: P
 
 def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
     patches = broken(stream(write_cases(tmp_path), tmp_path, num_workers=1), _InWorker("die"))
-    with pytest.raises(TrainingError, match=r"one of the workers at patches of case case\d ended without"):
+    with pytest.raises(TrainingError, match=r"one of the workers at patches of case case\d.* ended without"):
         list(patches.epoch(0))
     assert multiprocessing.active_children() == []
 
@@ -320,7 +320,7 @@ def test_a_killed_worker_is_an_error(tmp_path: Path) -> None:
 def test_a_worker_that_hangs_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "WORKER_TIMEOUT_S", 2)
     patches = broken(stream(write_cases(tmp_path), tmp_path, num_workers=2), _InWorker("hang"))
-    with pytest.raises(TrainingError, match=r"workers at patches of case case\d or case\d gave none for 2 s"):
+    with pytest.raises(TrainingError, match=r"workers at patches of case case\d or .* gave none for 2 s"):
         list(patches.epoch(0))
     assert multiprocessing.active_children() == []
 

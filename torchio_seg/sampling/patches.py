@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torchio as tio
+from torch.utils.data import get_worker_info
 
 from torchio_seg.errors import DataError, TorchioSegError
 from torchio_seg.sampling.samplers import STORED, CaseSampler, Piece, voxels_of
@@ -82,6 +83,27 @@ class Patches(tio.SubjectsDataset):
             named.add_note(traceback.format_exc())
             return named
 
+    def __getitems__(self, indices: Sequence[Any]) -> Any:
+        """A batch of patches, images and labels, or a list of what they are to be made of, or the first error.
+
+        A worker makes it in memory that it shares with its parent, so that nothing is copied again.
+        """
+        batch: list[torch.Tensor] = []
+        pieces = []
+        for number, index in enumerate(indices):
+            patch = self[index]
+            if isinstance(patch, Exception):
+                return patch
+            if self.in_pieces:
+                pieces.append(patch)
+                continue
+            for position, name in enumerate((IMAGE, LABEL)):
+                values = part(patch, name).data
+                if number == 0:
+                    batch.append(_new_batch(len(indices), values))
+                batch[position][number] = values
+        return pieces if self.in_pieces else tuple(batch)
+
     def case_of(self, index: tuple[int, int]) -> str:
         """Whose patch that is."""
         epoch, position = index
@@ -106,6 +128,15 @@ class Patches(tio.SubjectsDataset):
         label = part(changed, LABEL)
         label.set_data(label.data.to(label_type))  # TorchIO's resampling leaves floats behind
         return changed
+
+
+def _new_batch(size: int, sample: torch.Tensor) -> torch.Tensor:
+    """Room for so many like this one; in a worker, where its parent can see it."""
+    shape = (size, *sample.shape)
+    if get_worker_info() is None:
+        return sample.new_empty(shape)
+    storage = sample.untyped_storage()._new_shared(size * sample.numel() * sample.element_size())  # noqa: SLF001
+    return sample.new_empty(0).set_(storage, 0, shape, sample.new_empty(shape, device="meta").stride())
 
 
 @contextmanager

@@ -12,9 +12,8 @@ import torchio as tio
 
 from torchio_seg.errors import ConfigError
 from torchio_seg.sampling.finishing import Finisher
-from torchio_seg.sampling.patches import Patches, PatchRecipe, one_thread
+from torchio_seg.sampling.patches import Patches, PatchRecipe
 from torchio_seg.sampling.queue import PatchQueue
-from torchio_seg.subjects import IMAGE, LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -62,29 +61,22 @@ class PatchStream:
     def batches(self, epoch: int, first: int = 0) -> Generator[Batch]:
         """From this batch of this epoch on, through all epochs that follow; those before it are not made."""
         patches = Patches(self.subjects, self.recipe, self.seed, in_pieces=self.device is not None)
-        size = min(self.batch_size, self.patches_per_epoch)
-        queue = PatchQueue(patches, self._indices(epoch, first), batch_size=size, num_workers=self.num_workers)
+        queue = PatchQueue(patches, self._indices(epoch, first), num_workers=self.num_workers)
+        finish = Finisher(self.recipe, self.device) if self.device is not None else None
         try:
-            if self.device is not None:
-                finish = Finisher(self.recipe, self.device)
-                while True:
-                    yield finish([queue[0] for _ in range(size)])
-            generator = torch.Generator().manual_seed(0)
-            loader = iter(tio.SubjectsLoader(queue, batch_size=size, num_workers=0, generator=generator))
             while True:
-                with one_thread():  # that copies patches; a second would only wait, and workers need its processor
-                    batch = next(loader)
-                yield batch[IMAGE][tio.DATA], batch[LABEL][tio.DATA]
+                batch = queue[0]
+                yield finish(batch) if finish is not None else batch
         finally:
             queue.close()
 
-    def _indices(self, epoch: int, first: int) -> Iterator[tuple[int, int]]:
-        """Epoch and position of this rank's patches."""
+    def _indices(self, epoch: int, first: int) -> Iterator[list[tuple[int, int]]]:
+        """Epoch and position of the patches of each batch of this rank."""
         for number in count(epoch):
             for batch in range(first if number == epoch else 0, self.batches_per_epoch):
                 start = (batch * self.num_ranks + self.rank) * self.batch_size
-                for position in range(start, min(start + self.batch_size, self.patches_per_epoch)):
-                    yield number, position
+                end = min(start + self.batch_size, self.patches_per_epoch)
+                yield [(number, position) for position in range(start, end)]
 
 
 class Feed:

@@ -98,8 +98,10 @@ class Voxels:
     def read(self, box: Box, recipe: Recipe) -> tuple[torch.Tensor, torch.Tensor]:
         """Image C I J K, normalised, and label 1 I J K of a box of the model's grid, which it may leave."""
         source, target = _overlap(box, Box(self.record.start, self.size))
-        images = self._empty(box, recipe)
-        kept, filled = self.image[:, *source], images[:, *target]
+        kept = self.image[:, *source]
+        is_covered = tuple(kept.shape[1:]) == box.size
+        images = torch.empty(kept.shape) if is_covered else self._empty(box, recipe)
+        filled = images[:, *target]
         for piece in _pieces(kept.shape[1:]):
             filled[:, piece] = self._normalized(kept[:, piece], recipe)
         labels = np.zeros((1, *box.size), np.uint8 if self.label.dtype == np.uint8 else np.int32)  # torch knows these

@@ -74,7 +74,9 @@ class Noise:
         if image.device != generator.device:
             seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
             generator = torch.Generator(image.device).manual_seed(seed)
-        image.add_(torch.randn(image.shape, generator=generator, device=image.device, dtype=image.dtype), alpha=std)
+        for channel in image:  # one at a time: less memory, and faster
+            noise = torch.randn(channel.shape, generator=generator, device=image.device, dtype=image.dtype)
+            channel.add_(noise, alpha=std)
 
 
 @dataclass(frozen=True)
