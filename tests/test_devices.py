@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from torchio_seg.devices import autocast, choose, describe, seed_everything
+from torchio_seg.devices import autocast, choose, describe, seed_everything, usable
 from torchio_seg.errors import UsageError
 
 
@@ -64,7 +64,8 @@ def test_strict_refuses_what_does_not_repeat_and_seeded_does_not() -> None:
 def test_bf16_is_the_precision_of_the_block_and_of_nothing_after_it() -> None:
     convolution, volume = torch.nn.Conv3d(1, 2, 3), torch.rand(1, 1, 4, 4, 4)
     with autocast(torch.device("cpu"), "bf16"):
-        assert convolution(volume).dtype == torch.bfloat16
+        expected = torch.bfloat16 if usable(torch.device("cpu"), "bf16") == "bf16" else torch.float32
+        assert convolution(volume).dtype == expected
     assert convolution(volume).dtype == torch.float32
     assert convolution.weight.dtype == torch.float32
 
@@ -75,3 +76,10 @@ def test_fp32_leaves_arithmetic_as_it_is() -> None:
         inside = convolution(volume)
     assert inside.dtype == torch.float32
     assert torch.equal(inside, convolution(volume))
+
+
+def test_bf16_is_replaced_only_on_a_cpu_without_instructions_for_it() -> None:
+    assert usable(torch.device("cuda"), "bf16") == "bf16"
+    assert usable(torch.device("cpu"), "fp32") == "fp32"
+    supported = torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert usable(torch.device("cpu"), "bf16") == ("bf16" if supported else "fp32")

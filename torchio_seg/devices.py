@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 
 import numpy as np
 import torch
@@ -31,8 +32,23 @@ def choose(name: str) -> torch.device:
     return device
 
 
+def usable(device: torch.device, precision: str) -> str:
+    """This precision; fp32 in place of bf16 on a CPU without instructions for it, where that takes 30 times as long."""
+    if precision == "bf16" and device.type == "cpu" and not _computes_bf16():
+        return "fp32"
+    return precision
+
+
+@cache
+def _computes_bf16() -> bool:
+    """Whether torch's convolutions know how to on this CPU."""
+    supports = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", None)
+    return bool(supports()) if supports is not None else True
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
-    """The network's arithmetic in this precision inside the block."""
+    """The network's arithmetic in this precision inside the block, if the device has it."""
+    precision = usable(device, precision)
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, dtype=_PRECISIONS[precision])

@@ -1,4 +1,4 @@
-"""What of the machine this process may use."""
+"""What of the machine this process may use, and sizes as people read them."""
 
 from __future__ import annotations
 
@@ -21,3 +21,12 @@ def free_memory() -> int:
         return int(found.split()[1]) * 1024
     except (OSError, StopIteration, ValueError):
         return _UNKNOWN_MEMORY
+
+
+def in_units(num_bytes: float) -> str:
+    """A size as people read it."""
+    for unit in ("bytes", "kB", "MB"):
+        if num_bytes < 1000:
+            return f"{num_bytes:.3g} {unit}"
+        num_bytes /= 1000
+    return f"{num_bytes:.3g} GB"

@@ -166,7 +166,7 @@ def test_a_full_disk_is_an_error_before_and_while_writing(tmp_path: Path, monkey
 
     with monkeypatch.context() as patch:
         patch.setattr(shutil, "disk_usage", lambda _: Usage())
-        with pytest.raises(DataError, match=r"takes up to .* GB, but .*store has 0\.0 GB left; make room"):
+        with pytest.raises(DataError, match=r"takes up to \d+ kB, but .*store has 1 MB, 537 MB of it for others"):
             prepare(store, [case], LAYOUT)
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))

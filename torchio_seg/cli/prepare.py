@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, in_units, parse_fold
+from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, parse_fold
+from torchio_seg.machine import in_units
 
 
 def prepare(

@@ -97,15 +97,6 @@ def program() -> str:
     return str(script.relative_to(Path.cwd()) if script.is_relative_to(Path.cwd()) else script)
 
 
-def in_units(num_bytes: float) -> str:
-    """A size as people read it."""
-    for unit in ("bytes", "kB", "MB"):
-        if num_bytes < 1000:
-            return f"{num_bytes:.3g} {unit}"
-        num_bytes /= 1000
-    return f"{num_bytes:.3g} GB"
-
-
 def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str, Any]:
     """The changes that plain flags and --set ask for, by dotted key; --set wins."""
     from torchio_seg.config.resolve import parse_set

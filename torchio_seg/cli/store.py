@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import command, in_units, program
+from torchio_seg.cli.shared import command, program
+from torchio_seg.machine import in_units
 
 app = typer.Typer(help="Look after the prepared cases that trainings read.", no_args_is_help=True)
 

@@ -216,10 +216,11 @@ def _sentences(error: ValidationError, model: type[BaseModel], prefix: str) -> l
         else:
             message = item["msg"].removeprefix("Value error, ")
             message = message[0].lower() + message[1:]
+            given = "" if isinstance(item["input"], Mapping) else f"got {item['input']!r}; "  # a section is long
             sentences[key] = (
                 f"{sentences[key]}, or {message.removeprefix('input should be ')}"
                 if key in sentences
-                else f"{key}: got {item['input']!r}; {message}"
+                else f"{key}: {given}{message}"
             )
     return list(sentences.values())
 

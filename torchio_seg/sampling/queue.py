@@ -140,8 +140,8 @@ def _explain(error: RuntimeError, cases: Sequence[str]) -> str:
         )
     if re.search("killed by signal|exited unexpectedly", said):
         return (
-            f"one of the {workers} ended without a word ({said}); where the system ends processes for lack of memory, "
-            "train with fewer of them: --set sampling.num_workers=1"
+            f"one of the {workers} ended without a word ({said}); go on with torchio-seg train --resume RUN, and where "
+            "the system ends processes for lack of memory, with fewer of them: --set sampling.num_workers=1"
         )
     return f"{workers} failed: {said}"
 

@@ -197,7 +197,7 @@ def _read_map(case: Case, layout: Layout, grids: Grids) -> NDArray[np.float32] |
     weights = centred(resample(turned, grids.resampled_shape), grids.model_shape, [0.0] * len(turned))
     if len(weights) != 1 or weights.min() < 0 or not weights.any():
         raise DataError(
-            f"case {case.id}: the sampling map {path} has {len(weights)} channels and values from {weights.min():g} to "
-            f"{weights.max():g} on the model's grid; it needs one channel of numbers from 0 on, some above 0"
+            f"case {case.id}: the sampling map {path} has values from {weights.min():g} to {weights.max():g} in "
+            f"{len(weights)} channel(s) on the model's grid; it needs one channel of numbers from 0 on, some above 0"
         )
     return weights.numpy()

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from torchio_seg import lock, machine
 from torchio_seg.errors import DataError
 from torchio_seg.facts import recall_facts
+from torchio_seg.machine import in_units
 from torchio_seg.progress import Silent
 from torchio_seg.store.laying import lay_out
 from torchio_seg.volumes.budget import Budget
@@ -48,8 +49,8 @@ def prepare(store: Store, cases: Sequence[Case], layout: Layout, *, progress: Pr
         found = {each.case.id: kept for each in wanted if (kept := store.find(each)) is not None}
         missing = [each for each in wanted if each.case.id not in found]
         if missing:
-            needed = _require_room(store, missing) / 1e9
-            log.info("preparing %d of %d cases, up to %.2g GB in %s", len(missing), len(cases), needed, store.folder)
+            needed = in_units(_require_room(store, missing))
+            log.info("preparing %d of %d cases, up to %s in %s", len(missing), len(cases), needed, store.folder)
             found |= _make_all(store, missing, progress)
     return [found[case.id] for case in cases]
 
@@ -114,9 +115,9 @@ def _require_room(store: Store, missing: Sequence[Wanted]) -> int:
     free = shutil.disk_usage(store.folder).free
     if needed + _SPARE_BYTES > free:
         raise DataError(
-            f"preparing {len(missing)} cases takes up to {needed / 1e9:.2g} GB, but {store.folder} has "
-            f"{free / 1e9:.1f} GB left; make room ('torchio-seg store clean' may), or name a folder on another disk "
-            "with --set sampling.store=FOLDER or TORCHIO_SEG_STORE"
+            f"preparing {len(missing)} cases takes up to {in_units(needed)}, but {store.folder} has {in_units(free)}, "
+            f"{in_units(_SPARE_BYTES)} of it for others; make room ('torchio-seg store clean' may), or name a folder "
+            "on another disk with --set sampling.store=FOLDER or TORCHIO_SEG_STORE"
         )
     return needed
 

@@ -47,8 +47,8 @@ class Stored:
             arrays = {name: _map(self.folder / f"{name}.npy") for name in _ARRAYS if self._has(name)}
         except (OSError, ValueError, EOFError) as error:
             raise DataError(
-                f"case {self.record.case}: what the store holds of it is gone or damaged ({error}); run the same "
-                "command again, and it is made anew"
+                f"case {self.record.case}: what the store holds of it is gone or damaged, {self.folder}; go on with "
+                "torchio-seg train --resume RUN, which makes it anew"
             ) from error
         return Voxels(self.record, **arrays)
 
@@ -105,6 +105,8 @@ class Store:
     def want(self, case: Case, layout: Layout) -> Wanted:
         """The case under the key of its files' bytes and its layout: other content, another key."""
         label, sampling_map = case.label, layout.map_of(case)
+        if sampling_map is not None and not sampling_map.is_file():
+            raise DataError(f"case {case.id} has no sampling map: sampling.map names {sampling_map}; put it there")
         files = [*case.images, *(path for path in (label, sampling_map) if path is not None)]
         digests = {str(path.resolve()): self.sources.digest(path) for path in files}
         content = [FORMAT, describe(layout), len(case.images), *(digests[str(path.resolve())] for path in files)]

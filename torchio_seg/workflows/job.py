@@ -60,7 +60,7 @@ class Job:
         self.device = devices.choose(experiment.device)
         devices.seed_everything(experiment.seed, strict=experiment.deterministic == "strict")
         if self.device.type == "cpu":
-            precision = experiment.training.precision
+            precision = devices.usable(self.device, experiment.training.precision)
             require_sound_gradients(plan.network, len(plan.dataset.channels), plan.patch_size, precision)
         self.network = plan.network.to(self.device)
         self.loss = build_loss(experiment, plan.dataset)
@@ -91,6 +91,7 @@ class Job:
     def describe(self, folder: Path) -> None:
         """Write the settings and what followed from them into the run's folder, and say the most important."""
         plan, split = self.plan, self.plan.split
+        precision = devices.usable(self.device, self.experiment.training.precision)
         anywhere = drawn_anywhere(self.feed.stream.recipe.choice, [stored.record for stored in plan.stored])
         parameters = sum(parameter.numel() for parameter in self.network.parameters())
         write_text(folder / "config.yaml", to_yaml(self.experiment))
@@ -105,9 +106,12 @@ class Job:
             "patch_size": plan.patch_size,
             "parameters": parameters,
             "device": devices.describe(self.device),
+            "precision": precision,
             "versions": versions(),
         }
         write_json(folder / "run.json", facts)
+        if precision != (wanted := self.experiment.training.precision):
+            log.info("this CPU has no fast arithmetic in %s; %s is used", wanted, precision)
         if anywhere:
             named = ", ".join(anywhere[:_SHOWN]) + (", ..." if len(anywhere) > _SHOWN else "")
             log.info(

@@ -21,17 +21,24 @@ TOLERATED = 0.2
 
 
 class Adviser:
-    """Watches the records of a training, and says once which setting would shorten its waiting."""
+    """Watches the records of a training, and says once which setting would shorten its waiting.
+
+    The first epoch is left out: while it begins, workers start.
+    """
 
     def __init__(self, experiment: Experiment, device: str, num_processors: int) -> None:
         self.advice = advise(experiment, device, num_processors)
         self._has_spoken = False
+        self._has_begun = False
 
     def __call__(self, record: Mapping[str, Any]) -> None:
         """Look at one record; only those of whole epochs tell anything."""
-        if record["kind"] == "epoch" and record["waiting"] > TOLERATED and not self._has_spoken:
+        if record["kind"] != "epoch":
+            return
+        if self._has_begun and record["waiting"] > TOLERATED and not self._has_spoken:
             self._has_spoken = True
             log.info("%.0f %% of the epoch went by waiting for patches: %s", 100 * record["waiting"], self.advice)
+        self._has_begun = True
 
 
 def advise(experiment: Experiment, device: str, num_processors: int) -> str:
@@ -50,8 +57,8 @@ def advise(experiment: Experiment, device: str, num_processors: int) -> str:
         return "labels are interpolated one by one, --set augmentation.label_interpolation=nearest"
     shared = " that training needs too" if device == "cpu" else ""
     return (
-        f"the workers have all {num_processors} processors{shared}; fewer steps of augmentation or smaller patches are "
-        "made faster, and a larger network would cost no more time"
+        f"the workers have all {num_processors} processors{shared}; what makes patches faster now is less augmentation "
+        "or a smaller patch"
     )
 
 
