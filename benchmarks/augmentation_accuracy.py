@@ -81,6 +81,11 @@ def main() -> None:
             for name, steps in (("stock", STOCK), ("fused", FUSED)):
                 results[name].append(train(arguments.root, steps, seed=seed, epochs=arguments.epochs, runs=Path(runs)))
                 print(name, results[name][-1], flush=True)
+            keep(arguments, results)
+
+
+def keep(arguments: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) -> None:
+    """Write what is known after each seed."""
     summary = {
         name: {
             "mean": round(statistics.mean(run["dice"] for run in found), 4),
@@ -91,7 +96,7 @@ def main() -> None:
     }
     apart = abs(summary["stock"]["mean"] - summary["fused"]["mean"])
     spread = max(each["spread"] for each in summary.values())
-    print(summary, f"means {apart:.4f} apart, seeds up to {spread:.4f}")
+    print(summary, f"means {apart:.4f} apart, seeds up to {spread:.4f}", flush=True)
     about = {
         "what": "mean Dice of the hippocampus's test cases, same steps, seeds and split",
         "epochs": arguments.epochs,
