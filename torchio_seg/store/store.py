@@ -19,6 +19,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from torchio_seg import lock
 from torchio_seg.errors import DataError
+from torchio_seg.files import write_bytes
 from torchio_seg.store.sources import Sources
 from torchio_seg.store.voxels import Record, Voxels
 
@@ -141,7 +142,7 @@ class Store:
                     files[f"{name}.npy"] = _save(draft / f"{name}.npy", array)
             settings = describe(wanted.layout)
             page = Page(FORMAT, wanted.key, wanted.layout.dataset, settings, wanted.sources, files, voxels.record)
-            _write(draft / PAGE, _pages().dump_json(page))
+            write_bytes(draft / PAGE, _pages().dump_json(page))
             draft.rename(folder)
         except OSError as error:
             raise DataError(
@@ -215,10 +216,3 @@ def _save(path: Path, array: Any) -> int:
         file.flush()
         os.fsync(file.fileno())
         return file.tell()
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
