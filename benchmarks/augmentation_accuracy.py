@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import tempfile
 import time
@@ -20,7 +21,9 @@ from typing import Any
 
 from common import machine
 
+from torchio_seg import devices
 from torchio_seg.config.resolve import load, shipped
+from torchio_seg.machine import num_processors
 from torchio_seg.workflows.train import start
 
 RESULT = Path(__file__).parent / "results" / "augmentation_accuracy.json"
@@ -57,6 +60,7 @@ def train(root: Path, steps: dict[str, list[dict[str, Any]]], *, seed: int, epoc
         "seed": seed,
         "training.epochs": epochs,
         "training.validation_every": 5,
+        "sampling.num_workers": max(1, num_processors() - 1),
         "augmentation.spatial": steps["spatial"],
         "augmentation.intensity": steps["intensity"],
     }
@@ -75,17 +79,30 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--output", type=Path, default=RESULT)
     arguments = parser.parse_args()
-    results: dict[str, list[dict[str, Any]]] = {"stock": [], "fused": []}
+    logging.basicConfig(level=logging.INFO, format="  %(message)s")
+    results = earlier(arguments)
     with tempfile.TemporaryDirectory() as runs:
         for seed in range(arguments.seeds):
             for name, steps in (("stock", STOCK), ("fused", FUSED)):
+                if seed in {run["seed"] for run in results[name]}:
+                    continue
                 results[name].append(train(arguments.root, steps, seed=seed, epochs=arguments.epochs, runs=Path(runs)))
                 print(name, results[name][-1], flush=True)
-            keep(arguments, results)
+                keep(arguments, results)
+
+
+def earlier(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+    """The runs that the output holds already, if they are as long and from a machine of the same kind."""
+    empty: dict[str, list[dict[str, Any]]] = {"stock": [], "fused": []}
+    if not arguments.output.exists():
+        return empty
+    found = json.loads(arguments.output.read_text())
+    same = found["epochs"] == arguments.epochs and found["device"] == devices.describe(devices.choose("auto"))
+    return found["runs"] if same else empty
 
 
 def keep(arguments: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) -> None:
-    """Write what is known after each seed."""
+    """Write what is known after each run."""
     summary = {
         name: {
             "mean": round(statistics.mean(run["dice"] for run in found), 4),
@@ -93,13 +110,13 @@ def keep(arguments: argparse.Namespace, results: dict[str, list[dict[str, Any]]]
             "seconds": round(statistics.median(run["seconds"] for run in found), 1),
         }
         for name, found in results.items()
+        if found
     }
-    apart = abs(summary["stock"]["mean"] - summary["fused"]["mean"])
-    spread = max(each["spread"] for each in summary.values())
-    print(summary, f"means {apart:.4f} apart, seeds up to {spread:.4f}", flush=True)
+    print(summary, flush=True)
     about = {
         "what": "mean Dice of the hippocampus's test cases, same steps, seeds and split",
         "epochs": arguments.epochs,
+        "device": devices.describe(devices.choose("auto")),
         "machine": machine(("torch", "torchio", "torchio-seg")),
         "summary": summary,
         "runs": results,

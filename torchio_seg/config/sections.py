@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -28,6 +29,23 @@ def _check_part(value: object) -> object:
     if not is_share and not is_number:
         raise ValueError("give a share of the cases, from 0 to below 1, or a whole number of them")
     return value
+
+
+def _check_duration(value: object) -> object:
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)) and any(match.groups()):
+        return value
+    raise ValueError("give a time as 90s, 30m, 1h30m or 2d")
+
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+Duration = Annotated[str, BeforeValidator(_check_duration)]
+
+
+def seconds(duration: str) -> int:
+    """The length of a duration as settings write it."""
+    match = _DURATION.fullmatch(duration)
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
 Part = Annotated[int | float, BeforeValidator(_check_part)]
@@ -204,7 +222,11 @@ class Training(Section):
     """How long and in what portions."""
 
     epochs: PositiveInt = 100
-    """Visits to every training case."""
+    """Visits to every training case; how long training is, where neither of the next two says it."""
+    steps: PositiveInt | None = None
+    """Changes of the weights, instead of epochs."""
+    max_time: Duration | None = None
+    """For the whole command, instead of epochs: 30m, 1h30m. The first steps are timed, so many follow as fit."""
     batch_size: PositiveInt = 2
     """Patches a forward pass."""
     accumulate: PositiveInt = 1
@@ -213,8 +235,31 @@ class Training(Section):
     """Of the network's arithmetic; weights and sums stay fp32."""
     clip_norm: PositiveFloat | None = 12.0
     """Longest gradient vector; longer ones are shortened."""
+    ema: Fraction | None = None
+    """What of the running average of the weights stays at each step (0.999), which is then validated and kept; null:
+    the weights themselves are."""
     validation_every: PositiveInt = 5
-    """Epochs between validations; the last epoch is always validated."""
+    """Epochs between validations; training ends with one."""
+    validation_cases: PositiveInt | None = None
+    """Of a validation in between, others each time; null: all. The last one always has all."""
+    best: str = "mean_dice"
+    """What tells the best model: mean_dice, loss, or a region's name for its Dice."""
+    patience: PositiveInt | None = None
+    """Validations in a row that may bring nothing better before training ends; null: it goes on."""
+    save_every: PositiveInt | None = None
+    """Steps between savings of what is needed to resume; null: each epoch's end."""
+    activation_checkpointing: bool = False
+    """Compute each level of the network twice instead of keeping what it needs for its gradient."""
+    channels_last: bool = False
+    """Lay out weights and images channel by channel in each voxel, which many CPUs and GPUs convolve faster."""
+    compile: bool = False
+    """Compile the network by torch.compile; where that fails, one line says so and it runs as it is."""
+
+    @model_validator(mode="after")
+    def _require_one_length(self) -> Training:
+        if self.steps is not None and self.max_time is not None:
+            raise ValueError("steps and max_time each say how long training is; give one of them")
+        return self
 
 
 class Prediction(Section):

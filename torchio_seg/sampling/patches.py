@@ -88,6 +88,10 @@ class Patches(tio.SubjectsDataset):
 
         A worker makes it in memory that it shares with its parent, so that nothing is copied again.
         """
+        with one_thread():
+            return self._batch(indices)
+
+    def _batch(self, indices: Sequence[Any]) -> Any:
         batch: list[torch.Tensor] = []
         pieces = []
         for number, index in enumerate(indices):
