@@ -9,7 +9,7 @@ import torch
 
 from torchio_seg.config.sections import Optimization
 from torchio_seg.errors import ConfigError
-from torchio_seg.optimization import build_optimizer, build_schedule, factor
+from torchio_seg.optimization import Schedule, build_optimizer, factor
 
 SCHEDULES = ("constant", "poly", "cosine", "warmup_cosine")
 
@@ -67,7 +67,7 @@ def test_optimizer_follows_the_schedule_and_a_resumed_one_continues_it(schedule:
     def run(steps: int, state: dict[str, Any] | None = None) -> tuple[list[float], dict[str, Any]]:
         parameters = weights()
         optimizer = build_optimizer(parameters, chosen)
-        following = build_schedule(optimizer, chosen, 10)
+        following = Schedule(optimizer, chosen, 10)
         if state is not None:
             optimizer.load_state_dict(state["optimizer"])
             following.load_state_dict(state["schedule"])
@@ -125,4 +125,4 @@ def test_parameters_may_be_a_generator() -> None:
 
 def test_a_training_without_steps_is_an_error() -> None:
     with pytest.raises(ConfigError, match="training has 0 steps; it needs at least 1"):
-        build_schedule(build_optimizer(weights(), settings()), settings(), 0)
+        Schedule(build_optimizer(weights(), settings()), settings(), 0)

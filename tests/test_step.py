@@ -7,7 +7,7 @@ import torch
 
 from torchio_seg.config.sections import Optimization, Training
 from torchio_seg.errors import TrainingError
-from torchio_seg.optimization import build_optimizer, build_schedule
+from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.step import MOST_SKIPPED_IN_A_ROW, Stepper, supervised
 
 
@@ -20,7 +20,7 @@ def stepper(settings: Training, optimizer: str = "sgd", seed: int = 0) -> Steppe
     network = torch.nn.Conv3d(1, 2, 3, padding=1)
     choice = Optimization(optimizer=optimizer, schedule="constant", learning_rate=0.1, momentum=0.0)  # type: ignore[arg-type]
     rule = build_optimizer(network.parameters(), choice)
-    schedule = build_schedule(rule, choice, 100)
+    schedule = Schedule(rule, choice, 100)
     return Stepper(network, squared_error, rule, schedule, settings=settings, device=torch.device("cpu"))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,6 +13,7 @@ from test_step import pair, stepper
 
 from torchio_seg.config.sections import Training
 from torchio_seg.step import Pair
+from torchio_seg.timing import Allowance, Upkeep
 from torchio_seg.trainer import Parts, Position, Trainer, Validation
 
 BATCHES = 5
@@ -27,13 +29,16 @@ class Watched:
     saved: list[tuple[str, int, int]] = field(default_factory=list)
     records: list[dict[str, Any]] = field(default_factory=list)
     seen: list[tuple[int, int]] = field(default_factory=list)
+    subsets: list[int | None] = field(default_factory=list)
+    allowance: Allowance | None = None
 
     def batches(self, epoch: int, first: int) -> Iterator[Pair]:
         for number in range(first, BATCHES):
             self.seen.append((epoch, number))
             yield pair(100 * epoch + number)
 
-    def validate(self, _: object) -> Validation:
+    def validate(self, subset: int | None, _: object) -> Validation:
+        self.subsets.append(subset)
         return Validation(self.dice.pop(0) if self.dice else 0.5, 0.1, {"a": 0.5})
 
     def steps(self) -> int:
@@ -49,8 +54,11 @@ class Watched:
             save=lambda name, at: self.saved.append((name, at.epoch, at.batches_done)),
             log=lambda record: self.records.append(dict(record)),
             should_stop=lambda: self.steps() >= self.stop_after,
+            allowance=self.allowance,
         )
-        return Trainer(parts, self.settings, position)
+        per_epoch = -(-BATCHES // self.settings.accumulate)
+        num_steps = None if self.allowance else self.settings.steps or self.settings.epochs * per_epoch
+        return Trainer(parts, self.settings, position or Position(num_steps=num_steps))
 
 
 def test_every_epoch_takes_every_batch_once_and_is_saved() -> None:
@@ -73,7 +81,7 @@ def test_the_best_is_kept_and_what_cannot_be_scored_is_never_best() -> None:
     trainer = watched.trainer()
     trainer.run()
     assert [entry[1] for entry in watched.saved if entry[0] == "best"] == [2, 3]
-    assert (trainer.position.best_dice, trainer.position.best_epoch) == (0.6, 3)
+    assert (trainer.position.best_score, trainer.position.best_epoch) == (0.6, 3)
 
 
 @pytest.mark.parametrize("stop_after", [1, 3, 5, 7, 12])
@@ -109,3 +117,83 @@ def test_records_tell_loss_rate_speed_and_waiting() -> None:
     assert epoch["patches_per_second"] > 0
     assert 0 <= epoch["waiting"] <= 1
     assert epoch["learning_rate"] == watched.stepper.learning_rate
+
+
+def test_a_number_of_steps_ends_training_inside_an_epoch_with_a_validation() -> None:
+    watched = Watched(Training(steps=8, validation_every=1))
+    trainer = watched.trainer()
+    assert trainer.run()
+    assert (trainer.position.step, trainer.position.epoch, trainer.position.batches_done) == (8, 1, 3)
+    validations = [record for record in watched.records if record["kind"] == "validation"]
+    assert [(record["epoch"], record["step"]) for record in validations] == [(1, 5), (1.6, 8)]
+    assert watched.subsets == [0, None]
+    assert watched.saved[-1] == ("last", 1, 3)
+
+
+def test_a_longer_training_goes_on_inside_the_epoch_where_the_shorter_one_ended() -> None:
+    whole = Watched(Training(steps=12))
+    whole.trainer().run()
+    short = Watched(Training(steps=8))
+    first = short.trainer()
+    first.run()
+    longer = Watched(Training(steps=12))
+    second = longer.trainer(replace(first.position, num_steps=12))
+    longer.stepper.network.load_state_dict(short.stepper.network.state_dict())
+    longer.stepper.restore(short.stepper.state())
+    assert second.run()
+    assert short.seen[:8] + longer.seen == whole.seen
+    for name, tensor in whole.stepper.network.state_dict().items():
+        assert torch.equal(tensor, longer.stepper.network.state_dict()[name])
+
+
+def test_saving_every_few_steps_keeps_the_place() -> None:
+    watched = Watched(Training(epochs=2, save_every=2))
+    watched.trainer().run()
+    assert watched.saved[:5] == [("last", 0, 2), ("last", 0, 4), ("last", 1, 0), ("last", 1, 1), ("last", 1, 3)]
+
+
+def test_training_ends_when_validations_bring_nothing_better_for_long_enough() -> None:
+    watched = Watched(Training(epochs=9, validation_every=1, patience=2), dice=[0.3, 0.5, 0.4, None, 0.9])
+    trainer = watched.trainer()
+    assert trainer.run()
+    assert trainer.position.epoch == 4
+    assert trainer.position.best_epoch == 2
+
+
+@pytest.mark.parametrize(("best", "chosen"), [("mean_dice", 2), ("loss", 1), ("a", 3)])
+def test_the_best_is_told_by_what_the_settings_name(best: str, chosen: int) -> None:
+    watched = Watched(Training(epochs=3, validation_every=1, best=best))
+    given = [
+        Validation(0.3, 0.1, {"a": 0.2}),
+        Validation(0.6, 0.2, {"a": 0.1}),
+        Validation(0.5, float("nan"), {"a": 0.3}),
+    ]
+    trainer = watched.trainer()
+    object.__setattr__(trainer.parts, "validate", lambda *_: given.pop(0))
+    trainer.run()
+    assert trainer.position.best_epoch == chosen
+
+
+def test_steps_that_are_timed_tell_how_many_fit() -> None:
+    upkeep = Upkeep(validation=0.05, ending=0.2)
+    watched = Watched(Training(max_time="2s", validation_every=1))
+    watched.allowance = Allowance(2.0, time.monotonic(), lambda: upkeep)
+    begun = time.monotonic()
+    trainer = watched.trainer()
+    assert trainer.run()
+    [budget] = [record for record in watched.records if record["kind"] == "budget"]
+    assert trainer.position.num_steps == budget["num_steps"] >= trainer.position.step
+    assert time.monotonic() - begun < 2.0
+    rates = [record["learning_rate"] for record in watched.records if record["kind"] == "epoch"]
+    assert rates[-1] == pytest.approx(0.1)  # a constant schedule
+    each = budget["seconds_per_step"] + upkeep.validation / BATCHES
+    assert (budget["num_steps"] - budget["step"]) * each == pytest.approx(2.0 - 0.04 - 0.2, abs=0.3)
+
+
+def test_time_that_is_up_ends_training_as_it_is() -> None:
+    watched = Watched(Training(max_time="1s"))
+    watched.allowance = Allowance(1.0, time.monotonic() - 5, lambda: Upkeep(0.0, 0.1))
+    trainer = watched.trainer()
+    assert trainer.run()
+    assert trainer.position.step == 1
+    assert watched.subsets == [None]

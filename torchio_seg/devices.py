@@ -65,6 +65,13 @@ def seed_everything(seed: int, *, strict: bool) -> None:
     torch.use_deterministic_algorithms(strict)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the device, or the computer, had no memory left for a tensor."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )
+
+
 def describe(device: torch.device) -> str:
     """The device in words a reader of a record understands later."""
     if device.type == "cuda":

@@ -6,16 +6,19 @@ import math
 from typing import TYPE_CHECKING
 
 from torch.optim import SGD, Adam, AdamW, Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 
 from torchio_seg.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import torch
 
     from torchio_seg.config.sections import Optimization
+
+
+FIRST_STEPS = 10
+"""In which the rate rises where the length of the training is not known yet."""
 
 
 def build_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Optimization) -> Optimizer:
@@ -32,15 +35,51 @@ def build_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Optimiza
     return rule(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
 
 
-def build_schedule(optimizer: Optimizer, settings: Optimization, num_steps: int) -> LambdaLR:
-    """The schedule whose `step()` follows each step of the optimizer."""
-    if num_steps < 1:
-        raise ConfigError(f"training has {num_steps} steps; it needs at least 1: raise training.epochs")
-    return LambdaLR(optimizer, lambda step: factor(settings, step, num_steps))
+class Schedule:
+    """The learning rate of each step, set after every one that changes the weights."""
+
+    def __init__(self, optimizer: Optimizer, settings: Optimization, num_steps: int | None) -> None:
+        if num_steps is not None and num_steps < 1:
+            raise ConfigError(f"training has {num_steps} steps; it needs at least 1: raise training.epochs")
+        self._optimizer = optimizer
+        self._settings = settings
+        self._num_steps = num_steps
+        self._highest = [float(group["lr"]) for group in optimizer.param_groups]
+        self._done = 0
+        self._apply()
+
+    def expect(self, num_steps: int) -> None:
+        """Follow this number of steps from now on."""
+        self._num_steps = num_steps
+        self._apply()
+
+    def step(self) -> None:
+        """One step is done."""
+        self._done += 1
+        self._apply()
+
+    def state_dict(self) -> dict[str, int]:
+        """How far it is."""
+        return {"done": self._done}
+
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
+        """Go on from there."""
+        self._done = state["done"]
+        self._apply()
+
+    def _apply(self) -> None:
+        share = factor(self._settings, self._done, self._num_steps)
+        for group, highest in zip(self._optimizer.param_groups, self._highest, strict=True):
+            group["lr"] = share * highest
 
 
-def factor(settings: Optimization, step: int, num_steps: int) -> float:
-    """Share of the full learning rate in step 0, 1, ...; at `num_steps` and after it, where the schedule ends."""
+def factor(settings: Optimization, step: int, num_steps: int | None) -> float:
+    """Share of the full learning rate in step 0, 1, ...; at `num_steps` and after it, where the schedule ends.
+
+    While nobody knows yet how many steps there will be, the rate rises over the first ones and stays.
+    """
+    if num_steps is None:
+        return 1.0 if settings.schedule == "constant" else min(1.0, (step + 1) / FIRST_STEPS)
     step = min(step, num_steps)
     if settings.schedule == "constant":
         return 1.0

@@ -8,8 +8,8 @@ from typing import Protocol
 class Progress(Protocol):
     """A watcher of one piece of work at a time, pieces inside pieces allowed."""
 
-    def start(self, what: str, total: int) -> None:
-        """A piece of work of this many parts begins."""
+    def start(self, what: str, total: int | None) -> None:
+        """A piece of work of this many parts begins; None: nobody knows yet of how many."""
 
     def advance(self, parts: int = 1, **figures: float) -> None:
         """Some parts of the innermost piece are done; figures are what to show beside it."""
@@ -21,7 +21,7 @@ class Progress(Protocol):
 class Silent:
     """Watches without a word."""
 
-    def start(self, what: str, total: int) -> None:
+    def start(self, what: str, total: int | None) -> None:
         """Nothing to draw."""
 
     def advance(self, parts: int = 1, **figures: float) -> None:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.nn import functional
 
+from torchio_seg.averaging import WeightAverage
 from torchio_seg.config.sections import Training
 from torchio_seg.devices import autocast
 from torchio_seg.errors import TrainingError
+from torchio_seg.optimization import Schedule
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 Pair = tuple[torch.Tensor, torch.Tensor]
@@ -39,7 +42,7 @@ class Stepper:
         network: torch.nn.Module,
         loss: Loss,
         optimizer: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
+        schedule: Schedule,
         *,
         settings: Training,
         device: torch.device,
@@ -52,6 +55,7 @@ class Stepper:
         self.device = device
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.skipped_in_a_row = 0
+        self._average = None if settings.ema is None else WeightAverage(network, settings.ema)
 
     @property
     def learning_rate(self) -> float:
@@ -69,6 +73,8 @@ class Stepper:
         if not skipped:
             self.scaler.step(self.optimizer)
             self.schedule.step()
+            if self._average is not None:
+                self._average.update()
         self.scaler.update()
         self._count(skipped=skipped)
         return StepResult(total, norm, skipped)
@@ -89,21 +95,32 @@ class Stepper:
                 "is kept. Lower optimization.learning_rate, or set training.precision=fp32"
             )
 
+    def expect(self, num_steps: int) -> None:
+        """The training will have so many steps."""
+        self.schedule.expect(num_steps)
+
+    def averaged(self) -> AbstractContextManager[object]:
+        """The network has the weights to be used inside the block: their average, if one is kept."""
+        return nullcontext() if self._average is None else self._average.in_place()
+
     def state(self) -> dict[str, Any]:
-        """All but the weights, for a later `restore`."""
+        """All but the weights to be used, for a later `restore`."""
         return {
             "optimizer": self.optimizer.state_dict(),
             "schedule": self.schedule.state_dict(),
             "scaler": self.scaler.state_dict(),
             "skipped_in_a_row": self.skipped_in_a_row,
+            "average": None if self._average is None else self._average.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Continue from what `state` returned."""
+        """Continue from what `state` returned; the network has the weights to be used."""
         self.optimizer.load_state_dict(state["optimizer"])
         self.schedule.load_state_dict(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         self.skipped_in_a_row = state["skipped_in_a_row"]
+        if self._average is not None:
+            self._average.restore(state["average"])
 
 
 def supervised(loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], masks: torch.Tensor) -> torch.Tensor:

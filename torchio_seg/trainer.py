@@ -1,31 +1,43 @@
-"""Training: optimize a network on a stream of patches, within a number of epochs, stoppable after any step."""
+"""Training: optimize a network on a stream of patches, within a number of steps, stoppable after any of them."""
 
 from __future__ import annotations
 
-import time
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.step import Stepper, StepResult
+from torchio_seg.timing import EpochClock, StepTimer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from torchio_seg.config.sections import Training
     from torchio_seg.step import Pair
+    from torchio_seg.timing import Allowance
 
 
 @dataclass(frozen=True)
 class Validation:
-    """What whole-volume prediction of the validation cases gave."""
+    """What whole-volume prediction of validation cases gave."""
 
     mean_dice: float | None
     """Over regions that could be scored; None where none could."""
     loss: float | None
     dice: Mapping[str, float | None] = field(default_factory=dict)
     """Of each region, over the cases where it is defined."""
+    num_cases: int = 0
+
+    def score(self, name: str) -> float | None:
+        """The number to be as high as possible; None where there is none to compare."""
+        value = {"mean_dice": self.mean_dice, "loss": self.loss, **self.dice}[name]
+        if value is None or not math.isfinite(value):
+            return None
+        return -value if name == "loss" else value
 
 
 @dataclass
@@ -37,8 +49,15 @@ class Position:
     batches_done: int = 0
     """Of the epoch after those."""
     step: int = 0
-    best_dice: float | None = None
-    best_epoch: int | None = None
+    num_steps: int | None = None
+    """In all; None until the first steps have told how many fit into the time."""
+    skipped: int = 0
+    """Steps that left the weights as they were."""
+    validated_at: int = 0
+    """The step of the latest validation."""
+    best_score: float | None = None
+    best_epoch: float | None = None
+    validations_since_best: int = 0
 
 
 @dataclass(frozen=True)
@@ -49,58 +68,69 @@ class Parts:
     batches: Callable[[int, int], Iterator[Pair]]
     """Images and masks of an epoch from some batch on, always the same for the same epoch."""
     batches_per_epoch: int
-    validate: Callable[[Progress], Validation] | None
-    """None where no case is kept for it."""
+    validate: Callable[[int | None, Progress], Validation] | None
+    """Of all cases, or of the n-th subset of them; None where no case is kept for it."""
     save: Callable[[str, Position], None]
     """Keep the model as `best` or `last`."""
     log: Callable[[Mapping[str, Any]], None]
     should_stop: Callable[[], bool]
     progress: Progress = field(default_factory=Silent)
+    allowance: Allowance | None = None
+    """None where the number of steps alone ends the training."""
 
 
 class Trainer:
-    """Runs the epochs that are left from a position."""
+    """Takes the steps that are left from a position."""
 
-    def __init__(self, parts: Parts, settings: Training, position: Position | None = None) -> None:
+    def __init__(self, parts: Parts, settings: Training, position: Position) -> None:
         self.parts = parts
         self.settings = settings
-        self.position = position or Position()
+        self.position = position
+        self._timer = StepTimer()
 
     def run(self) -> bool:
-        """Train to the last epoch; False where a stop was asked for before."""
-        self.parts.progress.start("training", self.settings.epochs - self.position.epoch)
-        try:
-            while self.position.epoch < self.settings.epochs:
+        """Train to the end; False where a stop was asked for before."""
+        position, num_epochs = self.position, self._num_epochs()
+        with self._shown("training", None if num_epochs is None else num_epochs - position.epoch):
+            while not self.is_over():
                 complete = self._train_epoch()
-                if complete and self._validation_is_due() and self.parts.validate is not None:
-                    self._validate(self.parts.validate)
-                self.parts.save("last", self.position)
-                if not complete or (self.parts.should_stop() and self.position.epoch < self.settings.epochs):
+                stopped = self.parts.should_stop() and not self.is_over()
+                if (complete and self._validation_is_due()) or (self.is_over() and not stopped):
+                    self._validate()
+                self.parts.save("last", position)
+                if stopped:
                     return False
                 self.parts.progress.advance()
-        finally:
-            self.parts.progress.finish()
         return True
 
+    def is_over(self) -> bool:
+        """Whether all steps are taken, or no time or no hope of a better model is left."""
+        position, patience = self.position, self.settings.patience
+        if position.num_steps is not None and position.step >= position.num_steps:
+            return True
+        if patience is not None and position.validations_since_best >= patience:
+            return True
+        return self.parts.allowance is not None and position.step > 0 and self.parts.allowance.is_up()
+
     def _train_epoch(self) -> bool:
-        """Every step of one epoch that is not done yet; False where a stop was asked for in between."""
-        clock = _Clock()
+        """The steps of one epoch that are not done yet; False where training ends in between."""
+        clock = EpochClock()
         losses: list[float] = []
-        self.parts.progress.start(f"epoch {self.position.epoch + 1}/{self.settings.epochs}", self._steps_per_epoch())
-        try:
+        with self._shown(f"epoch {self.position.epoch + 1}", self._steps_left_of_epoch()):
             for pairs in clock.waiting(self._groups()):
                 result = self.parts.stepper(pairs)
                 losses.append(result.loss)
                 clock.patches += sum(len(images) for images, _ in pairs)
                 self._after_step(result, len(pairs), clock)
-                if self.parts.should_stop() and self.position.batches_done < self.parts.batches_per_epoch:
-                    return False
-        finally:
-            self.parts.progress.finish()
-        self.position.epoch += 1
-        self.position.batches_done = 0
-        self._log("epoch", loss=_mean(losses), learning_rate=self.parts.stepper.learning_rate, **clock.figures())
-        return True
+                if self.is_over() or self.parts.should_stop():
+                    break
+        complete = self.position.batches_done >= self.parts.batches_per_epoch
+        if complete:
+            self.position.epoch += 1
+            self.position.batches_done = 0
+        rate = self.parts.stepper.learning_rate
+        self._log("epoch", loss=_mean(losses), learning_rate=rate, skipped=self.position.skipped, **clock.figures())
+        return complete
 
     def _groups(self) -> Iterator[list[Pair]]:
         """The batches that are left of this epoch, as many at a time as one step takes."""
@@ -108,61 +138,86 @@ class Trainer:
         while group := list(islice(left, self.settings.accumulate)):
             yield group
 
-    def _steps_per_epoch(self) -> int:
-        return -(-(self.parts.batches_per_epoch - self.position.batches_done) // self.settings.accumulate)
-
-    def _after_step(self, result: StepResult, num_batches: int, clock: _Clock) -> None:
-        self.position.step += 1
-        self.position.batches_done += num_batches
-        self._log("step", **{"epoch": self.position.epoch + 1, **asdict(result)})
+    def _after_step(self, result: StepResult, num_batches: int, clock: EpochClock) -> None:
+        position = self.position
+        position.step += 1
+        position.batches_done += num_batches
+        position.skipped += result.skipped
+        self._log("step", **asdict(result))
         self.parts.progress.advance(loss=result.loss, patches_per_second=clock.figures()["patches_per_second"])
+        if position.num_steps is None:
+            self._reckon()
+        every = self.settings.save_every
+        if every is not None and position.step % every == 0 and not self.is_over():
+            self.parts.save("last", position)
+
+    def _reckon(self) -> None:
+        """Fix the number of steps once enough of them are timed."""
+        self._timer.mark()
+        allowance = self.parts.allowance
+        if allowance is None or not allowance.timing_is_over(self._timer):
+            return
+        between = self.settings.validation_every * self._steps_per_epoch
+        seconds_per_step = self._timer.seconds_per_step
+        more = allowance.reckon(seconds_per_step, between)
+        self.position.num_steps = self.position.step + more
+        self.parts.stepper.expect(self.position.num_steps)
+        self._log(
+            "budget", num_steps=self.position.num_steps, seconds_per_step=seconds_per_step, **asdict(allowance.upkeep)
+        )
 
     def _validation_is_due(self) -> bool:
-        epoch = self.position.epoch
-        return epoch % self.settings.validation_every == 0 or epoch == self.settings.epochs
+        return self.position.epoch % self.settings.validation_every == 0
 
-    def _validate(self, validate: Callable[[Progress], Validation]) -> None:
+    def _validate(self) -> None:
         """Score the model as it is, and keep it unless an earlier one was better."""
-        validation = validate(self.parts.progress)
-        best = self.position.best_dice
-        improved = validation.mean_dice is not None and (best is None or validation.mean_dice >= best)
+        position = self.position
+        if self.parts.validate is None or position.validated_at == position.step:
+            return
+        subset = None if self.is_over() else position.epoch // self.settings.validation_every - 1
+        with self.parts.stepper.averaged():
+            validation = self.parts.validate(subset, self.parts.progress)
+        position.validated_at = position.step
+        score = validation.score(self.settings.best)
+        improved = score is not None and (position.best_score is None or score >= position.best_score)
+        position.validations_since_best = 0 if improved else position.validations_since_best + 1
         if improved:
-            self.position.best_dice, self.position.best_epoch = validation.mean_dice, self.position.epoch
+            position.best_score, position.best_epoch = score, self._epochs_done
         self._log("validation", improved=improved, **asdict(validation))
         if improved:
-            self.parts.save("best", self.position)
+            self.parts.save("best", position)
+
+    @property
+    def _steps_per_epoch(self) -> int:
+        return -(-self.parts.batches_per_epoch // self.settings.accumulate)
+
+    @property
+    def _epochs_done(self) -> float:
+        """Parts of an epoch counted."""
+        position = self.position
+        return round(position.epoch + position.batches_done / self.parts.batches_per_epoch, 3)
+
+    def _num_epochs(self) -> int | None:
+        num_steps = self.position.num_steps
+        return None if num_steps is None else -(-num_steps // self._steps_per_epoch)
+
+    def _steps_left_of_epoch(self) -> int:
+        left = -(-(self.parts.batches_per_epoch - self.position.batches_done) // self.settings.accumulate)
+        num_steps = self.position.num_steps
+        return left if num_steps is None else min(left, num_steps - self.position.step)
 
     def _log(self, kind: str, **figures: Any) -> None:
-        self.parts.log({"kind": kind, "epoch": self.position.epoch, "step": self.position.step, **figures})
+        self.parts.log({"kind": kind, "epoch": self._epochs_done, "step": self.position.step, **figures})
 
-
-class _Clock:
-    """How long an epoch takes, and how much of it training waits for patches."""
-
-    def __init__(self) -> None:
-        self.start = time.perf_counter()
-        self.waited = 0.0
-        self.patches = 0
-
-    def waiting(self, groups: Iterator[list[Pair]]) -> Iterator[list[Pair]]:
-        """The same groups, the time until each is there being counted."""
-        while True:
-            asked = time.perf_counter()
-            group = next(groups, None)
-            self.waited += time.perf_counter() - asked
-            if group is None:
-                return
-            yield group
-
-    def figures(self) -> dict[str, float]:
-        seconds = max(time.perf_counter() - self.start, 1e-9)
-        return {
-            "seconds": seconds,
-            "patches_per_second": self.patches / seconds,
-            "waiting": self.waited / seconds,
-        }
+    @contextmanager
+    def _shown(self, what: str, total: int | None) -> Iterator[None]:
+        self.parts.progress.start(what, total)
+        try:
+            yield
+        finally:
+            self.parts.progress.finish()
 
 
 def _mean(values: list[float]) -> float | None:
-    finite = [value for value in values if value == value]  # noqa: PLR0124 (not NaN)
+    finite = [value for value in values if math.isfinite(value)]
     return sum(finite) / len(finite) if finite else None

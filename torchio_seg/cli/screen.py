@@ -64,7 +64,7 @@ class Screen(logging.Handler):
         """A line of the result."""
         self.results.print(text, markup=False)
 
-    def start(self, what: str, total: int) -> None:
+    def start(self, what: str, total: int | None) -> None:
         """Draw a bar for a piece of work."""
         if not self.errors.is_terminal:
             return

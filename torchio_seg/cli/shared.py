@@ -8,6 +8,7 @@ import logging
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,9 @@ from typing import Annotated, Any
 import typer
 
 from torchio_seg.cli.screen import Screen, show_failure
+
+BEGUN = time.monotonic()
+"""When the command did, nearly: before anything heavy is imported."""
 
 DatasetName = Annotated[
     str | None,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
+    BEGUN,
     BatchSize,
     ConfigFile,
     DatasetName,
@@ -42,6 +43,13 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
     ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Changes of the weights, instead of epochs.", rich_help_panel=SETTINGS)
+    ] = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="For everything, as 30m or 1h30m, instead.", rich_help_panel=SETTINGS),
+    ] = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     fold: Fold = None,
@@ -49,6 +57,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
     ] = None,
     device: Device = None,
+    auto: Annotated[
+        bool,
+        typer.Option("--auto", help="Where memory is short, go on with smaller batches.", rich_help_panel=SETTINGS),
+    ] = False,
     set_: Set = None,
     runs: RunsFolder = Path("runs"),
     output: Annotated[
@@ -72,25 +84,42 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "dataset.root": root,
         "network.name": network,
         "training.epochs": epochs,
+        "training.steps": steps,
+        "training.max_time": max_time,
         "training.batch_size": batch_size,
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
         "split.fold": parse_fold(fold),
         "seed": seed,
         "device": device,
     }
-    changes = gather(flags, set_)
+    changes = one_length(gather(flags, set_))
     screen = Screen.shared()
+    situation = workflow.Situation(BEGUN, auto)
     given = {"--dataset": dataset, "--config": config, "--resume": resume}
     if len(named := [name for name, value in given.items() if value is not None]) > 1:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
     if resume is not None and output is not None:
         raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
     if resume is not None:
-        trained = workflow.resume(resume.resolve(), changes, progress=screen)
+        trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
     else:
         experiment = choose(dataset, config, changes)
-        trained = workflow.start(experiment, runs, folder=output, progress=screen)
+        trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
     report(trained)
+
+
+def one_length(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, in which the one length of training that they give takes the place of the experiment's."""
+    lengths = [
+        key for key in ("training.epochs", "training.steps", "training.max_time") if changes.get(key) is not None
+    ]
+    if "training.epochs" in lengths and len(lengths) > 1:
+        from torchio_seg.errors import UsageError
+
+        raise UsageError("--epochs, --steps and --max-time each say how long training is; give one of them")
+    if not lengths:
+        return changes
+    return {"training.steps": None, "training.max_time": None} | changes
 
 
 def report(trained: Trained) -> None:

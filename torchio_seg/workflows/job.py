@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import logging
 import platform
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -16,11 +18,12 @@ import torch
 from torchio_seg import checkpoint, devices, machine
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
-from torchio_seg.config.sections import Experiment
+from torchio_seg.config.sections import Experiment, seconds
+from torchio_seg.errors import ConfigError
 from torchio_seg.files import write_json, write_text
 from torchio_seg.metrics import mean_dice, summarize
 from torchio_seg.network_sizes import sizes_of
-from torchio_seg.optimization import build_optimizer, build_schedule
+from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Progress
 from torchio_seg.sampling.choices import drawn_anywhere
@@ -28,6 +31,7 @@ from torchio_seg.sampling.patches import to_subject
 from torchio_seg.sampling.stream import Feed, PatchStream
 from torchio_seg.step import Pair, Stepper
 from torchio_seg.targets import encode
+from torchio_seg.timing import Allowance, Upkeep
 from torchio_seg.trainer import Parts, Position, Trainer, Validation
 from torchio_seg.workflows.assembly import Plan, build_loss, make_window
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
@@ -49,6 +53,8 @@ class Surroundings:
     log: Callable[[Mapping[str, Any]], None]
     progress: Progress
     should_stop: Callable[[], bool]
+    began: float
+    """When the command did, by `time.monotonic`."""
 
 
 class Job:
@@ -73,6 +79,7 @@ class Job:
             experiment.training.precision,
         )
         self.feed = Feed(self._make_stream())
+        _require_score(experiment.training.best, [region.name for region in plan.dataset.labels.regions])
 
     @property
     def held_out(self) -> tuple[str, ...]:
@@ -87,6 +94,14 @@ class Job:
     def is_evaluated(self, folder: Path) -> bool:
         """Whether a run's folder holds the scores of those cases, so that they need not be touched again."""
         return (folder / "evaluation" / f"{self.part}.json").exists()
+
+    def release(self) -> None:
+        """Give up the memory of the device."""
+        self.feed.close()
+        self.network.to("cpu").zero_grad(set_to_none=True)
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
 
     def describe(self, folder: Path) -> None:
         """Write the settings and what followed from them into the run's folder, and say the most important."""
@@ -128,37 +143,61 @@ class Job:
 
     def trainer(self, surroundings: Surroundings, *, resume: bool) -> Trainer:
         """A trainer at the beginning, or where the last checkpoint left it."""
-        stream = self.feed.stream
         settings = self.experiment.training
-        steps = settings.epochs * -(-stream.batches_per_epoch // settings.accumulate)
         optimizer = build_optimizer(self.network.parameters(), self.experiment.optimization)
-        schedule = build_schedule(optimizer, self.experiment.optimization, steps)
+        schedule = Schedule(optimizer, self.experiment.optimization, self._num_steps)
         stepper = Stepper(self.network, self.loss, optimizer, schedule, settings=settings, device=self.device)
+        allowance = None
+        if settings.max_time is not None:
+            allowance = Allowance(seconds(settings.max_time), surroundings.began, self._rehearse)
         parts = Parts(
             stepper=stepper,
             batches=self._batches,
-            batches_per_epoch=stream.batches_per_epoch,
+            batches_per_epoch=self.feed.stream.batches_per_epoch,
             validate=self.validate if self.plan.split.validation else None,
             save=partial(self._save, surroundings.folder, stepper),
             log=surroundings.log,
             should_stop=surroundings.should_stop,
             progress=surroundings.progress,
+            allowance=allowance,
         )
-        return Trainer(parts, settings, self._restore(surroundings.folder, stepper) if resume else Position())
+        position = Position(num_steps=self._num_steps)
+        return Trainer(parts, settings, self._restore(surroundings.folder, stepper) if resume else position)
 
-    def validate(self, progress: Progress) -> Validation:
-        """Dice and loss of whole-volume predictions of the validation cases."""
+    @property
+    def _num_steps(self) -> int | None:
+        """Of the whole training; None where its time decides."""
+        settings = self.experiment.training
+        if settings.max_time is not None:
+            return None
+        return settings.steps or settings.epochs * -(-self.feed.stream.batches_per_epoch // settings.accumulate)
+
+    def validate(self, subset: int | None, progress: Progress) -> Validation:
+        """Dice and loss of whole-volume predictions of the validation cases, or of the n-th few of them."""
+        ids, few = self.plan.split.validation, self.experiment.training.validation_cases
+        if subset is not None and few is not None and few < len(ids):
+            ids = tuple(ids[(subset * few + number) % len(ids)] for number in range(few))
         losses: list[float] = []
         scores = evaluate_cases(
             self.predictor,
-            self.plan.dataset.choose(self.plan.split.validation),
+            self.plan.dataset.choose(ids),
             self.plan.dataset,
             progress=progress,
             on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
         )
         summaries = summarize(scores)
         loss = sum(losses) / len(losses) if losses else None
-        return Validation(mean_dice(summaries), loss, {summary.region: summary.mean_dice for summary in summaries})
+        dice = {summary.region: summary.mean_dice for summary in summaries}
+        return Validation(mean_dice(summaries), loss, dice, len(ids))
+
+    def _rehearse(self) -> Upkeep:
+        """What validations will take, by one case."""
+        cases = self.plan.dataset.choose((self.plan.split.validation or self.held_out)[:1])
+        start = time.monotonic()
+        evaluate_cases(self.predictor, cases, self.plan.dataset)
+        each = time.monotonic() - start if cases else 0.0
+        num_all, few = len(self.plan.split.validation), self.experiment.training.validation_cases
+        return Upkeep(each * min(num_all, few or num_all), each * (num_all + len(self.held_out)))
 
     def evaluate(self, surroundings: Surroundings) -> Evaluation:
         """The best model on the test part, or on the validation part where there is no test."""
@@ -203,10 +242,14 @@ class Job:
         state = {
             "stepper": stepper.state(),
             "position": asdict(position),
+            "batch_size": self.experiment.training.batch_size,
             "generators": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
         }
-        progress = {"epoch": position.epoch, "step": position.step, "mean_dice": position.best_dice}
-        checkpoint.save(folder / "checkpoints" / name, self.network, self._card(progress), state)
+        chosen, score = self.experiment.training.best, position.best_score
+        best = -score if score is not None and chosen == "loss" else score
+        progress = {"epoch": position.epoch, "step": position.step, f"best_{chosen}": best}
+        with stepper.averaged():
+            checkpoint.save(folder / "checkpoints" / name, self.network, self._card(progress), state)
 
     def _restore(self, folder: Path, stepper: Stepper) -> Position:
         last = folder / "checkpoints" / "last"
@@ -218,9 +261,18 @@ class Job:
         if self.device.type == "cuda":
             torch.cuda.set_rng_state_all(state["generators"]["cuda"])
         position = Position(**state["position"])
+        position.batches_done = position.batches_done * state["batch_size"] // self.experiment.training.batch_size
+        if self._num_steps is not None or card.experiment["training"]["max_time"] != self.experiment.training.max_time:
+            position.num_steps = self._num_steps
+        if position.num_steps is not None:
+            stepper.expect(position.num_steps)
         log.info("going on after epoch %d, step %d", position.epoch, position.step)
-        if position.epoch >= self.experiment.training.epochs:
-            log.info("all %d epochs are done; --epochs N with a higher number trains on", position.epoch)
+        if position.num_steps is not None and position.step >= position.num_steps:
+            log.info(
+                "all %d steps (%d epochs) are done; --epochs, --steps or --max-time with more of it trains on",
+                position.step,
+                position.epoch,
+            )
         return position
 
     def _card(self, progress: dict[str, float | int | None]) -> ModelCard:
@@ -236,6 +288,12 @@ class Job:
             progress=progress,
             versions=versions(),
         )
+
+
+def _require_score(name: str, regions: Sequence[str]) -> None:
+    """Refuse to choose the best model by a number that no validation gives."""
+    if name not in (allowed := ("mean_dice", "loss", *regions)):
+        raise ConfigError(f"training.best is {name!r}; this data set's validations give {', '.join(allowed)}")
 
 
 def versions() -> dict[str, str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,16 +13,17 @@ from typing import Any
 from torchio_seg import checkpoint, components, devices, machine
 from torchio_seg.config.resolve import load
 from torchio_seg.config.sections import Experiment
-from torchio_seg.errors import ConfigError, UsageError
+from torchio_seg.errors import ConfigError, TrainingError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
-from torchio_seg.workflows.assembly import make_plan, recall_plan
+from torchio_seg.workflows.assembly import Plan, make_plan, recall_plan
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
+from torchio_seg.workflows.network import build_network
 from torchio_seg.workflows.starvation import Adviser
 from torchio_seg.workflows.stopping import stop_requests
 from torchio_seg.workflows.storing import open_store
@@ -43,10 +45,26 @@ class Trained:
     """Of the best model, where training ran to its end."""
 
 
+@dataclass(frozen=True)
+class Situation:
+    """What a training is told beside its settings, and does not keep."""
+
+    began: float = field(default_factory=time.monotonic)
+    """When the command did."""
+    may_shrink: bool = False
+    """Whether it may go on with smaller batches where memory is short."""
+
+
 def start(
-    experiment: Experiment, runs_folder: Path, *, folder: Path | None = None, progress: Progress | None = None
+    experiment: Experiment,
+    runs_folder: Path,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    situation: Situation | None = None,
 ) -> Trained:
     """Train in a new run folder, which is made once everything fits together."""
+    situation = situation or Situation()
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
     if needs_root(experiment):
         require_root(experiment)
@@ -62,10 +80,12 @@ def start(
             folder = runs.create(runs_folder, experiment.name)
         else:
             runs.claim(folder)
-        return _train(job, folder, progress, resume=False)
+        return _train_somehow(job, folder, progress, situation, resume=False)
 
 
-def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None) -> Trained:
+def resume(
+    folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None, situation: Situation | None = None
+) -> Trained:
     """Go on where the last checkpoint of a run is; its length may be changed."""
     last = folder / "checkpoints" / "last"
     if not checkpoint.exists(last):
@@ -76,10 +96,63 @@ def resume(folder: Path, changes: Mapping[str, Any], *, progress: Progress | Non
     progress = progress or Silent()
     with open_store(experiment.sampling.store).in_use():
         plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder), progress=progress)
-        return _train(Job(experiment, plan), folder, progress, resume=True)
+        return _train_somehow(Job(experiment, plan), folder, progress, situation or Situation(), resume=True)
 
 
-def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Trained:
+def _train_somehow(job: Job, folder: Path, progress: Progress, situation: Situation, *, resume: bool) -> Trained:
+    """Train; where memory is short, with smaller batches if that was allowed."""
+    while True:
+        try:
+            return _train(job, folder, progress, situation, resume=resume)
+        except Exception as error:
+            if not devices.is_out_of_memory(error):
+                raise
+            said, experiment = str(error).partition(". ")[0], job.experiment
+        job.release()
+        smaller = with_smaller_batches(experiment) if situation.may_shrink else None
+        if smaller is None:
+            raise TrainingError(_short_of_memory(said, experiment, job.plan.patch_size))
+        log.warning(
+            "out of memory with batches of %d: going on with %d, of which %d make a step",
+            *(experiment.training.batch_size, smaller.training.batch_size, smaller.training.accumulate),
+        )
+        last = folder / "checkpoints" / "last"
+        resume = checkpoint.exists(last)
+        job = Job(smaller, _again(smaller, job.plan))
+
+
+def with_smaller_batches(experiment: Experiment) -> Experiment | None:
+    """The same steps in smaller batches; None where a batch is one patch already."""
+    size = experiment.training.batch_size
+    if size == 1:
+        return None
+    smaller = max(part for part in range(1, size) if size % part == 0)
+    accumulate = experiment.training.accumulate * (size // smaller)
+    training = experiment.training.model_copy(update={"batch_size": smaller, "accumulate": accumulate})
+    return experiment.model_copy(update={"training": training})
+
+
+def _again(experiment: Experiment, plan: Plan) -> Plan:
+    """The same plan, its network as it was before the first step."""
+    devices.seed_everything(experiment.seed, strict=experiment.deterministic == "strict")
+    return replace(plan, network=build_network(experiment, plan.dataset, plan.patch_size))
+
+
+def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int]) -> str:
+    size, patch = experiment.training.batch_size, " x ".join(map(str, patch_size))
+    fewer = (
+        f"--batch-size {size // 2} (with training.accumulate={2 * experiment.training.accumulate} a step stays the "
+        "same; --auto does both by itself), "
+        if size > 1
+        else ""
+    )
+    return (
+        f"out of memory with batches of {size} patches of {patch}: {said}. Use {fewer}a smaller --patch-size, or --set "
+        "training.activation_checkpointing=true; what was saved before is kept"
+    )
+
+
+def _train(job: Job, folder: Path, progress: Progress, situation: Situation, *, resume: bool) -> Trained:
     with runs.locked(folder):
         tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
         journal = runs.Journal(folder / "metrics.jsonl")
@@ -87,7 +160,8 @@ def _train(job: Job, folder: Path, progress: Progress, *, resume: bool) -> Train
         log_record = partial(_record, folder, journal, tracker, adviser=adviser)
         try:
             with stop_requests() as request:
-                surroundings = Surroundings(folder, log_record, progress, lambda: request.signal is not None)
+                should_stop = lambda: request.signal is not None  # noqa: E731 (shorter than a function)
+                surroundings = Surroundings(folder, log_record, progress, should_stop, situation.began)
                 trainer = job.trainer(surroundings, resume=resume)
                 job.describe(folder)
                 first = trainer.position.step
@@ -109,8 +183,8 @@ def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[s
     tracker.log(record)
     if record["kind"] in {"epoch", "validation"}:
         write_text(folder / "curves.svg", curves(journal.records, folder.name))
-        _say(record)
-        adviser(record)
+    _say(record)
+    adviser(record)
 
 
 def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
@@ -119,6 +193,10 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
         "device",
         "dataset.root",
         "training.epochs",
+        "training.steps",
+        "training.max_time",
+        "training.patience",
+        "training.save_every",
         "sampling.num_workers",
         "sampling.store",
         "training.validation_every",
@@ -131,16 +209,19 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
 
 def _say(record: Mapping[str, Any]) -> None:
     if record["kind"] == "epoch":
+        skipped = f"  {record['skipped']} steps skipped" if record["skipped"] else ""
         log.info(
-            "epoch %d  loss %s  %.1f patches/s  %.0f %% waiting for patches",
-            record["epoch"],
-            _number(record["loss"]),
-            record["patches_per_second"],
-            100 * record["waiting"],
+            "epoch %g  loss %s  %.1f patches/s  %.0f %% waiting for patches%s",
+            *(record["epoch"], _number(record["loss"]), record["patches_per_second"], 100 * record["waiting"], skipped),
         )
-        return
-    regions = "  ".join(f"{name} {_number(value)}" for name, value in record["dice"].items())
-    log.info("validation  Dice %s  (%s)", _number(record["mean_dice"]), regions)
+    elif record["kind"] == "budget":
+        log.info(
+            "%.3g s a step, %.0f s a validation, %.0f s for the end: %d steps fit the time",
+            *(record[key] for key in ("seconds_per_step", "validation", "ending", "num_steps")),
+        )
+    elif record["kind"] == "validation":
+        regions = "  ".join(f"{name} {_number(value)}" for name, value in record["dice"].items())
+        log.info("validation  Dice %s  (%s)", _number(record["mean_dice"]), regions)
 
 
 def _number(value: float | None) -> str:

@@ -1,0 +1,106 @@
+"""How much time a training may take, and how many steps fit into it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torchio_seg.step import Pair
+
+MARGIN = 0.02
+"""Share of the time that is kept back for what nobody timed."""
+WARM_UP_STEPS, FEWEST_TIMED_STEPS = 3, 8
+TIMED_SHARE, LONGEST_TIMING_S = 0.03, 60.0
+"""Steps are timed for so much of the time, then their number is fixed."""
+
+
+@dataclass(frozen=True)
+class Upkeep:
+    """Seconds that go to other things than steps."""
+
+    validation: float
+    ending: float
+    """The last validation and the evaluation of the best model."""
+
+
+class Allowance:
+    """The time from the start of a command until its training must have ended."""
+
+    def __init__(self, seconds: float, began: float, rehearse: Callable[[], Upkeep]) -> None:
+        self.seconds = seconds
+        self.end = began + (1 - MARGIN) * seconds
+        """By `time.monotonic`, as is when it began."""
+        self._rehearse = rehearse
+
+    @cached_property
+    def upkeep(self) -> Upkeep:
+        """Measured once, when it is first needed."""
+        return self._rehearse()
+
+    def is_up(self) -> bool:
+        """Whether the time that is left is needed for the ending."""
+        return self.end - time.monotonic() <= self.upkeep.ending
+
+    def timing_is_over(self, timer: StepTimer) -> bool:
+        """Whether the timed steps tell how long a step takes."""
+        enough = min(TIMED_SHARE * self.seconds, LONGEST_TIMING_S)
+        return timer.num_steps >= FEWEST_TIMED_STEPS and timer.seconds >= enough
+
+    def reckon(self, seconds_per_step: float, steps_between_validations: float) -> int:
+        """How many more steps fit, their validations included."""
+        each = seconds_per_step + self.upkeep.validation / steps_between_validations
+        return max(0, int((self.end - time.monotonic() - self.upkeep.ending) / each))
+
+
+class StepTimer:
+    """The mean time of a step from the first warm ones on, waiting for patches included."""
+
+    def __init__(self) -> None:
+        self._marks: list[float] = []
+
+    def mark(self) -> None:
+        """A step is done."""
+        self._marks.append(time.perf_counter())
+
+    @property
+    def num_steps(self) -> int:
+        return max(0, len(self._marks) - 1 - WARM_UP_STEPS)
+
+    @property
+    def seconds(self) -> float:
+        return self._marks[-1] - self._marks[WARM_UP_STEPS] if self.num_steps else 0.0
+
+    @property
+    def seconds_per_step(self) -> float:
+        return self.seconds / self.num_steps
+
+
+class EpochClock:
+    """How long an epoch takes, and how much of it training waits for patches."""
+
+    def __init__(self) -> None:
+        self.start = time.perf_counter()
+        self.waited = 0.0
+        self.patches = 0
+
+    def waiting(self, groups: Iterator[list[Pair]]) -> Iterator[list[Pair]]:
+        """The same groups, the time until each is there being counted."""
+        while True:
+            asked = time.perf_counter()
+            group = next(groups, None)
+            self.waited += time.perf_counter() - asked
+            if group is None:
+                return
+            yield group
+
+    def figures(self) -> dict[str, float]:
+        seconds = max(time.perf_counter() - self.start, 1e-9)
+        return {
+            "seconds": seconds,
+            "patches_per_second": self.patches / seconds,
+            "waiting": self.waited / seconds,
+        }
