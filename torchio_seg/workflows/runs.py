@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import secrets
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -36,8 +37,8 @@ LATEST = "latest"
 
 def create(runs: Path, experiment: str) -> Path:
     """A new, empty folder for a training."""
-    time = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    folder = runs / experiment / f"{time}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+    moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    folder = runs / experiment / f"{moment}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
     claim(folder)
     link = runs / LATEST
     draft = runs / f".{LATEST}.{secrets.token_hex(4)}"
@@ -127,8 +128,8 @@ class Journal:
         self._file = self.path.open("a", encoding="utf-8")
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Write one record; a number that is not finite is written as null."""
-        clean = json.loads(json.dumps(record), parse_constant=lambda _: None)
+        """Write one record and when it was; a number that is not finite is written as null."""
+        clean = json.loads(json.dumps({**record, "time": round(time.time(), 3)}), parse_constant=lambda _: None)
         self.records.append(clean)
         self._file.write(json.dumps(clean, allow_nan=False) + "\n")
         self._file.flush()

@@ -1,0 +1,139 @@
+"""nnU-Net, given a time: run by the Python of an environment that has nnunetv2, by bench_accuracy.py.
+
+Its own plan, augmentation, loss and optimizer; only its length is changed, which takes a subclass: steps are timed,
+and so many follow as fit, in twenty epochs over which its learning rate falls as it does over its thousand.
+
+    python benchmarks/peers/nnunet.py TRAINING_FOLDER TEST_IMAGES OUTPUT SECONDS DEVICE
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+NAME = "Dataset004_Compared"
+TIMED_STEPS, NUM_EPOCHS = 6, 20
+BEGUN = time.monotonic()
+
+
+def main() -> None:
+    training, images, output, seconds, device = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as name:
+        for part in ("raw", "preprocessed", "results"):
+            os.environ[f"nnUNet_{part}"] = str(Path(name) / part)
+        convert(Path(training), Path(name) / "raw" / NAME)
+        trainer = train(float(seconds), device)
+        print(json.dumps({"train_s": time.monotonic() - BEGUN, "steps": trainer.num_steps}), flush=True)
+        predict(trainer, Path(images), Path(output), device)
+
+
+def convert(task: Path, raw: Path) -> None:
+    """The Decathlon's layout as nnU-Net's."""
+    facts = json.loads((task / "dataset.json").read_text())
+    (raw / "imagesTr").mkdir(parents=True)
+    (raw / "labelsTr").mkdir()
+    for pair in facts["training"]:
+        case = Path(pair["image"]).name.removesuffix(".nii.gz")
+        shutil.copy(task / pair["image"], raw / "imagesTr" / f"{case}_0000.nii.gz")
+        shutil.copy(task / pair["label"], raw / "labelsTr" / f"{case}.nii.gz")
+    labels = {name: int(value) for value, name in facts["labels"].items()}
+    own = {
+        "channel_names": facts["modality"],
+        "labels": labels | ({"background": labels.pop("background")} if "background" in labels else {"background": 0}),
+        "numTraining": len(facts["training"]),
+        "file_ending": ".nii.gz",
+    }
+    (raw / "dataset.json").write_text(json.dumps(own))
+
+
+def train(seconds: float, device: str) -> Any:
+    """Its trainer after so many steps as fit."""
+    import torch
+    from nnunetv2.experiment_planning.plan_and_preprocess_api import (
+        extract_fingerprints,
+        plan_experiments,
+        preprocess,
+    )
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    processes = max(1, len(os.sched_getaffinity(0)))
+    extract_fingerprints([4], num_processes=processes)
+    plan_experiments([4])
+    preprocess([4], configurations=("3d_fullres",), num_processes=(processes,))
+    folder = Path(os.environ["nnUNet_preprocessed"]) / NAME  # noqa: SIM112 (its own name)
+
+    class Timed(nnUNetTrainer):  # type: ignore[misc]
+        """Ends when its time does."""
+
+        def __init__(self, *given: Any) -> None:
+            super().__init__(*given)
+            self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, TIMED_STEPS, 1
+            self.save_every = 10**6
+            self.num_steps = 0
+            self._marks: list[float] = []
+
+        def train_step(self, batch: Any) -> Any:
+            result = super().train_step(batch)
+            self._marks.append(time.monotonic())
+            self.num_steps += 1
+            return result
+
+        def on_train_epoch_end(self, outputs: Any) -> None:
+            super().on_train_epoch_end(outputs)
+            if self.current_epoch == 0 and self.num_epochs == 1:
+                each = (self._marks[-1] - self._marks[1]) / (len(self._marks) - 2)
+                left = max(1, int((0.97 * seconds - (time.monotonic() - BEGUN)) / each))
+                self.num_epochs = NUM_EPOCHS + 1
+                self.num_iterations_per_epoch = max(1, left // NUM_EPOCHS)
+                self.lr_scheduler.max_steps = self.num_epochs
+
+        def perform_actual_validation(self, save_probabilities: bool = False) -> None:
+            """Not within the time; the test cases are predicted afterwards."""
+
+    trainer = Timed(
+        json.loads((folder / "nnUNetPlans.json").read_text()),
+        "3d_fullres",
+        "all",
+        json.loads((folder / "dataset.json").read_text()),
+        torch.device(device),
+    )
+    trainer.run_training()
+    return trainer
+
+
+def predict(trainer: Any, images: Path, output: Path, device: str) -> None:
+    """Its prediction of every test case, mirroring included."""
+    import torch
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(use_mirroring=True, perform_everything_on_device=True, device=torch.device(device))
+    network = trainer.network
+    network.decoder.deep_supervision = False
+    predictor.manual_initialization(
+        network,
+        trainer.plans_manager,
+        trainer.configuration_manager,
+        [network.state_dict()],
+        trainer.dataset_json,
+        "nnUNetTrainer",
+        trainer.inference_allowed_mirroring_axes,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    names = sorted(path.name for path in images.glob("*.nii.gz"))
+    predictor.predict_from_files(
+        [[str(images / name)] for name in names],
+        [str(output / name.removesuffix(".nii.gz")) for name in names],
+        overwrite=True,
+        num_processes_preprocessing=1,
+        num_processes_segmentation_export=1,
+    )
+
+
+if __name__ == "__main__":
+    main()
