@@ -13,7 +13,7 @@ LAYERS = (
     ("errors", "records", "progress", "machine", "components", "config"),
     (
         *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
-        *("network_sizes", "soft_dice", "lock"),
+        *("network_sizes", "levels", "unet_blocks", "soft_dice", "lock"),
     ),
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects", "store"),
@@ -33,6 +33,9 @@ LADDERS = {
     ("store", "subjects"),
     ("store", "transforms"),
     ("step", "devices"),
+    ("levels", "network_sizes"),
+    ("unet_blocks", "levels"),
+    ("unet_blocks", "network_sizes"),
     ("phantoms", "files"),
     ("phantoms", "volumes"),
     ("download", "files"),
@@ -71,7 +74,7 @@ LIGHT = {
     "datasets",
 }
 LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
-LIGHT |= {"network_sizes", "soft_dice", "lock"}
+LIGHT |= {"network_sizes", "levels", "soft_dice", "lock"}
 
 
 def room_of(path: Path) -> str:
