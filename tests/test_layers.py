@@ -13,11 +13,11 @@ LAYERS = (
     ("errors", "records", "progress", "machine", "components", "config"),
     (
         *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
-        *("network_sizes", "soft_dice", "lock"),
+        *("network_sizes", "levels", "soft_dice", "lock"),
     ),
-    ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
+    ("datasets", "unet_blocks", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects", "store"),
-    ("devices", "sampling", "averaging", "step", "timing", "checkpoint", "trackers"),
+    ("devices", "speedups", "sampling", "averaging", "step", "timing", "checkpoint", "trackers"),
     ("check", "trainer", "predictor", "reports"),
     ("workflows",),
     ("cli",),
@@ -35,6 +35,9 @@ LADDERS = {
     ("step", "devices"),
     ("step", "averaging"),
     ("timing", "step"),
+    ("speedups", "devices"),
+    ("levels", "network_sizes"),
+    ("networks", "unet_blocks"),
     ("phantoms", "files"),
     ("phantoms", "volumes"),
     ("download", "files"),
@@ -73,7 +76,7 @@ LIGHT = {
     "datasets",
 }
 LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
-LIGHT |= {"network_sizes", "soft_dice", "lock"}
+LIGHT |= {"network_sizes", "levels", "soft_dice", "lock"}
 
 
 def room_of(path: Path) -> str:

@@ -57,6 +57,6 @@ class WeightAverage:
 
 def _tensors(network: torch.nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and kept buffers by name; one that a network holds twice once."""
-    return dict(network.named_parameters()) | {
-        name: buffer for name, buffer in network.named_buffers() if name in network.state_dict()
-    }
+    kept = network.state_dict().keys()
+    buffers = {name: buffer for name, buffer in network.named_buffers() if name in kept}
+    return dict(network.named_parameters()) | buffers
