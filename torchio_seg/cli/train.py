@@ -42,6 +42,13 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open --init-from even if it is TorchScript.", rich_help_panel=SETTINGS)
+    ] = False,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     fold: Fold = None,
@@ -71,6 +78,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     flags = {
         "dataset.root": root,
         "network.name": network,
+        "init_from": None if init_from is None else init_from.resolve(),
         "training.epochs": epochs,
         "training.batch_size": batch_size,
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
@@ -89,7 +97,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         trained = workflow.resume(resume.resolve(), changes, progress=screen)
     else:
         experiment = choose(dataset, config, changes)
-        trained = workflow.start(experiment, runs, folder=output, progress=screen)
+        trained = workflow.start(experiment, runs, folder=output, progress=screen, trust=trust)
     report(trained)
 
 

@@ -105,6 +105,7 @@ class Job:
             "preprocessing": asdict(plan.recipe),
             "patch_size": plan.patch_size,
             "parameters": parameters,
+            "initial_weights": plan.initial,
             "device": devices.describe(self.device),
             "precision": precision,
             "versions": versions(),
@@ -235,6 +236,7 @@ class Job:
             patch_size=self.plan.patch_size,
             progress=progress,
             versions=versions(),
+            initial=self.plan.initial,
         )
 
 

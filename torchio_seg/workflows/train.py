@@ -44,7 +44,12 @@ class Trained:
 
 
 def start(
-    experiment: Experiment, runs_folder: Path, *, folder: Path | None = None, progress: Progress | None = None
+    experiment: Experiment,
+    runs_folder: Path,
+    *,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+    trust: bool = False,
 ) -> Trained:
     """Train in a new run folder, which is made once everything fits together."""
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
@@ -54,10 +59,12 @@ def start(
     sections: dict[str, Any] = {"dataset": experiment.dataset.model_copy(update={"root": root})}
     if experiment.sampling.store is not None:
         sections["sampling"] = experiment.sampling.model_copy(update={"store": experiment.sampling.store.resolve()})
+    if experiment.init_from is not None:
+        sections["init_from"] = experiment.init_from.resolve()
     experiment = experiment.model_copy(update=sections)
     progress = progress or Silent()
     with open_store(experiment.sampling.store).in_use():
-        job = Job(experiment, make_plan(experiment, progress=progress))
+        job = Job(experiment, make_plan(experiment, progress=progress, trust=trust))
         if folder is None:
             folder = runs.create(runs_folder, experiment.name)
         else:
