@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import torch
 
 from torchio_seg.errors import UsageError
-from torchio_seg.weights.naming import AGAIN, UNUSED, strip
+from torchio_seg.weights.naming import AGAIN, UNUSED, Tensors, strip
 from torchio_seg.weights.nnunet import their_names
 from torchio_seg.weights.reading import Weights
 
@@ -35,22 +35,22 @@ def fit(weights: Weights, network: torch.nn.Module, variants: Variants) -> Fit:
     """Match by name and compare by shape; layers that depend on channels or labels may differ, nothing else."""
     own = network.state_dict()
     names = their_names(own) if weights.is_nnunet else {name: name for name in own}
-    tensors, outside = strip(weights.tensors, set(names.values()), weights.name)
+    expected = set(names.values())
+    tensors, outside = strip(weights.tensors, expected, weights.name)
     found = {ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}
-    without_place = [name for name in tensors if name not in set(names.values()) and not AGAIN.search(name)]
-    odd = {name: _difference(found.get(name), own[name]) for name in own if not _same(found.get(name), own[name])}
+    odd = {
+        name: _difference(found.get(name), tensor) for name, tensor in own.items() if not _same(found.get(name), tensor)
+    }
     renewed = _renewable(odd, own, found, variants) if odd else {}
-    misfits = [f"{name} {text}" for name, text in odd.items() if _layer(name) not in renewed]
-    misfits += [
-        f"{name} {_shape(tensors[name])} has no place here" for name in without_place if not UNUSED.search(name)
-    ]
     taken = {name: tensor for name, tensor in found.items() if _layer(name) not in renewed}
+    extra = [name for name in tensors if name not in expected and not AGAIN.search(name)]
+    misfits = [f"{name} {difference}" for name, difference in odd.items() if _layer(name) not in renewed]
+    misfits += [f"{name} ({_shape(tensors[name])} there) has no place" for name in extra if not UNUSED.search(name)]
     if misfits or not taken:
-        raise _misfit(weights, misfits or ["no name agrees"], len(taken))
+        raise _misfit(weights, misfits, len(taken))
     if broken := [name for name, tensor in taken.items() if not bool(torch.isfinite(tensor).all())]:
         raise UsageError(f"{weights.name}: {broken[0]} holds NaN or infinite weights; choose an earlier checkpoint")
-    left = (*outside, *(name for name in without_place if UNUSED.search(name)))
-    return Fit(taken, tuple(renewed.values()), left)
+    return Fit(taken, tuple(renewed.values()), (*outside, *extra))
 
 
 def give(network: torch.nn.Module, fitted: Fit) -> None:
@@ -61,23 +61,22 @@ def give(network: torch.nn.Module, fitted: Fit) -> None:
             own[name].copy_(tensor)
 
 
-def _renewable(
-    odd: Mapping[str, str], own: Mapping[str, torch.Tensor], found: Mapping[str, torch.Tensor], variants: Variants
-) -> dict[str, str]:
+def _renewable(odd: Mapping[str, str], own: Tensors, found: Tensors, variants: Variants) -> dict[str, str]:
     """Of the layers that differ, those that differ by their channels or labels alone, each in words."""
     axes: dict[str, set[int]] = defaultdict(set)
-    place = {}
-    for which, build in variants.items():
+    which: dict[str, str] = {}
+    for place, build in variants.items():
         for name, tensor in build().state_dict().items():
-            if name in own and tensor.shape != (here := own[name].shape):
-                axes[name] |= {axis for axis in range(len(here)) if tensor.shape[axis] != here[axis]}
-                place.setdefault(_layer(name), which)
-    allowed = {name for name in odd if name in axes and _differs_in(found.get(name), own[name], axes[name])}
-    layers = {_layer(name) for name in allowed}
+            if name in own and (differing := _differing(tensor, own[name])):
+                axes[name] |= differing
+                which.setdefault(_layer(name), place)
+    layers: dict[str, list[str]] = defaultdict(list)
+    for name in odd:
+        layers[_layer(name)].append(name)
     return {
-        layer: f"{place[layer]} layer, {'; '.join(f'{name} {odd[name]}' for name in allowed if _layer(name) == layer)}"
-        for layer in sorted(layers)
-        if all(name in allowed for name in odd if _layer(name) == layer)
+        layer: f"the {which[layer]} layer's {', '.join(f'{name} {odd[name]}' for name in names)}"
+        for layer, names in layers.items()
+        if all(name in axes and _differs_in(found.get(name), own[name], axes[name]) for name in names)
     }
 
 
@@ -85,13 +84,17 @@ def _same(given: torch.Tensor | None, own: torch.Tensor) -> bool:
     return given is not None and given.shape == own.shape and given.is_floating_point() == own.is_floating_point()
 
 
-def _differs_in(given: torch.Tensor | None, own: torch.Tensor, axes: Iterable[int]) -> bool:
-    """Whether a tensor is absent, or has another length on some of these axes alone."""
+def _differs_in(given: torch.Tensor | None, own: torch.Tensor, axes: Collection[int]) -> bool:
+    """Whether a tensor is absent, or differs in its length on some of these axes alone."""
     if given is None:
         return True
-    if given.dim() != own.dim() or given.is_floating_point() != own.is_floating_point():
-        return False
-    return {axis for axis in range(own.dim()) if given.shape[axis] != own.shape[axis]} <= set(axes)
+    alike = given.dim() == own.dim() and given.is_floating_point() == own.is_floating_point()
+    return alike and _differing(given, own) <= set(axes)
+
+
+def _differing(one: torch.Tensor, other: torch.Tensor) -> set[int]:
+    """The axes on which two tensors have other lengths."""
+    return {axis for axis, (m, n) in enumerate(zip(one.shape, other.shape, strict=False)) if m != n}
 
 
 def _difference(given: torch.Tensor | None, own: torch.Tensor) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import IO, Any
 
 import numpy as np
@@ -11,7 +10,7 @@ import torch
 
 from torchio_seg.errors import DataError
 
-_SCALAR: Callable[..., Any] = np.float64(0).__reduce__()[0]
+_SCALAR: Any = np.float64(0).__reduce__()[0]
 _NUMBERS = (np.float16, np.float32, np.float64, np.int32, np.int64, np.bool_)
 NUMPY_SCALARS: list[Any] = [
     (_SCALAR, "numpy.core.multiarray.scalar"),  # as numpy 1 wrote it
