@@ -47,7 +47,7 @@ def fit(weights: Weights, network: torch.nn.Module, variants: Variants) -> Fit:
     misfits = [f"{name} {difference}" for name, difference in odd.items() if _layer(name) not in renewed]
     misfits += [f"{name} ({_shape(tensors[name])} there) has no place" for name in extra if not UNUSED.search(name)]
     if misfits or not taken:
-        raise _misfit(weights, misfits, len(taken))
+        raise _misfit(weights, misfits or list(renewed.values()), len(taken))
     if broken := [name for name, tensor in taken.items() if not bool(torch.isfinite(tensor).all())]:
         raise UsageError(f"{weights.name}: {broken[0]} holds NaN or infinite weights; choose an earlier checkpoint")
     return Fit(taken, tuple(renewed.values()), (*outside, *extra))
