@@ -18,14 +18,21 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "unet_plain": {"channels": [4, 8]},
     "unetr": {"feature_size": 4, "hidden_size": 24, "mlp_size": 32, "num_heads": 2},
     "dynunet": {"channels": [4, 8, 12]},
+    "resencunet": {"channels": [4, 8, 12], "blocks": [1, 2, 1]},
+    "swinunetr": {"feature_size": 12, "depths": [1, 1, 1, 1], "window_size": 2},
 }
-SIDE = 16
+PATCHES = {"swinunetr": (64, 32, 32)}
+"""Of networks that do not take the one of the others."""
+
+
+def patch_of(name: str) -> tuple[int, int, int]:
+    return PATCHES.get(name, (16, 16, 16))
 
 
 def build(name: str, *, seed: int = 0, in_channels: int = 2, out_channels: int = 3, **options: Any) -> torch.nn.Module:
     torch.manual_seed(seed)
     section = {"name": name, **OPTIONS.get(name, {}), **options}
-    network: torch.nn.Module = components.assemble("networks", section, in_channels, out_channels, (SIDE,) * 3)
+    network: torch.nn.Module = components.assemble("networks", section, in_channels, out_channels, patch_of(name))
     return network
 
 

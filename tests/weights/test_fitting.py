@@ -6,13 +6,13 @@ from functools import partial
 
 import pytest
 import torch
-from small_networks import SIDE, build, fit_into, given, logits
+from small_networks import build, fit_into, given, logits, patch_of
 
 from torchio_seg import components
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.weights.fitting import give
 
-IMAGES = torch.randn(1, 2, SIDE, SIDE, SIDE, generator=torch.Generator().manual_seed(7))
+IMAGES = torch.randn(1, 2, 16, 16, 16, generator=torch.Generator().manual_seed(7))
 
 
 def never() -> torch.nn.Module:
@@ -22,11 +22,12 @@ def never() -> torch.nn.Module:
 @pytest.mark.parametrize("name", components.names("networks"))
 def test_the_same_weights_give_the_same_logits(name: str) -> None:
     before, after = build(name), build(name, seed=1)
-    before(IMAGES.repeat(2, 1, 1, 1, 1))  # running statistics move away from their start
-    assert not torch.equal(logits(before, IMAGES), logits(after, IMAGES))
+    images = torch.randn(1, 2, *patch_of(name))
+    before(images)  # running statistics move away from their start
+    assert not torch.equal(logits(before, images), logits(after, images))
     fitted = fit_into(given(before.state_dict()), after, lambda **_: never())
     give(after, fitted)
-    assert torch.equal(logits(before, IMAGES), logits(after, IMAGES))
+    assert torch.equal(logits(before, images), logits(after, images))
     assert (fitted.renewed, fitted.left) == ((), ())
 
 
@@ -53,7 +54,7 @@ def test_two_networks_under_two_prefixes_are_not_guessed_between() -> None:
         fit_into(given(both), build("segresnet", seed=1), partial(build, "segresnet"))
 
 
-@pytest.mark.parametrize("name", ["unet", "unet_plain", "segresnet", "unetr", "dynunet"])
+@pytest.mark.parametrize("name", components.names("networks"))
 def test_for_other_labels_the_last_layer_alone_begins_anew(name: str) -> None:
     before, after = build(name, out_channels=5), build(name, seed=1)
     random = {key: tensor.clone() for key, tensor in after.state_dict().items()}
@@ -67,7 +68,7 @@ def test_for_other_labels_the_last_layer_alone_begins_anew(name: str) -> None:
         assert torch.equal(tensor, random[key] if key in anew else before.state_dict()[key]), key
 
 
-@pytest.mark.parametrize("name", ["unet", "unet_plain", "segresnet", "unetr", "dynunet"])
+@pytest.mark.parametrize("name", components.names("networks"))
 def test_for_other_channels_the_first_layer_alone_begins_anew(name: str) -> None:
     before, after = build(name, in_channels=1), build(name, seed=1)
     fitted = fit_into(given(before.state_dict()), after, partial(build, name))

@@ -14,8 +14,6 @@ from small_networks import build, fit_into, logits
 from torch import nn
 
 from torchio_seg.errors import DataError, UsageError
-from torchio_seg.levels import Levels
-from torchio_seg.unet_blocks import ONE, Encoder, UNet, convolutions, residual_stages
 from torchio_seg.weights.fitting import give
 from torchio_seg.weights.nnunet import their_names
 from torchio_seg.weights.reading import Weights, read
@@ -35,7 +33,7 @@ THEIRS = {
     "decoder.0.convs.1.conv.weight": "decoder.stages.0.convs.1.conv.weight",
     "decoder.1.convs.0.norm.weight": "decoder.stages.1.convs.0.norm.weight",
     "heads.0.weight": "decoder.seg_layers.1.weight",
-    "encoder.stem.0.conv.weight": "encoder.stem.convs.0.conv.weight",
+    "encoder.stem.conv.weight": "encoder.stem.convs.0.conv.weight",
     "encoder.stages.1.0.conv2.norm.weight": "encoder.stages.1.blocks.0.conv2.norm.weight",
     "encoder.stages.1.0.skip.1.conv.weight": "encoder.stages.1.blocks.0.skip.1.conv.weight",
 }
@@ -177,13 +175,7 @@ def test_the_residual_network_of_nnunet_itself_gives_the_same_logits(tmp_path: P
     blocks = (1, 2, 2)
     theirs = unet.ResidualEncoderUNet(2, 3, CHANNELS, nn.Conv3d, KERNELS, STRIDES, blocks, 3, 1, **ARGUMENTS)
     scatter(theirs)
-    levels = Levels(CHANNELS, STRIDES, KERNELS)
-
-    def rebuild(*, in_channels: int = 2, out_channels: int = 3) -> nn.Module:
-        stem = convolutions(in_channels, CHANNELS[0], KERNELS[0], ONE, number=1)
-        encoder = Encoder(residual_stages(CHANNELS[0], levels, blocks), stem)
-        return UNet(encoder, levels, out_channels, convs_up=1, num_heads=1)
-
+    rebuild = partial(build, "resencunet", blocks=list(blocks), **EXPLICIT)
     ours = rebuild()
     give(ours, fit_into(saved(checkpoint_of(theirs.state_dict()), tmp_path), ours, rebuild))
     images = torch.randn(1, 2, 8, 16, 16)

@@ -21,7 +21,7 @@ Axes = tuple[int, int, int]
 _RULES = (
     (re.compile(r"encoder\.stages\.(\d+)\.(\d+)\.(conv|norm)\."), r"encoder.stages.\1.0.convs.\2.\3."),
     (re.compile(r"encoder\.stages\.(\d+)\.(\d+)\.(conv\d|skip)\."), r"encoder.stages.\1.blocks.\2.\3."),
-    (re.compile(r"encoder\.stem\.(\d+)\."), r"encoder.stem.convs.\1."),
+    (re.compile(r"encoder\.stem\.(conv|norm)\."), r"encoder.stem.convs.0.\1."),
     (re.compile(r"decoder\.(\d+)\.up\."), r"decoder.transpconvs.\1."),
     (re.compile(r"decoder\.(\d+)\.convs\."), r"decoder.stages.\1.convs."),
 )
