@@ -33,6 +33,27 @@ class Scaled(torch.nn.Module):
         return scaled
 
 
+class Writing(torch.nn.Module):
+    """Writes a file when it is opened, as TorchScript can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = torch.nn.Parameter(torch.ones(2))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images * self.conv
+
+    @torch.jit.export
+    def __getstate__(self):  # type: ignore[no-untyped-def]
+        return self.conv, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, bool]) -> None:
+        self.conv = state[0]
+        self.training = state[1]
+        torch.save(self.conv, "was_run")
+
+
 class Malicious:
     """Makes a folder when it is unpickled."""
 
@@ -53,8 +74,8 @@ def same(found: Any, expected: dict[str, torch.Tensor] = STATE) -> bool:
     return found.keys() == expected.keys() and all(torch.equal(found[name], expected[name]) for name in expected)
 
 
-def save_script(path: Path) -> dict[str, torch.Tensor]:
-    module = Scaled()
+def save_script(path: Path, network: type[torch.nn.Module] = Scaled) -> dict[str, torch.Tensor]:
+    module = network()
     with pytest.warns(DeprecationWarning, match="torch.jit"):
         torch.jit.save(torch.jit.script(module), path)
     return module.state_dict()
@@ -135,6 +156,19 @@ def test_a_torchscript_archive_is_opened_only_with_trust(tmp_path: Path) -> None
     assert same(weights.tensors, expected)
     assert weights.kind == "TorchScript archive"
     assert not any(tensor.requires_grad for tensor in weights.tensors.values())
+
+
+def test_torchscript_can_run_code_when_it_is_opened_and_is_not_opened_without_trust(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "network.pt"
+    save_script(file, Writing)
+    with pytest.raises(UsageError, match="--trust"):
+        read(file)
+    assert not Path("was_run").exists()
+    read(file, trust=True)
+    assert Path("was_run").exists(), "then there is nothing to be trusted"
 
 
 def test_a_bundle_gives_its_weights_and_nothing_of_it_is_run(tmp_path: Path) -> None:

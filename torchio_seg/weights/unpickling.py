@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from typing import IO, Any
 
 import numpy as np
@@ -24,7 +25,8 @@ NUMPY_SCALARS: list[Any] = [
 def unpickle(file: IO[bytes], name: str) -> Any:
     """What was saved, if it is tensors, plain values and single numpy numbers; a file that asks for more is refused."""
     try:
-        with torch.serialization.safe_globals(NUMPY_SCALARS):
+        with torch.serialization.safe_globals(NUMPY_SCALARS), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Detected pickle protocol")  # what it cannot read it refuses
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
         if wanted := _WANTED.search(str(error)):
@@ -32,8 +34,13 @@ def unpickle(file: IO[bytes], name: str) -> Any:
                 f"{name}: reading it would run code: it asks for {wanted[1]}. Only tensors and plain values are read; "
                 "save the network's state_dict() alone, with torch.save or as safetensors"
             ) from error
-        reason = str(error).partition("\n")[0]
-        raise DataError(f"{name}: cannot be read as saved weights: {type(error).__name__}: {reason}") from error
+        raise DataError(f"{name}: cannot be read as saved weights: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Torch's reason without its advice to load the file unsafely."""
+    reason = str(error).partition("WeightsUnpickler error: ")[2] or str(error)
+    return f"{type(error).__name__} {reason.strip()}".partition("\n")[0]
 
 
 _WANTED = re.compile(r"GLOBAL (\S+) (?:was not an allowed global|whose module)")
