@@ -37,7 +37,7 @@ def build(name: str, *, seed: int = 0, in_channels: int = 2, out_channels: int =
 
 
 def given(tensors: Mapping[str, torch.Tensor]) -> Weights:
-    return Weights("given.pt", tensors, "state_dict", "")
+    return Weights("given.pt", tensors, "state_dict")
 
 
 def fit_into(weights: Weights, network: torch.nn.Module, rebuild: Callable[..., torch.nn.Module]) -> Fit:

@@ -155,6 +155,6 @@ def test_half_precision_is_widened_and_integers_are_refused() -> None:
 
 def test_the_network_that_the_weights_were_made_for_is_told() -> None:
     weights = given(build("unet").state_dict())
-    told = type(weights)("given.pt", weights.tensors, "model of ours", "", network="network.name=unet")
+    told = type(weights)("given.pt", weights.tensors, "model of ours", network="network.name=unet")
     with pytest.raises(UsageError, match=r"made for network\.name=unet"):
         fit_into(told, build("segresnet"), partial(build, "segresnet"))

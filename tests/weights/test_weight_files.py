@@ -76,7 +76,7 @@ def same(found: Any, expected: dict[str, torch.Tensor] = STATE) -> bool:
 
 def save_script(path: Path, network: type[torch.nn.Module] = Scaled) -> dict[str, torch.Tensor]:
     module = network()
-    with pytest.warns(DeprecationWarning, match="torch.jit"):
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
         torch.jit.save(torch.jit.script(module), path)
     return module.state_dict()
 
@@ -156,6 +156,13 @@ def test_a_torchscript_archive_is_opened_only_with_trust(tmp_path: Path) -> None
     assert same(weights.tensors, expected)
     assert weights.kind == "TorchScript archive"
     assert not any(tensor.requires_grad for tensor in weights.tensors.values())
+
+
+def test_a_frozen_archive_has_nothing_to_take(tmp_path: Path) -> None:
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+        torch.jit.save(torch.jit.freeze(torch.jit.script(Scaled().eval())), tmp_path / "frozen.pt")
+    with pytest.raises(DataError, match="frozen"):
+        read(tmp_path / "frozen.pt", trust=True)
 
 
 def test_torchscript_can_run_code_when_it_is_opened_and_is_not_opened_without_trust(

@@ -8,7 +8,7 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import torch
 from safetensors import SafetensorError
@@ -32,7 +32,7 @@ class Weights:
     tensors: Mapping[str, torch.Tensor]
     kind: str
     """What the file is, in words."""
-    sha256: str
+    sha256: str = ""
     is_nnunet: bool = False
     """Whether names are nnU-Net's."""
     network: str = ""
@@ -55,24 +55,27 @@ def read(path: Path, *, trust: bool = False) -> Weights:
 
 def _read(stream: IO[bytes], name: str, *, trust: bool) -> Weights:
     if name.endswith(".safetensors"):
-        return Weights(name, _read_safetensors(stream, name), "state_dict", "")
+        return Weights(name, _read_safetensors(stream, name), "state_dict")
     members = _members(stream, name)
     if torchscript.is_archive(members):
         _require_trust(name, trust=trust)
-        return Weights(name, torchscript.read_parameters(stream, name), "TorchScript archive", "")
+        return Weights(name, torchscript.read_parameters(stream, name), "TorchScript archive")
     if bundled := [member for member in members if Path(member).parts[-2:] == BUNDLED.parts]:
         with zipfile.ZipFile(stream) as archive:
             content = io.BytesIO(archive.read(bundled[0]))
         return replace(_read(content, f"{name}/{bundled[0]}", trust=trust), kind="MONAI bundle")
-    saved = unpickle(stream, name)
+    return _interpret(unpickle(stream, name), name)
+
+
+def _interpret(saved: Any, name: str) -> Weights:
+    """A network's tensors in what a trainer saved, those of nnU-Net's as they would be for our axes."""
     tensors = find_state_dict(saved, name)
     if not nnunet.is_checkpoint(saved):
-        return Weights(name, tensors, "state_dict", "")
-    axes = nnunet.find_axes(saved, name)
-    if axes is None:
-        return Weights(name, tensors, "nnU-Net checkpoint without plans, its axes taken as ours", "", is_nnunet=True)
+        return Weights(name, tensors, "state_dict")
+    if (axes := nnunet.find_axes(saved, name)) is None:
+        return Weights(name, tensors, "nnU-Net checkpoint without plans, its axes taken as ours", is_nnunet=True)
     network = nnunet.describe(saved, axes)
-    return Weights(name, nnunet.turn(tensors, axes), "nnU-Net checkpoint", "", is_nnunet=True, network=network)
+    return Weights(name, nnunet.turn(tensors, axes), "nnU-Net checkpoint", is_nnunet=True, network=network)
 
 
 def _members(stream: IO[bytes], name: str) -> list[str]:

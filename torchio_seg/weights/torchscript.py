@@ -26,4 +26,7 @@ def read_parameters(file: IO[bytes], name: str) -> dict[str, torch.Tensor]:
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise DataError(f"{name}: cannot be read as TorchScript: {reason}") from error
-    return {key: tensor.detach() for key, tensor in module.state_dict().items()}
+    parameters = {key: tensor.detach() for key, tensor in module.state_dict().items()}
+    if not parameters:
+        raise DataError(f"{name}: the archive has no parameters (it was frozen); save one that was not")
+    return parameters
