@@ -138,11 +138,11 @@ def test_a_tensor_that_is_not_plain_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("save", [torch.save, legacy, lambda content, path: path.write_bytes(pickle.dumps(content, 2))])
 def test_a_pickle_that_would_run_code_is_refused_and_not_run(save: Callable[..., None], tmp_path: Path) -> None:
     marker, file = tmp_path / "was_run", tmp_path / "weights.pt"
-    save({"state_dict": STATE, "extra": Malicious(marker)}, file)
+    save({"extra": Malicious(marker), "state_dict": STATE}, file)
     with pytest.raises(DataError, match=r"would run code: it asks for posix\.mkdir"):
         read(file, trust=True)
     assert not marker.exists()
-    save({"state_dict": STATE, "extra": Harmless()}, file)
+    save({"extra": Harmless(), "state_dict": STATE}, file)
     with pytest.raises(DataError, match=r"asks for \S*test_weight_files\.Harmless"):
         read(file, trust=True)
 
