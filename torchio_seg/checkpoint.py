@@ -46,6 +46,8 @@ class ModelCard:
     progress: dict[str, float | int | None] = field(default_factory=dict)
     """Epoch, step and validation Dice when it was saved."""
     versions: dict[str, str] = field(default_factory=dict)
+    initial: dict[str, Any] | None = None
+    """Where the weights that its training began with are from, unless they were random."""
     sha256: str = ""
     """Of the weights file."""
     format: int = FORMAT

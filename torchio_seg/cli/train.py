@@ -50,6 +50,13 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         str | None,
         typer.Option(metavar="TIME", help="For everything, as 30m or 1h30m, instead.", rich_help_panel=SETTINGS),
     ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS),
+    ] = None,
+    trust: Annotated[
+        bool, typer.Option("--trust", help="Open --init-from even if it is TorchScript.", rich_help_panel=SETTINGS)
+    ] = False,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     fold: Fold = None,
@@ -83,6 +90,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     flags = {
         "dataset.root": root,
         "network.name": network,
+        "init_from": None if init_from is None else init_from.resolve(),
         "training.epochs": epochs,
         "training.steps": steps,
         "training.max_time": max_time,
@@ -94,7 +102,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     }
     changes = one_length(gather(flags, set_))
     screen = Screen.shared()
-    situation = workflow.Situation(BEGUN, auto)
+    situation = workflow.Situation(BEGUN, may_shrink=auto, trust=trust)
     given = {"--dataset": dataset, "--config": config, "--resume": resume}
     if len(named := [name for name, value in given.items() if value is not None]) > 1:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")

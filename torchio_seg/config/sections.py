@@ -307,6 +307,8 @@ class Experiment(Section):
     sampling: Sampling = Sampling()
     network: Component = Component(name="unet")
     """Folder torchio_seg/networks/."""
+    init_from: Path | None = None
+    """Weights to begin with: a run, a file of them, a MONAI bundle or a checkpoint of nnU-Net; null: random ones."""
     loss: Component = Component(name="dice_ce")
     """Folder torchio_seg/losses/."""
     optimization: Optimization = Optimization()

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, replace
 from math import prod
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.cases import find_classes, load_dataset, load_known
 from torchio_seg.workflows.check import check_dataset, require_sound
+from torchio_seg.workflows.fine_tuning import Beginner, begin_with, read_pretrained
 from torchio_seg.workflows.network import build_network, fit_network
 from torchio_seg.workflows.patches import make_augmentation, make_choice, require_device
 from torchio_seg.workflows.storing import prepare_cases
@@ -55,10 +56,13 @@ class Plan:
     network: torch.nn.Module
     stored: tuple[Stored, ...] = ()
     """The training cases, prepared."""
+    initial: dict[str, Any] | None = None
+    """Where the network's first weights are from, unless they are random."""
 
 
-def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Plan:
+def make_plan(experiment: Experiment, *, progress: Progress | None = None, trust: bool = False) -> Plan:
     """Find the cases, divide and check them, resolve preprocessing, and build a network that fits the patches."""
+    pretrained = read_pretrained(experiment, trust=trust)
     dataset = load_dataset(experiment, progress=progress)
     _require_parts(experiment, dataset)
     split = divide(dataset, experiment.split, find_classes(dataset, progress=progress))
@@ -66,9 +70,11 @@ def make_plan(experiment: Experiment, *, progress: Progress | None = None) -> Pl
     training = dataset.choose(split.training)
     recipe, grids = resolve_grids(experiment, dataset, training)
     network, patch_size = fit_network(experiment, dataset, [grid.model_shape for grid in grids])
+    beginner = Beginner(experiment, dataset, recipe, network, patch_size)
+    initial = None if pretrained is None else begin_with(pretrained, beginner)
     stored = prepare_cases(experiment, dataset, training, recipe, progress=progress)
     recipe = learn(recipe, experiment, (each.open() for each in stored))
-    return Plan(dataset, split, recipe, patch_size, network, stored)
+    return Plan(dataset, split, recipe, patch_size, network, stored, initial)
 
 
 def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progress: Progress | None = None) -> Plan:
@@ -81,7 +87,7 @@ def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progre
     network = build_network(experiment, dataset, card.patch_size)
     training = dataset.choose(split.training)
     stored = prepare_cases(experiment, dataset, training, card.recipe, progress=progress)
-    return Plan(dataset, split, card.recipe, card.patch_size, network, stored)
+    return Plan(dataset, split, card.recipe, card.patch_size, network, stored, card.initial)
 
 
 def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[Case]) -> tuple[Recipe, list[Grids]]:

@@ -124,6 +124,7 @@ class Job:
             "preprocessing": asdict(plan.recipe),
             "patch_size": plan.patch_size,
             "parameters": parameters,
+            "initial_weights": plan.initial,
             "device": devices.describe(self.device),
             "precision": precision,
             "versions": versions(),
@@ -299,6 +300,7 @@ class Job:
             patch_size=self.plan.patch_size,
             progress=progress,
             versions=versions(),
+            initial=self.plan.initial,
         )
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from torchio_seg.workflows.assembly import Plan, make_plan, recall_plan
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
-from torchio_seg.workflows.network import build_network
 from torchio_seg.workflows.starvation import Adviser
 from torchio_seg.workflows.stopping import stop_requests
 from torchio_seg.workflows.storing import open_store
@@ -53,6 +52,8 @@ class Situation:
     """When the command did."""
     may_shrink: bool = False
     """Whether it may go on with smaller batches where memory is short."""
+    trust: bool = False
+    """Whether the weights that it begins with may come from a file that can execute code."""
 
 
 def start(
@@ -72,15 +73,18 @@ def start(
     sections: dict[str, Any] = {"dataset": experiment.dataset.model_copy(update={"root": root})}
     if experiment.sampling.store is not None:
         sections["sampling"] = experiment.sampling.model_copy(update={"store": experiment.sampling.store.resolve()})
+    if experiment.init_from is not None:
+        sections["init_from"] = experiment.init_from.resolve()
     experiment = experiment.model_copy(update=sections)
     progress = progress or Silent()
+    plan = partial(make_plan, progress=progress, trust=situation.trust)
     with open_store(experiment.sampling.store).in_use():
-        job = Job(experiment, make_plan(experiment, progress=progress))
+        job = Job(experiment, plan(experiment))
         if folder is None:
             folder = runs.create(runs_folder, experiment.name)
         else:
             runs.claim(folder)
-        return _train_somehow(job, folder, progress, situation, resume=False)
+        return _train_somehow(job, plan, folder, progress, situation=situation)
 
 
 def resume(
@@ -94,16 +98,21 @@ def resume(
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
     progress = progress or Silent()
+    card, split = checkpoint.read_card(last), runs.read_split(folder)
+    plan = partial(recall_plan, card=card, split=split, progress=progress)
     with open_store(experiment.sampling.store).in_use():
-        plan = recall_plan(experiment, checkpoint.read_card(last), runs.read_split(folder), progress=progress)
-        return _train_somehow(Job(experiment, plan), folder, progress, situation or Situation(), resume=True)
+        return _train_somehow(
+            Job(experiment, plan(experiment)), plan, folder, progress, situation=situation or Situation()
+        )
 
 
-def _train_somehow(job: Job, folder: Path, progress: Progress, situation: Situation, *, resume: bool) -> Trained:
+def _train_somehow(
+    job: Job, replan: Callable[[Experiment], Plan], folder: Path, progress: Progress, *, situation: Situation
+) -> Trained:
     """Train; where memory is short, with smaller batches if that was allowed."""
     while True:
         try:
-            return _train(job, folder, progress, situation, resume=resume)
+            return _train(job, folder, progress, situation)
         except Exception as error:
             if not devices.is_out_of_memory(error):
                 raise
@@ -116,9 +125,7 @@ def _train_somehow(job: Job, folder: Path, progress: Progress, situation: Situat
             "out of memory with batches of %d: going on with %d, of which %d make a step",
             *(experiment.training.batch_size, smaller.training.batch_size, smaller.training.accumulate),
         )
-        last = folder / "checkpoints" / "last"
-        resume = checkpoint.exists(last)
-        job = Job(smaller, _again(smaller, job.plan))
+        job = Job(smaller, replan(smaller))
 
 
 def with_smaller_batches(experiment: Experiment) -> Experiment | None:
@@ -130,12 +137,6 @@ def with_smaller_batches(experiment: Experiment) -> Experiment | None:
     accumulate = experiment.training.accumulate * (size // smaller)
     training = experiment.training.model_copy(update={"batch_size": smaller, "accumulate": accumulate})
     return experiment.model_copy(update={"training": training})
-
-
-def _again(experiment: Experiment, plan: Plan) -> Plan:
-    """The same plan, its network as it was before the first step."""
-    devices.seed_everything(experiment.seed, strict=experiment.deterministic == "strict")
-    return replace(plan, network=build_network(experiment, plan.dataset, plan.patch_size))
 
 
 def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int]) -> str:
@@ -152,7 +153,8 @@ def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int
     )
 
 
-def _train(job: Job, folder: Path, progress: Progress, situation: Situation, *, resume: bool) -> Trained:
+def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> Trained:
+    """From the last checkpoint on, if the folder has one."""
     with runs.locked(folder):
         tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
         journal = runs.Journal(folder / "metrics.jsonl")
@@ -162,7 +164,7 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation, *, 
             with stop_requests() as request:
                 should_stop = lambda: request.signal is not None  # noqa: E731 (shorter than a function)
                 surroundings = Surroundings(folder, log_record, progress, should_stop, situation.began)
-                trainer = job.trainer(surroundings, resume=resume)
+                trainer = job.trainer(surroundings, resume=checkpoint.exists(folder / "checkpoints" / "last"))
                 job.describe(folder)
                 first = trainer.position.step
                 journal.keep_until(first)
