@@ -126,8 +126,10 @@ def test_weights_that_are_loaded_later_stay_channels_last() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's own, while it compiles
-@pytest.mark.parametrize(("name", "recomputed"), [("dynunet", False), ("dynunet", True), ("unet", False)])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")  # torch's own
+@pytest.mark.parametrize(
+    ("name", "recomputed"), [("dynunet", False), ("dynunet", True), ("unet", False), ("unet", True)]
+)
 def test_a_compiled_network_gives_the_same_numbers_and_trying_it_leaves_no_trace(name: str, recomputed: bool) -> None:
     section = {"name": name, "channels": [4, 8, 8], **({"norm": "batch"} if name == "unet" else {})}
     network = components.assemble("networks", section, 1, 2, (16, 16, 16))
