@@ -47,7 +47,7 @@ def learn(network: torch.nn.Module, images: torch.Tensor, called: torch.nn.Modul
     """What one training pass gives: loss, gradients, and what the network remembers of the batch."""
     torch.manual_seed(1)
     network.zero_grad()
-    outputs = (called or network).train()(images)
+    outputs = (network if called is None else called).train()(images)
     outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
     loss = torch.stack([logits.square().mean() for logits in outputs]).sum()
     loss.backward()
@@ -126,8 +126,10 @@ def test_weights_that_are_loaded_later_stay_channels_last() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["dynunet", "unet"])
-@pytest.mark.parametrize("recomputed", [False, True])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")  # torch's own
+@pytest.mark.parametrize(
+    ("name", "recomputed"), [("dynunet", False), ("dynunet", True), ("unet", False), ("unet", True)]
+)
 def test_a_compiled_network_gives_the_same_numbers_and_trying_it_leaves_no_trace(name: str, recomputed: bool) -> None:
     section = {"name": name, "channels": [4, 8, 8], **({"norm": "batch"} if name == "unet" else {})}
     network = components.assemble("networks", section, 1, 2, (16, 16, 16))
@@ -177,17 +179,19 @@ def test_levels_computed_twice_need_less_memory() -> None:
         from pathlib import Path
         from torchio_seg import components, speedups
         torch.set_num_threads(1)
-        section = {"name": "dynunet", "channels": [8, 16, 16]}
+        section = {"name": "resencunet", "channels": [8, 16, 32, 32]}
         network = components.assemble("networks", section, 1, 2, (64, 64, 64)).train()
         if sys.argv[1] == "twice":
             speedups.recompute_levels(network)
         def figure(key):
             [line] = [x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith(key)]
             return int(line.split()[1])
-        images = torch.randn(1, 1, 64, 64, 64)
+        def step(side):
+            network(torch.randn(1, 1, side, side, side))[0].square().mean().backward()
+        step(16)  # what torch loads once
         Path("/proc/self/clear_refs").write_text("5")
         before = figure("VmRSS")
-        network(images)[0].square().mean().backward()
+        step(64)
         print(figure("VmHWM") - before)
     """
 
@@ -195,4 +199,4 @@ def test_levels_computed_twice_need_less_memory() -> None:
         command = [sys.executable, "-c", textwrap.dedent(script), how]
         return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
-    assert peak("twice") < 0.75 * peak("once")
+    assert peak("twice") < 0.8 * peak("once")
