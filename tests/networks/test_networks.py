@@ -136,7 +136,7 @@ def test_a_saved_checkpoint_gives_the_same_logits_in_a_new_network(name: str, tm
     card = ModelCard({}, "d", ("x", "y"), False, labels, Recipe(None, None, "none"), patch_size)
     checkpoint.save(tmp_path / "best", network, card, {})
     weights = checkpoint.read_weights(tmp_path / "best", checkpoint.read_card(tmp_path / "best"))
-    assert list(weights) == sorted(network.state_dict())
+    assert weights.keys() == network.state_dict().keys()
     other = build(name, patch_size)
     other.load_state_dict(weights, strict=True)
     with torch.no_grad():
@@ -156,7 +156,11 @@ def test_no_two_weights_share_memory(name: str) -> None:
     assert len(set(storages)) == len(storages)
 
 
-@names
+@pytest.mark.parametrize(
+    "name",
+    # its patches have 32 voxels a side at least, 30 times as slow where a CPU has no instructions for bfloat16
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "swinunetr")) for name in components.names("networks")],
+)
 def test_bfloat16_autocast_trains(name: str) -> None:
     sides = free_sizes(name).multiple_of
     # oneDNN leaves parts of a bfloat16 weight gradient unwritten where the first side is 2 voxels at some level
