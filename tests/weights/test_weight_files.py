@@ -5,16 +5,20 @@ from __future__ import annotations
 import hashlib
 import io
 import pickle
+import warnings
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_networks import build, fit_into, logits
 
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.weights.fitting import give
 from torchio_seg.weights.reading import read
 
 STATE = {"conv.weight": torch.arange(24.0).reshape(2, 3, 4), "conv.bias": torch.ones(2)}
@@ -230,3 +234,21 @@ def test_a_file_cut_short_or_of_something_else_is_said(suffix: str, share: float
 def test_a_file_that_is_not_there_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         read(tmp_path / "weights.pt")
+
+
+def test_the_parameters_of_an_archive_of_monais_unetr_go_into_ours(tmp_path: Path) -> None:
+    """As MONAI's research contributions publish theirs for BTCV."""
+    from monai.networks.nets.unetr import UNETR
+
+    small = {"feature_size": 4, "hidden_size": 24, "mlp_dim": 32, "num_heads": 2, "proj_type": "perceptron"}
+    theirs = UNETR(2, 3, (16, 16, 16), norm_name="instance", conv_block=True, res_block=True, **small).eval()
+    images = torch.randn(1, 2, 16, 16, 16)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of tracing, which is not ours
+        torch.jit.save(torch.jit.trace(theirs, images), tmp_path / "unetr.pt")
+    ours = build("unetr", seed=1)
+    fitted = fit_into(read(tmp_path / "unetr.pt", trust=True), ours, partial(build, "unetr"))
+    give(ours, fitted)
+    assert torch.equal(logits(ours, images), logits(theirs, images))
+    assert fitted.left
+    assert all("norm_cross_attn" in name for name in fitted.left)
