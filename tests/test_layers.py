@@ -17,8 +17,8 @@ LAYERS = (
     ),
     ("datasets", "networks", "losses", "optimization", "metrics", "targets"),
     ("transforms", "subjects", "store"),
-    ("devices", "sampling", "step", "checkpoint", "trackers"),
-    ("check", "trainer", "predictor", "reports"),
+    ("devices", "sampling", "step", "memory", "checkpoint", "trackers"),
+    ("check", "planning", "trainer", "predictor", "reports"),
     ("workflows",),
     ("cli",),
 )

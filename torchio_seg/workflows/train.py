@@ -44,9 +44,14 @@ class Trained:
 
 
 def start(
-    experiment: Experiment, runs_folder: Path, *, folder: Path | None = None, progress: Progress | None = None
+    experiment: Experiment,
+    runs_folder: Path,
+    *,
+    folder: Path | None = None,
+    papers: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Trained:
-    """Train in a new run folder, which is made once everything fits together."""
+    """Train in a new run folder, which is made once everything fits together; papers are texts to keep there."""
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
     if needs_root(experiment):
         require_root(experiment)
@@ -62,6 +67,8 @@ def start(
             folder = runs.create(runs_folder, experiment.name)
         else:
             runs.claim(folder)
+        for name, text in (papers or {}).items():
+            write_text(folder / name, text)
         return _train(job, folder, progress, resume=False)
 
 
