@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from torchio_seg.errors import ConfigError
 from torchio_seg.machine import in_units
@@ -28,7 +29,7 @@ class Trial:
     memory: int
     """Bytes that count against the budget."""
     fixed: int
-    """Those of them that were there before the network."""
+    """Those of them that are not the network's."""
     seconds: float
     """A step."""
     outcome: Outcome
@@ -83,7 +84,7 @@ def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Tri
 
 def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float]:
     """Bytes and seconds of a step, from the trial nearest to it in size."""
-    known = [trial for trial in trials if trial.fits] or list(trials)
+    known = [trial for trial in trials if trial.fits and trial.seconds < inf] or list(trials)
     nearest = min(known, key=lambda trial: abs(_ratio(trial.candidate, candidate)))
     weights = PARAMETER_BYTES * nearest.candidate.cost.parameters
     apiece = max(0.0, nearest.memory - nearest.fixed - weights) / nearest.candidate.cost.activations

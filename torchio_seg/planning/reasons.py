@@ -11,7 +11,7 @@ from torchio_seg.planning.families import Changes
 from torchio_seg.planning.fingerprint import Fingerprint
 from torchio_seg.planning.fitting import Found
 from torchio_seg.planning.ladder import LARGEST_SHARE, WIDTHS
-from torchio_seg.planning.schedule import FEWEST_STEPS, MOST_STEPS, SHORT, Schedule
+from torchio_seg.planning.schedule import FEWEST_STEPS, LONGEST_STEP_S, MOST_STEPS, SHORT, Schedule
 from torchio_seg.planning.spacing import Target
 from torchio_seg.planning.telling import Line, size_text, time_text
 
@@ -145,7 +145,7 @@ def _batch(settled: Settled) -> Line:
 def _limit(settled: Settled) -> str:
     if settled.found.lacks == "memory":
         return "it fits the memory budget"
-    return f"at least {FEWEST_STEPS} steps, none longer than some seconds, fit the time"
+    return f"{FEWEST_STEPS} steps, none over {LONGEST_STEP_S:.0f} s, fit the time"
 
 
 def _network(settled: Settled) -> Line:

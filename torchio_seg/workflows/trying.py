@@ -107,7 +107,7 @@ class Tryer:
         outcome = memory.measure(
             f"{trial.__name__}:{trial.take_steps.__name__}",
             argument,
-            most_bytes=None if rig.is_gpu else rig.ram_budget,
+            most_bytes=None if rig.is_gpu else max(1, rig.ram_budget - self._beside(candidate)),
             most_seconds=_MOST_SECONDS,
         )
         found = self._judge(candidate, outcome)
@@ -123,17 +123,21 @@ class Tryer:
         return found
 
     def _judge(self, candidate: Candidate, outcome: memory.Outcome) -> Trial:
-        """What counts: the GPU's memory, or the process's, in which a budget for a GPU is one for its growth."""
+        """What counts: the GPU's memory, or the processes'; a budget for a GPU that is not there is one for growth."""
         rig, answer = self.rig, outcome.answer
         if not outcome.fits:
             is_slow = outcome.why == "time"
             return Trial(candidate, is_slow, outcome.peak if is_slow else rig.memory_limit + 1, 0, inf, outcome)
         if rig.is_gpu:
             return Trial(candidate, True, answer["device_bytes"], 0, answer["seconds"], outcome)
-        fixed = outcome.before
+        fixed = outcome.before + self._beside(candidate)
         if rig.vram_budget is not None:
             fixed = max(fixed, rig.ram_budget - rig.vram_budget)
         return Trial(candidate, True, fixed + outcome.growth, fixed, answer["seconds"], outcome)
+
+    def _beside(self, candidate: Candidate) -> int:
+        """What workers will take, about."""
+        return self.rig.surroundings.num_workers * worker_bytes(candidate)
 
 
 def require_network(experiment: Experiment, name: str) -> None:
