@@ -3,6 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from torchio_seg import components
+from torchio_seg.losses import dice, dice_ce
 from torchio_seg.records import Labels
 from torchio_seg.targets import activate, background, decode, encode, leave_out_ignored
 
@@ -40,34 +42,49 @@ def test_values_above_255_are_written_in_a_wider_type() -> None:
     assert decode(torch.tensor([0.1, 0.9]).view(2, 1, 1, 1), labels).item() == 1000
 
 
-@pytest.mark.parametrize("exclusive", [True, False])
-def test_ignored_voxels_enter_no_loss_and_get_no_gradient(exclusive: bool) -> None:
-    """The loss of what is known is that of a volume which holds nothing else."""
-    from torchio_seg.losses import dice_ce
-
+def labels_with_unknown(exclusive: bool) -> Labels:
     names = {0: "b", 1: "a", 2: "c", 9: "unknown"}
-    labels = (
-        Labels.of_classes(names, ignore=9)
-        if exclusive
-        else Labels.of_regions(names, {"all": [1, 2], "core": [2]}, ignore=9)
-    )
-    loss = dice_ce.build(exclusive)
+    if exclusive:
+        return Labels.of_classes(names, ignore=9)
+    return Labels.of_regions(names, {"all": [1, 2], "core": [2]}, ignore=9)
+
+
+@pytest.mark.parametrize("name", components.names("losses"))
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("batch", [True, False])
+def test_ignored_voxels_enter_no_loss_and_get_no_gradient(name: str, exclusive: bool, batch: bool) -> None:
+    """The loss of what is known is that of a volume which holds nothing else."""
+    labels = labels_with_unknown(exclusive)
+    loss = components.assemble("losses", {"name": name, "batch": batch}, exclusive)
     generator = torch.Generator().manual_seed(0)
     label_map = torch.randint(0, 3, (2, 1, 6, 4, 4), generator=generator)
+    label_map[0, :, :2] = 0  # so that samples apart and together are not the same
     logits = torch.randn(2, labels.num_channels, 6, 4, 4, generator=generator, requires_grad=True)
     known = encode(label_map[:, :, :3], labels)
     label_map[:, :, 3:] = 9
-    masked = leave_out_ignored(loss)(logits, encode(label_map, labels))
-    assert torch.allclose(masked, loss(logits[:, :, :3], known))
+    masked = leave_out_ignored(loss, pooled=batch)(logits, encode(label_map, labels))
+    torch.testing.assert_close(masked, loss(logits[:, :, :3], known))
     masked.backward()
     assert logits.grad is not None
     assert logits.grad[:, :, :3].abs().sum() > 0
     assert not logits.grad[:, :, 3:].any()
 
 
-def test_a_patch_that_nobody_labelled_costs_nothing() -> None:
-    from torchio_seg.losses import dice_ce
+def test_a_pooled_loss_sees_samples_with_different_numbers_of_known_voxels_as_one() -> None:
+    labels = labels_with_unknown(exclusive=True)
+    generator = torch.Generator().manual_seed(0)
+    label_map = torch.randint(0, 3, (2, 1, 4, 4, 4), generator=generator)
+    logits = torch.randn(2, 3, 4, 4, 4, generator=generator)
+    label_map[0, :, 1:] = 9
+    loss = dice.build(True, batch=True)
+    found = leave_out_ignored(loss, pooled=True)(logits, encode(label_map, labels))
+    beside = torch.cat([logits[:1, :, :1], logits[1:]], dim=2)
+    expected = loss(beside, encode(torch.cat([label_map[:1, :, :1], label_map[1:]], dim=2), labels))
+    torch.testing.assert_close(found, expected)
+    assert not torch.allclose(found, leave_out_ignored(loss)(logits, encode(label_map, labels)), atol=1e-3)
 
+
+def test_a_patch_that_nobody_labelled_costs_nothing() -> None:
     labels = Labels.of_classes({0: "b", 1: "a", 9: "unknown"}, ignore=9)
     logits = torch.randn(1, 2, 3, 3, 3, requires_grad=True)
     loss = leave_out_ignored(dice_ce.build(True))(logits, encode(torch.full((1, 1, 3, 3, 3), 9), labels))

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
 
 from torchio_seg.errors import ConfigError
 from torchio_seg.network_sizes import Size, Sizes, check_patch_size
@@ -11,6 +14,10 @@ from torchio_seg.network_sizes import Size, Sizes, check_patch_size
 FIRST_CHANNELS, MOST_CHANNELS = 32, 320
 SMALLEST_SIDE = 4
 """Voxels below which no side is halved."""
+
+Channels = Annotated[tuple[PositiveInt, ...], Field(min_length=2)]
+Triples = Annotated[tuple[tuple[PositiveInt, PositiveInt, PositiveInt], ...], Field(min_length=2)]
+"""One for each level, in voxels along the three axes."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,8 @@ def _halvings(patch_size: Size, num_levels: int | None, name: str) -> tuple[Size
         given = "channels is null" if num_levels is None else f"channels names {num_levels} levels"
         cure = f"name {room} at most, leave channels null or give strides" if room > 1 else "use a larger patch"
         raise ConfigError(
-            f"{name}: {given}, and a patch of {size} voxels has room for {room}, the coarsest of {SMALLEST_SIDE} voxels "
-            f"or more a side: {cure}"
+            f"{name}: {given}, and a patch of {size} voxels has room for {room}, of {SMALLEST_SIDE} voxels a side at "
+            f"least: {cure}"
         )
     return (
         (1, 1, 1),

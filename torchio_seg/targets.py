@@ -26,10 +26,15 @@ def encode(label_map: torch.Tensor, labels: Labels) -> torch.Tensor:
     return encoded if labels.ignore is None else encoded.masked_fill(label_map == labels.ignore, math.nan)
 
 
-def leave_out_ignored(loss: Loss) -> Loss:
-    """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing."""
+def leave_out_ignored(loss: Loss, *, pooled: bool = False) -> Loss:
+    """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing.
+
+    `pooled`: over those of all samples together, for a loss that does not tell them apart.
+    """
 
     def masked(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        if pooled:
+            logits, masks = _side_by_side(logits), _side_by_side(masks)
         known = ~masks[:, 0].isnan()
         losses = [
             loss(sample[:, where][None, ..., None, None], truth[:, where][None, ..., None, None])
@@ -39,6 +44,11 @@ def leave_out_ignored(loss: Loss) -> Loss:
         return torch.stack(losses).mean() if losses else 0 * logits.sum()
 
     return masked
+
+
+def _side_by_side(samples: torch.Tensor) -> torch.Tensor:
+    """One sample C N of all voxels, from samples B C I J K."""
+    return samples.flatten(2).movedim(0, 1).flatten(1)[None]
 
 
 def background(labels: Labels) -> list[float]:

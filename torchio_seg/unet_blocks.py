@@ -33,6 +33,12 @@ class UNet(nn.Module):
         self.heads = nn.ModuleList(nn.Conv3d(levels.channels[level], out_channels, 1) for level in range(num_heads))
         self.apply(_initialize)
 
+    @property
+    def recomputable(self) -> list[nn.Module]:
+        """What training may compute twice to keep less."""
+        stem = self.encoder.stem
+        return [*([] if isinstance(stem, nn.Identity) else [stem]), *self.encoder.stages, *self.decoder]
+
     def forward(self, images: torch.Tensor) -> torch.Tensor | list[torch.Tensor]:
         *skips, features = self.encoder(images)
         maps: list[torch.Tensor] = []

@@ -21,6 +21,7 @@ from torchio_seg.config.resolve import (
     shipped_folder,
     to_yaml,
 )
+from torchio_seg.config.sections import OPTIMIZATIONS
 from torchio_seg.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -118,6 +119,40 @@ def test_another_network_brings_its_own_defaults() -> None:
     assert experiment.network.options["dropout"] == 0.4
     assert "num_res_units" not in experiment.network.options
     assert experiment.network.options["init_filters"] == 16
+
+
+@pytest.mark.parametrize("name", OPTIMIZATIONS)
+def test_a_preset_is_written_out_in_full(name: str, tmp_path: Path) -> None:
+    settings = {**read_mapping(shipped()["phantom"]), "optimization": name}
+    experiment = resolve(settings, {}, "mine.yaml")
+    assert experiment.optimization == OPTIMIZATIONS[name]
+    assert experiment == load(shipped()["phantom"], parse_set([f"optimization={name}"]))
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(to_yaml(experiment), encoding="utf-8")
+    assert read_mapping(copy)["optimization"] == OPTIMIZATIONS[name].model_dump(mode="json")
+
+
+def test_presets_are_the_published_values() -> None:
+    theirs = OPTIMIZATIONS["nnunet_sgd"]
+    assert (theirs.optimizer, theirs.learning_rate, theirs.momentum, theirs.nesterov) == ("sgd", 1e-2, 0.99, True)
+    assert (theirs.weight_decay, theirs.schedule, theirs.power) == (3e-5, "poly", 0.9)
+    assert (OPTIMIZATIONS["adamw"].optimizer, OPTIMIZATIONS["adamw"].schedule) == ("adamw", "warmup_cosine")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_preset_can_be_changed_in_whatever_order(first: int) -> None:
+    given = ["optimization=nnunet_sgd", "optimization.learning_rate=0.02"]
+    found = load(shipped()["phantom"], parse_set([given[first], given[1 - first]])).optimization
+    assert found == OPTIMIZATIONS["nnunet_sgd"].model_copy(update={"learning_rate": 0.02})
+
+
+def test_an_unknown_preset_names_those_there_are_beside_every_other_mistake() -> None:
+    with pytest.raises(ConfigError) as raised:
+        load(shipped()["phantom"], parse_set(["optimization=nnunet_sdg", "training.epochs=0"]))
+    message = str(raised.value)
+    assert "no preset 'nnunet_sdg', did you mean 'nnunet_sgd'? (allowed: nnunet_sgd, adamw)" in message
+    assert "training.epochs: got 0" in message
+    assert message.count("optimization") == 2, "said once, with the key to give instead"
 
 
 def test_another_dataset_keeps_the_root() -> None:

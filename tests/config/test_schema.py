@@ -11,7 +11,7 @@ import pytest
 from torchio_seg import components
 from torchio_seg.config.resolve import KINDS
 from torchio_seg.config.schema import to_schema
-from torchio_seg.config.sections import Augmentation, Experiment
+from torchio_seg.config.sections import OPTIMIZATIONS, Augmentation, Experiment
 
 SCHEMA = to_schema()
 
@@ -45,6 +45,12 @@ def test_the_schema_is_json_and_says_which_dialect() -> None:
 
 def test_it_knows_every_section() -> None:
     assert set(SCHEMA["properties"]) == set(Experiment.model_fields)
+
+
+def test_optimization_is_a_section_or_the_name_of_a_preset() -> None:
+    section, names = SCHEMA["properties"]["optimization"]["anyOf"]
+    assert section == {"$ref": "#/$defs/Optimization"}
+    assert names == {"enum": list(OPTIMIZATIONS)}
 
 
 @pytest.mark.parametrize(("location", "kind"), KINDS.items())

@@ -1,19 +1,26 @@
 """What every network keeps, tested over whatever lies in the folder."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from torchio_seg import components
+from torchio_seg import checkpoint, components
+from torchio_seg.checkpoint import ModelCard
 from torchio_seg.errors import ConfigError
 from torchio_seg.network_sizes import Size, Sizes, fit, sizes_of
+from torchio_seg.records import Labels
+from torchio_seg.step import supervised
+from torchio_seg.transforms.recipe import Recipe
 
 SMALL: dict[str, dict[str, Any]] = {
+    "dynunet": {"channels": [4, 6, 8, 8], "strides": [[1, 1, 1], [1, 2, 2], [2, 2, 2], [2, 2, 1]]},
+    "resencunet": {"channels": [4, 6, 8, 8], "strides": [[1, 1, 1], *[[2, 2, 2]] * 3], "blocks": [1, 2, 1, 1]},
     "segresnet": {"init_filters": 8, "blocks_down": [1, 1, 2], "blocks_up": [1, 1]},
+    "swinunetr": {"feature_size": 12, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 2},
     "unet": {"channels": [4, 8, 12]},
     "unet_plain": {"channels": [4, 8, 12]},
     "unetr": {"feature_size": 4, "hidden_size": 24, "mlp_size": 32, "num_heads": 2},
@@ -40,8 +47,7 @@ def build(name: str, patch_size: Size, options: dict[str, Any] | None = None) ->
 
 def free_sizes(name: str, options: dict[str, Any] | None = None) -> Sizes:
     """What the network asks for before it is built for one size."""
-    with torch.device("meta"):
-        return replace(sizes_of(build(name, (128, 128, 128), options)), fixed_size=None)
+    return replace(sizes_of(build(name, (128, 128, 128), options)), fixed_size=None)
 
 
 def outputs_of(network: torch.nn.Module, images: torch.Tensor) -> list[torch.Tensor]:
@@ -92,29 +98,55 @@ def test_a_single_voxel_at_the_coarsest_level_is_refused_only_where_it_would_fai
 
 
 @names
+def test_training_may_answer_a_list_finest_first_and_prediction_answers_one_tensor(name: str) -> None:
+    patch_size = fit((17, 17, 17), free_sizes(name))
+    network = build(name, patch_size)
+    images = torch.randn(1, 2, *patch_size)
+    outputs = outputs_of(network.train(), images)
+    assert all(logits.shape[:2] == (1, 3) for logits in outputs)
+    sizes = [tuple(logits.shape[2:]) for logits in outputs]
+    assert sizes[0] == patch_size
+    for finer, coarser in pairwise(sizes):
+        assert finer != coarser
+        assert all(side % small == 0 for side, small in zip(finer, coarser, strict=True))
+    answer = network.eval()(images)
+    assert isinstance(answer, torch.Tensor)
+    assert answer.shape == (1, 3, *patch_size)
+
+
+@names
 def test_every_parameter_gets_a_gradient(name: str) -> None:
+    """Whatever the loss is that `step` makes of the outputs; distributed training stops at the first one without."""
     patch_size = fit((1, 1, 1), free_sizes(name))
     network = build(name, patch_size).train()
-    sum(output.square().mean() for output in outputs_of(network, torch.randn(2, 2, *patch_size))).backward()
+    masks = torch.zeros(2, 3, *patch_size)
+    supervised(torch.nn.functional.mse_loss, network(torch.randn(2, 2, *patch_size)), masks).backward()
     without = [key for key, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]
     assert not without
     assert all(weight.grad.isfinite().all() for weight in network.parameters() if weight.grad is not None)
 
 
 @names
-def test_saved_weights_give_the_same_logits_in_a_new_network(name: str, tmp_path: Path) -> None:
+def test_a_saved_checkpoint_gives_the_same_logits_in_a_new_network(name: str, tmp_path: Path) -> None:
     patch_size = fit((1, 1, 1), free_sizes(name))
     network = build(name, patch_size)
     images = torch.randn(2, 2, *patch_size)
     outputs_of(network.train(), images)  # running statistics move away from their start
-    save_file(
-        {key: tensor.contiguous() for key, tensor in network.state_dict().items()}, tmp_path / "model.safetensors"
-    )
+    labels = Labels.of_classes({0: "background", 1: "a", 2: "b"})
+    card = ModelCard({}, "d", ("x", "y"), False, labels, Recipe(None, None, "none"), patch_size)
+    checkpoint.save(tmp_path / "best", network, card, {})
+    weights = checkpoint.read_weights(tmp_path / "best", checkpoint.read_card(tmp_path / "best"))
+    assert list(weights) == sorted(network.state_dict())
     other = build(name, patch_size)
-    other.load_state_dict(load_file(tmp_path / "model.safetensors"), strict=True)
+    other.load_state_dict(weights, strict=True)
     with torch.no_grad():
-        expected, found = outputs_of(network.eval(), images)[0], outputs_of(other.eval(), images)[0]
-    assert torch.equal(expected, found)
+        assert torch.equal(network.eval()(images), other.eval()(images))
+
+
+@names
+def test_weights_are_contiguous(name: str) -> None:
+    network = build(name, fit((1, 1, 1), free_sizes(name)))
+    assert all(tensor.is_contiguous() for tensor in network.state_dict().values())
 
 
 @names

@@ -21,6 +21,14 @@ def test_a_patch_is_shortened_to_what_the_volumes_need_and_the_network_takes() -
     assert network(torch.zeros(2, 2, *patch_size)).shape == (2, 2, *patch_size)
 
 
+def test_a_network_with_deep_supervision_is_tried_as_it_predicts_and_goes_on_to_train() -> None:
+    changes = {"network.name": "dynunet", "network.channels": [4, 8, 8, 8], "sampling.patch_size": [64, 64, 64]}
+    network, patch_size = fit_network(load(shipped()["decathlon"], changes), DATASET, [(33, 20, 50), (30, 22, 70)])
+    assert patch_size == (40, 24, 64)
+    logits = network(torch.zeros(2, 2, *patch_size))
+    assert [tuple(each.shape) for each in logits] == [(2, 2, *patch_size), (2, 2, 20, 12, 32)]
+
+
 def test_the_first_weights_depend_on_the_seed_alone() -> None:
     experiment = load(shipped()["decathlon"], SMALL)
     torch.manual_seed(1)

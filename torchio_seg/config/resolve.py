@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from torchio_seg import components
 from torchio_seg.config.reading import parse, read_mapping
-from torchio_seg.config.sections import Component, DatasetSection, Experiment, Section
+from torchio_seg.config.sections import OPTIMIZATIONS, Component, DatasetSection, Experiment, Section
 from torchio_seg.errors import ConfigError
 
 KINDS = {
@@ -25,6 +25,8 @@ KINDS = {
     "augmentation.intensity": "transforms.intensity",
 }
 """Where components stand in an experiment, and in which folder each is looked for."""
+PRESET = "optimization"
+"""The section that may be one of `OPTIMIZATIONS` by name."""
 
 
 def shipped_folder() -> Path:
@@ -86,6 +88,10 @@ def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str
     """Apply the changes, fill in every component's defaults, check everything."""
     data = _with_changes(settings, changes)
     data, problems = _complete_components(data)
+    if isinstance(name := data.get(PRESET), str):
+        hint = components.suggestion(name, tuple(OPTIMIZATIONS))
+        problems.append(f"{PRESET}: no preset '{name}'{hint}; or give its keys, as in {PRESET}.optimizer=sgd")
+        del data[PRESET]
     try:
         experiment = Experiment.model_validate_json(json.dumps(data))
     except ValidationError as error:
@@ -141,6 +147,11 @@ def to_yaml(experiment: Experiment) -> str:
 
 def _with_changes(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     data = cast("dict[str, Any]", json.loads(json.dumps(settings)))
+    changes = dict(changes)
+    if PRESET in changes:
+        data[PRESET] = changes.pop(PRESET)
+    if isinstance(name := data.get(PRESET), str) and name in OPTIMIZATIONS:
+        data[PRESET] = OPTIMIZATIONS[name].model_dump(mode="json")
     renames = {key: value for key, value in changes.items() if key.removesuffix(".name") in KINDS}
     for key, value in renames.items():
         section = key.removesuffix(".name")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from torchio_seg import components
-from torchio_seg.config.resolve import KINDS
-from torchio_seg.config.sections import Component, DatasetSection, Experiment
+from torchio_seg.config.resolve import KINDS, PRESET
+from torchio_seg.config.sections import OPTIMIZATIONS, Component, DatasetSection, Experiment
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLACES = {
@@ -29,6 +29,8 @@ def to_schema() -> dict[str, Any]:
             field = schema["properties"][section]
             del field["$ref"]
             field.update(_choice(kind))
+    section_or_name = schema["properties"][PRESET]
+    section_or_name["anyOf"] = [{"$ref": section_or_name.pop("$ref")}, {"enum": list(OPTIMIZATIONS)}]
     for replaced in (Component, DatasetSection):
         del definitions[replaced.__name__]
     return {"$schema": DIALECT, **schema}

@@ -218,6 +218,19 @@ class Optimization(Section):
     """Share of the steps in which warmup_cosine rises to the full learning rate."""
 
 
+OPTIMIZATIONS: dict[str, Optimization] = {
+    # Isensee et al. 2021
+    "nnunet_sgd": Optimization(
+        optimizer="sgd", learning_rate=1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True, schedule="poly", power=0.9
+    ),
+    # as transformers are trained (Hatamizadeh et al. 2022, its code)
+    "adamw": Optimization(
+        optimizer="adamw", learning_rate=1e-4, weight_decay=1e-5, schedule="warmup_cosine", warmup_fraction=0.05
+    ),
+}
+"""Whole sections by name: `optimization: nnunet_sgd` stands for all that is written here, defaults included."""
+
+
 class Training(Section):
     """How long and in what portions."""
 

@@ -1,17 +1,12 @@
 """nnU-Net's plain U-Net: strided convolutions, instance norm, several levels supervised (Isensee et al. 2021)."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-from pydantic import Field, PositiveInt
-
-from torchio_seg.levels import plan_levels
+from torchio_seg.levels import Channels, Triples, plan_levels
 from torchio_seg.network_sizes import Size, declare
 
 if TYPE_CHECKING:
     import torch
-
-Triple = tuple[PositiveInt, PositiveInt, PositiveInt]
-PerLevel = Annotated[tuple[Triple, ...], Field(min_length=2)]
 
 CONVS_PER_LEVEL = 2
 
@@ -21,9 +16,9 @@ def build(  # noqa: PLR0913 - every option is a setting of the network
     out_channels: int,
     patch_size: Size,
     *,
-    channels: Annotated[tuple[PositiveInt, ...], Field(min_length=2)] | None = None,
-    strides: PerLevel | None = None,
-    kernel_sizes: PerLevel | None = None,
+    channels: Channels | None = None,
+    strides: Triples | None = None,
+    kernel_sizes: Triples | None = None,
     deep_supervision: bool = True,
     residual: bool = False,
 ) -> "torch.nn.Module":

@@ -149,7 +149,9 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
 def build_loss(experiment: Experiment, dataset: Dataset) -> Loss:
     """The loss, blind to the voxels that the data set leaves open."""
     loss: Loss = components.assemble("losses", experiment.loss.section, dataset.labels.exclusive)
-    return loss if dataset.labels.ignore is None else leave_out_ignored(loss)
+    if dataset.labels.ignore is None:
+        return loss
+    return leave_out_ignored(loss, pooled=experiment.loss.options.get("batch") is True)
 
 
 def _require_parts(experiment: Experiment, dataset: Dataset) -> None:

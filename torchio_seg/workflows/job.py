@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from torchio_seg import checkpoint, devices, machine
+from torchio_seg import checkpoint, devices, machine, speedups
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment
@@ -63,6 +63,10 @@ class Job:
             precision = devices.usable(self.device, experiment.training.precision)
             require_sound_gradients(plan.network, len(plan.dataset.channels), plan.patch_size, precision)
         self.network = plan.network.to(self.device)
+        if experiment.training.activation_checkpointing:
+            speedups.recompute_levels(self.network)
+        if experiment.training.channels_last:
+            speedups.use_channels_last(self.network)
         self.loss = build_loss(experiment, plan.dataset)
         self.predictor = Predictor(
             self.network,
@@ -133,7 +137,7 @@ class Job:
         steps = settings.epochs * -(-stream.batches_per_epoch // settings.accumulate)
         optimizer = build_optimizer(self.network.parameters(), self.experiment.optimization)
         schedule = build_schedule(optimizer, self.experiment.optimization, steps)
-        stepper = Stepper(self.network, self.loss, optimizer, schedule, settings=settings, device=self.device)
+        stepper = Stepper(self._trained(), self.loss, optimizer, schedule, settings=settings, device=self.device)
         parts = Parts(
             stepper=stepper,
             batches=self._batches,
@@ -189,6 +193,14 @@ class Job:
             num_workers=experiment.sampling.num_workers,
             device=self.device if experiment.augmentation.device == "cuda" else None,
         )
+
+    def _trained(self) -> torch.nn.Module:
+        """The network as training calls it; its weights are read from and written to `network`."""
+        training = self.experiment.training
+        if not training.compile:
+            return self.network
+        shape = (training.batch_size, len(self.plan.dataset.channels), *self.plan.patch_size)
+        return speedups.compiled(self.network, shape, self.device, training.precision)
 
     def _batches(self, epoch: int, first: int) -> Iterator[Pair]:
         for images, label_map in self.feed.epoch(epoch, first):
