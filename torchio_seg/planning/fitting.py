@@ -74,7 +74,8 @@ def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Tri
         guess = _largest(ladder, list(trials.values()), limits)
         if low < len(ladder) and (guess >= low or len(trials) >= MOST_TRIALS):
             break
-        at = len(ladder) - 1 if len(trials) >= MOST_TRIALS else max(high + 1, min(guess, low - 1))
+        is_last = low == len(ladder) and len(trials) >= MOST_TRIALS - 1
+        at = len(ladder) - 1 if is_last else max(high + 1, min(guess, low - 1))
     known = list(trials.values())
     if low == len(ladder):
         raise _too_small(known[-1], limits)
@@ -109,6 +110,9 @@ def _first(ladder: Sequence[Candidate], limits: Limits) -> int:
 
 def _largest(ladder: Sequence[Candidate], trials: Sequence[Trial], limits: Limits) -> int:
     """The first that should take no more than it may; the last where none does."""
+    if not any(trial.fits for trial in trials):
+        smallest = min(trial.candidate.cost.activations for trial in trials)
+        return next((at for at, one in enumerate(ladder) if one.cost.activations < smallest / 3), len(ladder) - 1)
     for at, candidate in enumerate(ladder):
         memory, seconds = predict(candidate, trials)
         if memory <= _MARGIN * limits.memory and limits.is_fast_enough(candidate, seconds):

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from torchio_seg.config.sections import OPTIMIZATIONS, Optimization
 from torchio_seg.planning.families import Changes
 from torchio_seg.planning.ladder import Candidate
 from torchio_seg.planning.schedule import OVERLAP, SHORT, Schedule
@@ -84,17 +85,8 @@ def whole_settings(
 
 def optimization_of(*, short: bool) -> dict[str, Any]:
     """nnU-Net's, or AdamW where there is little time; both fall by the same polynomial."""
-    if short:
-        return {"optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-5, "schedule": "poly", "power": 0.9}
-    return {
-        "optimizer": "sgd",
-        "learning_rate": 1e-2,
-        "weight_decay": 3e-5,
-        "momentum": 0.99,
-        "nesterov": True,
-        "schedule": "poly",
-        "power": 0.9,
-    }
+    rule = Optimization(optimizer="adamw", learning_rate=2e-3, schedule="poly") if short else OPTIMIZATIONS["nnunet_sgd"]
+    return rule.model_dump(mode="json")
 
 
 def merged(settings: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:

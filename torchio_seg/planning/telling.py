@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 WIDTH = 118
-_LABEL = 12
+_LABEL = 13
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from torchio_seg import devices
+from torchio_seg import devices, speedups
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.optimization import build_optimizer, build_schedule
@@ -37,7 +37,10 @@ def describe(experiment: Experiment, dataset: Dataset, device_bytes: int | None)
 
 
 def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds of a step once it is warm, bytes on the device where that is a GPU, and the number of weights."""
+    """Seconds of a step once it is warm, bytes on the device where that is a GPU, and the number of weights.
+
+    A network that is to be compiled is taken as it is: to compile it lasts longer than all trials.
+    """
     experiment = resolve(argument["experiment"], {}, "the plan")
     labels: Labels = TypeAdapter(Labels).validate_python(argument["labels"])
     dataset = Dataset("trial", tuple(argument["channels"]), labels, ())
@@ -51,6 +54,10 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
         precision = devices.usable(device, experiment.training.precision)
         require_sound_gradients(network, len(dataset.channels), patch_size, precision)
     network = network.to(device)
+    if experiment.training.activation_checkpointing:
+        speedups.recompute_levels(network)
+    if experiment.training.channels_last:
+        speedups.use_channels_last(network)
     seconds = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
     return {
         "seconds": seconds,
