@@ -41,7 +41,8 @@ class Amounts:
 
     process: int
     """The training process at its peak, the imports included."""
-    imports: int
+    before: int
+    """What it holds before its network: imports, and what is known of the data."""
     workers: int
     """All of them."""
     device: int | None
@@ -77,12 +78,12 @@ def tell_choices(settled: Settled) -> Iterator[Line]:
 def tell_needs(settled: Settled, amounts: Amounts) -> Iterator[Line]:
     """What a training will take."""
     schedule = settled.schedule
-    ram = f"{in_units(amounts.process)} in the training process, {in_units(amounts.imports)} of it the imports"
-    yield Line(
-        "RAM", ram, f"its {settled.experiment.sampling.num_workers} workers add about {in_units(amounts.workers)}"
-    )
+    ram = f"{in_units(amounts.process)} in the training process, {in_units(amounts.before)} of it before the first step"
+    num_workers = settled.experiment.sampling.num_workers
+    workers = f"{num_workers} workers add" if num_workers > 1 else "a worker adds"
+    yield Line("RAM", ram, f"{workers} about {in_units(amounts.workers)}" if num_workers else "")
     if amounts.device is None and amounts.is_for_gpu:
-        beyond = in_units(amounts.process - amounts.imports)
+        beyond = in_units(amounts.process - amounts.before)
         yield Line("VRAM", f"not known, {beyond} of RAM here", f"measured on {amounts.where}; plan where the GPU is")
     elif amounts.device is None:
         yield Line("VRAM", "none", f"measured on {amounts.where}, which says nothing about a GPU")

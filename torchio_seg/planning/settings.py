@@ -85,7 +85,9 @@ def whole_settings(
 
 def optimization_of(*, short: bool) -> dict[str, Any]:
     """nnU-Net's, or AdamW where there is little time; both fall by the same polynomial."""
-    rule = Optimization(optimizer="adamw", learning_rate=2e-3, schedule="poly") if short else OPTIMIZATIONS["nnunet_sgd"]
+    rule = (
+        Optimization(optimizer="adamw", learning_rate=2e-3, schedule="poly") if short else OPTIMIZATIONS["nnunet_sgd"]
+    )
     return rule.model_dump(mode="json")
 
 

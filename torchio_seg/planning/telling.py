@@ -37,9 +37,11 @@ def size_text(size: Sequence[float]) -> str:
 
 def time_text(seconds: float) -> str:
     """A time in the two largest units that it has."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
     rest, parts = round(seconds), []
     for name, length in (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1)):
         number, rest = divmod(rest, length)
         if number:
             parts.append(f"{number} {name}")
-    return " ".join(parts[:2]) or f"{seconds:.2g} s"
+    return " ".join(parts[:2])

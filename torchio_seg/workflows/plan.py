@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg import devices
+from torchio_seg import devices, memory
 from torchio_seg.config.resolve import choose, resolve, to_yaml
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
@@ -25,7 +26,7 @@ from torchio_seg.planning.topology import admissible
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.plan_data import Listed, Seen, list_cases, see
-from torchio_seg.workflows.trying import Rig, Tryer, require_network, rig_of, worker_bytes
+from torchio_seg.workflows.trying import Tryer, require_network, rig_of, worker_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
@@ -111,7 +112,7 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     settings = _settled_sections(base) | {"preprocessing": preprocessing}
     seen = see(resolve(settings, rest, ORIGIN), listed, progress)
     cohort = listed.cohort(seen.shape, rest.get("sampling.patches_per_case"))
-    tryer = Tryer(settings, rest, listed.dataset, rig)
+    tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()))
     limits = Limits(rig.memory_limit, lambda candidate, took: is_enough(candidate, took, cohort, rig.seconds))
     found = find_largest(make_ladder(_space(listed, seen, rest)), tryer, limits)
     best = found.best
@@ -120,7 +121,7 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     planned = merged(settings, whole_settings(best.candidate, schedule, rig.surroundings, changes))
     experiment = resolve(planned, rest, ORIGIN)
     settled = Settled(experiment, seen.fingerprint, target, found, schedule, changes)
-    needs = tell_needs(settled, _amounts(settled, seen, rig))
+    needs = tell_needs(settled, _amounts(settled, seen, tryer))
     return Planned(experiment, seen.fingerprint, tuple(tell_choices(settled)), tuple(needs))
 
 
@@ -183,18 +184,20 @@ def _space(listed: Listed, seen: Seen, rest: Mapping[str, Any]) -> Space:
     )
 
 
-def _amounts(settled: Settled, seen: Seen, rig: Rig) -> Amounts:
+def _amounts(settled: Settled, seen: Seen, tryer: Tryer) -> Amounts:
     """From what was measured, and for evaluation from what it holds of the largest case."""
+    rig = tryer.rig
     candidate, outcome = settled.found.best.candidate, settled.found.best.outcome
     weights = outcome.answer["parameters"]
     space = candidate.space
     held = _PARTS_OF_LOGITS * space.out_channels + _PARTS_OF_IMAGE * space.in_channels
     kept = 0 if rig.is_gpu else PARAMETER_BYTES * weights
     forward = max(0, outcome.growth - kept) * settled.experiment.prediction.batch_size / (3 * candidate.batch_size)
-    looking = outcome.before + kept + round(forward) + 4 * held * seen.largest_voxels
+    before = max(outcome.before, tryer.resident)
+    looking = before + kept + round(forward) + 4 * held * seen.largest_voxels
     return Amounts(
-        process=max(outcome.peak, looking),
-        imports=outcome.before,
+        process=max(before + outcome.growth, looking),
+        before=before,
         workers=settled.experiment.sampling.num_workers * worker_bytes(candidate),
         device=outcome.answer["device_bytes"],
         store=seen.store_bytes,

@@ -97,6 +97,8 @@ class Tryer:
     changes: Mapping[str, Any]
     dataset: Dataset
     rig: Rig
+    resident: int
+    """Bytes that this process holds once it has looked at the data: as much as a training holds before its network."""
 
     def __call__(self, candidate: Candidate) -> Trial:
         """Take some steps with it, or learn that it is too large."""
@@ -130,7 +132,7 @@ class Tryer:
             return Trial(candidate, is_slow, outcome.peak if is_slow else rig.memory_limit + 1, 0, inf, outcome)
         if rig.is_gpu:
             return Trial(candidate, True, answer["device_bytes"], 0, answer["seconds"], outcome)
-        fixed = outcome.before + self._beside(candidate)
+        fixed = max(outcome.before, self.resident) + self._beside(candidate)
         if rig.vram_budget is not None:
             fixed = max(fixed, rig.ram_budget - rig.vram_budget)
         return Trial(candidate, True, fixed + outcome.growth, fixed, answer["seconds"], outcome)
