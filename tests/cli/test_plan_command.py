@@ -58,13 +58,13 @@ def test_a_name_that_is_nothing_lists_what_there_is(scans: Path, call: Call) -> 
 
 
 def test_the_plan_is_shown_and_written(scans: Path, call: Call) -> None:
-    words = ("--dataset", "folders", "--root", "scans", "--max-time", "1m", "--vram-budget", "2GiB", *SMALL)
+    words = ("--dataset", "folders", "--root", "scans", "--max-time", "1h", "--vram-budget", "2GiB", *SMALL)
     done = call("plan", *words, "-o", "mine.yaml")
     assert done.code == 0, done.err
     assert "train --config mine.yaml" in done.out
-    for what in ("voxel size", "patch", "batch", "network", "RAM", "VRAM        not known", "an epoch"):
+    for what in ("voxel size", "patch", "batch", "network", "RAM", "VRAM         not known", "an epoch"):
         assert f"  {what}" in done.out, what
-    assert load(Path("mine.yaml")).training.max_time == "1m"
+    assert load(Path("mine.yaml")).training.max_time == "1h"
     assert Path("mine.fingerprint.json").is_file()
 
 

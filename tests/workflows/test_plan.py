@@ -16,7 +16,7 @@ from torchio_seg.workflows.plan import Planned, Wishes, make, write_plan
 from torchio_seg.workflows.train import start
 
 COMMAND = "torchio-seg plan --dataset folders"
-SMALL = {"device": "cpu", "split.validation": 1, "training.max_time": "2m"}
+SMALL = {"device": "cpu", "split.validation": 1, "training.max_time": "1h"}
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +57,7 @@ def test_it_follows_from_the_data(planned: Planned) -> None:
     assert not isinstance(experiment.preprocessing.spacing, str)
     assert all(side >= whole - 8 for side, whole in zip(experiment.sampling.patch_size, (28, 24, 24), strict=True))
     assert experiment.network.name == "dynunet"
-    assert experiment.training.max_time == "2m"
+    assert experiment.training.max_time == "1h"
     assert experiment.dataset.root is not None
     assert experiment.dataset.root.is_absolute()
 

@@ -119,7 +119,7 @@ class Tryer:
             candidate.batch_size,
             size_text(candidate.patch_size),
             candidate.width,
-            in_units(found.memory),
+            in_units(outcome.answer.get("device_bytes") or outcome.peak),
             took,
         )
         return found
