@@ -72,7 +72,8 @@ def test_the_plan_is_shown_and_written(scans: Path, call: Call) -> None:
 def test_a_layout_of_ones_own_is_planned_and_trained(scans: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     Path("mine.py").write_text(OWN_LAYOUT)
     monkeypatch.syspath_prepend(str(scans))
-    done = call("train", "--dataset", "mine.build", "--root", "scans", "--epochs", "1", *SMALL, "-o", "run")
+    short = ("--set", "sampling.patches_per_case=1")
+    done = call("train", "--dataset", "mine.build", "--root", "scans", "--epochs", "1", *SMALL, *short, "-o", "run")
     assert done.code == 0, done.err
     assert "no experiment is called mine.build, so one is planned" in done.out
     text = Path("run/plan.yaml").read_text()

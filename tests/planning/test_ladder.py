@@ -50,3 +50,4 @@ def test_what_somebody_has_chosen_stays() -> None:
     chosen = make_ladder(replace(BRAIN, patch_size=(96, 96, 96)))
     assert {candidate.patch_size for candidate in chosen} == {(96, 96, 96)}
     assert {candidate.batch_size for candidate in make_ladder(replace(BRAIN, batch_size=3))} == {3}
+    assert {candidate.width for candidate in make_ladder(replace(BRAIN, width=20))} == {20}

@@ -65,7 +65,7 @@ def test_it_follows_from_the_data(planned: Planned) -> None:
 @pytest.mark.slow
 def test_the_plan_trains_and_takes_the_memory_that_it_says(planned: Planned, tmp_path: Path) -> None:
     write_plan(planned, tmp_path / "plan.yaml", COMMAND)
-    one = {"training.epochs": 1, "training.max_time": None, "sampling.num_workers": 0}
+    one = {"training.epochs": 1, "training.max_time": None, "sampling.num_workers": 0, "sampling.patches_per_case": 1}
     trained = start(load(tmp_path / "plan.yaml", one), tmp_path / "runs")
     assert trained.position.step >= 1
     assert trained.evaluation is not None

@@ -41,6 +41,13 @@ class Space:
     """Where somebody has chosen it."""
     batch_size: int | None = None
     """Where somebody has chosen it."""
+    width: int | None = None
+    """Where somebody has chosen the features."""
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Features of the finest level to choose from, most first."""
+        return WIDTHS if self.width is None else (self.width,)
 
 
 @dataclass(frozen=True)
@@ -84,13 +91,13 @@ def _rungs(space: Space) -> Iterator[Candidate]:
     sizes = list(_sizes(space))
     batch = space.batch_size or SMALLEST_BATCH
     for more in range(_largest_batch(sizes[0], space), batch, -1):
-        yield Candidate(sizes[0], more, WIDTHS[0], space)
+        yield Candidate(sizes[0], more, space.widths[0], space)
     moderate = [size for size in sizes[1:] if prod(size) >= MODERATE_VOXELS]
-    rung = Candidate(sizes[0], batch, WIDTHS[0], space)
+    rung = Candidate(sizes[0], batch, space.widths[0], space)
     yield rung
     for size in moderate:
         yield (rung := replace(rung, patch_size=size))
-    for width in WIDTHS[1:]:
+    for width in space.widths[1:]:
         yield (rung := replace(rung, width=width))
     for size in sizes[1 + len(moderate) :]:
         yield (rung := replace(rung, patch_size=size))

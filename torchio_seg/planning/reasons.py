@@ -156,7 +156,7 @@ def _network(settled: Settled) -> Line:
     why = [f"{len(channels)} levels: sides are halved while 4 voxels are left"]
     if kernels:
         why.append(f"kernels of the first {kernels} do not reach along long voxels")
-    if channels[0] < WIDTHS[0]:
+    if channels[0] < WIDTHS[0] and settled.found.best.candidate.space.width is None:
         why.append(f"{channels[0]} features to begin with, not {WIDTHS[0]}: {_limit(settled)}")
     return Line("network", f"{network.name}, {channels[0]} to {channels[-1]} features", "; ".join(why))
 

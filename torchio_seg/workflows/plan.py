@@ -181,6 +181,7 @@ def _space(listed: Listed, seen: Seen, rest: Mapping[str, Any]) -> Space:
         dataset.labels.num_channels,
         patch_size=None if patch is None else tuple(patch),
         batch_size=rest.get("training.batch_size"),
+        width=channels[0] if (channels := rest.get("network.channels")) else None,
     )
 
 
