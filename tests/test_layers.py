@@ -17,8 +17,8 @@ LAYERS = (
     ),
     ("datasets", "unet_blocks", "networks", "losses", "optimization", "metrics", "targets", "weights"),
     ("transforms", "subjects", "store"),
-    ("devices", "speedups", "sampling", "averaging", "step", "timing", "checkpoint", "trackers"),
-    ("check", "trainer", "predictor", "reports"),
+    ("devices", "speedups", "sampling", "averaging", "step", "timing", "memory", "checkpoint", "trackers"),
+    ("check", "planning", "trainer", "predictor", "reports"),
     ("workflows",),
     ("cli",),
 )

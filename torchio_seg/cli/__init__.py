@@ -19,6 +19,7 @@ from torchio_seg.cli import (
     evaluate,
     importing,
     phantom,
+    plan,
     predict,
     prepare,
     preview,
@@ -44,6 +45,7 @@ app.add_typer(importing.app, name="import", rich_help_panel="Data")
 app.command("preview", rich_help_panel="Data")(command(preview.preview))
 app.command("prepare", rich_help_panel="Data")(command(prepare.prepare))
 app.add_typer(store.app, name="store", rich_help_panel="Data")
+app.command("plan", rich_help_panel="Work")(command(plan.plan))
 app.command("train", rich_help_panel="Work")(command(train.train))
 app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.plan import plan_here
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
     BEGUN,
@@ -82,8 +84,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg train --dataset phantom
 
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
+
+    A layout without an experiment of its own is planned first, as by 'torchio-seg plan'.
     """
-    from torchio_seg.config.resolve import choose
+    from torchio_seg.config.resolve import choose, is_layout
     from torchio_seg.errors import UsageError
     from torchio_seg.workflows import train as workflow
 
@@ -110,6 +114,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
     if resume is not None:
         trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
+    elif config is None and is_layout(dataset):
+        experiment, papers = plan_here(dataset, changes)
+        situation = replace(situation, papers=papers)
+        trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
     else:
         experiment = choose(dataset, config, changes)
         trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)

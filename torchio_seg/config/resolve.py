@@ -57,11 +57,25 @@ def choose(dataset: str | None, config: Path | None, changes: Mapping[str, Any])
     """The experiment that the user names, changed; NAME:TASK names one task of a data set that has several."""
     if dataset is not None and config is not None:
         raise ConfigError("--dataset and --config each name an experiment; give one of them")
-    name, colon, task = (dataset or "").partition(":")
+    name, colon, task = split_name(dataset)
     if colon and not task:
         raise ConfigError(f"--dataset {dataset}: name the task after the colon, as in decathlon:Task04")
     named = {"dataset.task": task} if colon else {}
+    if config is None and is_layout(dataset):
+        settings = {"name": name, "dataset": {"name": name}}
+        return resolve(settings, {**named, **changes}, f"the layout {name} with these options")
     return load(find_file(name or None, config), {**named, **changes})
+
+
+def is_layout(dataset: str | None) -> bool:
+    """Whether a name is that of a layout, shipped or the user's own, with no experiment of that name."""
+    name, _, _ = split_name(dataset)
+    return name not in shipped() and (name in components.names("datasets") or _OWN_LAYOUT.fullmatch(name) is not None)
+
+
+def split_name(dataset: str | None) -> tuple[str, str, str]:
+    """An experiment's or layout's name, the colon and the task after it."""
+    return (dataset or "").partition(":")
 
 
 def load(file: Path, changes: Mapping[str, Any] | None = None) -> Experiment:
@@ -247,6 +261,10 @@ def _keys(model: type[BaseModel], path: Sequence[Any]) -> tuple[str, ...]:
 
 _ALTERNATIVE = re.compile(r"(tuple|literal|list|dict)\[|constrained-|function-|(int|float|bool|str|none)$")
 """What pydantic adds to a location to tell which of several types it tried."""
+
+
+_OWN_LAYOUT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+"""A module with build, or a function, on the Python path."""
 
 
 class _Dumper(yaml.SafeDumper):

@@ -54,6 +54,8 @@ class Situation:
     """Whether it may go on with smaller batches where memory is short."""
     trust: bool = False
     """Whether the weights that it begins with may come from a file that can execute code."""
+    papers: Mapping[str, str] = field(default_factory=dict)
+    """Texts to keep in the run's folder, by the names of their files."""
 
 
 def start(
@@ -84,6 +86,8 @@ def start(
             folder = runs.create(runs_folder, experiment.name)
         else:
             runs.claim(folder)
+        for name, text in situation.papers.items():
+            write_text(folder / name, text)
         return _train_somehow(job, plan, folder, progress, situation=situation)
 
 

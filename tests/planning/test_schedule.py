@@ -1,0 +1,55 @@
+"""How long a training is, from the time there is."""
+
+from __future__ import annotations
+
+import pytest
+
+from torchio_seg.planning.ladder import Candidate, Space
+from torchio_seg.planning.schedule import DAY_S, MOST_STEPS, Cohort, is_enough, num_windows, plan_schedule
+
+SPACE = Space((36, 50, 35), (1.0, 1.0, 1.0), 136, 1, 3)
+CANDIDATE = Candidate((40, 56, 40), 4, 32, SPACE)
+COHORT = Cohort(136, 17, 17, (36, 50, 35))
+
+
+@pytest.mark.parametrize("minutes", [5, 15, 120, 1440])
+@pytest.mark.parametrize("seconds", [0.05, 0.5, 2.4])
+def test_everything_fits_the_time_and_little_of_it_is_left(minutes: int, seconds: float) -> None:
+    schedule = plan_schedule(CANDIDATE, seconds, COHORT, 60 * minutes)
+    assert schedule.seconds <= 60 * minutes
+    assert schedule.steps == MOST_STEPS or schedule.seconds > 0.95 * 60 * minutes
+    assert schedule.epochs * schedule.steps_per_epoch >= schedule.steps
+    assert (schedule.epochs - 1) * schedule.steps_per_epoch < schedule.steps
+
+
+def test_no_training_is_longer_than_nnunets() -> None:
+    assert plan_schedule(CANDIDATE, 0.001, COHORT, DAY_S).steps == MOST_STEPS
+
+
+def test_validation_takes_a_tenth_of_the_time_at_most() -> None:
+    """A hundred cases of 8 x 8 x 8 windows at a third of a second each take an hour and more."""
+    large = Cohort(10, 100, 0, (180, 252, 180))
+    windows = 100 * num_windows(large.shape, CANDIDATE.patch_size)
+    schedule = plan_schedule(CANDIDATE, 1.0, large, 12 * 3600)
+    looks = schedule.epochs // schedule.validation_every
+    assert looks * windows / 12 <= 0.1 * 12 * 3600
+    assert looks >= 1
+
+
+def test_windows_cover_the_volume_with_their_overlap() -> None:
+    assert num_windows((36, 50, 35), (40, 56, 40)) == 1
+    assert num_windows((80, 56, 40), (40, 56, 40)) == 3
+    assert num_windows((81, 56, 40), (40, 56, 40)) == 4
+
+
+def test_slow_steps_are_not_enough() -> None:
+    assert is_enough(CANDIDATE, 0.8, COHORT, 900)
+    assert not is_enough(CANDIDATE, 1.5, COHORT, 900)
+    assert not is_enough(CANDIDATE, 60.0, COHORT, 100 * DAY_S)
+
+
+def test_a_length_of_ones_own_is_kept() -> None:
+    schedule = plan_schedule(CANDIDATE, 2.4, COHORT, 900)
+    ten = schedule.of(10, is_in_epochs=False)
+    assert (ten.steps, ten.epochs, ten.validation_every) == (10, 1, 1)
+    assert ten.seconds < schedule.seconds

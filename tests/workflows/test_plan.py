@@ -1,0 +1,99 @@
+"""From a data set to a plan, and from the plan to a training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from torchio_seg.config.reading import read_mapping
+from torchio_seg.config.resolve import load
+from torchio_seg.errors import ConfigError
+from torchio_seg.phantoms.cohort import choose
+from torchio_seg.phantoms.layouts.catalogue import write_layout
+from torchio_seg.workflows.plan import Planned, Wishes, make, write_plan
+from torchio_seg.workflows.train import start
+
+COMMAND = "torchio-seg plan --dataset folders"
+SMALL = {"device": "cpu", "split.validation": 1, "training.max_time": "1h"}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("plan") / "data"
+    write_layout(root, "folders", choose("thorax", cases=5, shape=(28, 24, 24), channels=1, seed=1))
+    return root
+
+
+@pytest.fixture(scope="module")
+def planned(scans: Path) -> Planned:
+    return make(Wishes("folders", changes={**SMALL, "dataset.root": str(scans), "dataset.channels": ["CT"]}))
+
+
+def test_the_file_holds_every_setting_and_loads_as_it_was_planned(planned: Planned, tmp_path: Path) -> None:
+    beside = write_plan(planned, tmp_path / "plan.yaml", COMMAND)
+    assert load(tmp_path / "plan.yaml") == planned.experiment
+    assert read_mapping(tmp_path / "plan.yaml") == planned.experiment.model_dump(mode="json")
+    assert json.loads(beside.read_text())["num_cases"] == 4
+
+
+def test_the_first_lines_say_what_it_is_the_command_and_the_reasons(planned: Planned, tmp_path: Path) -> None:
+    path = tmp_path / "plan.yaml"
+    write_plan(planned, path, COMMAND)
+    comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert comments[0].startswith("# A plan for ")
+    assert comments[1] == f"# torchio-seg train --config {path}"
+    text = "\n".join(comments)
+    for what in ("voxel size", "patch", "batch", "network", "length", "RAM", "VRAM", "disk", "an epoch"):
+        assert f"# {what} " in text, what
+    assert all(len(line) <= 120 for line in comments)
+
+
+def test_it_follows_from_the_data(planned: Planned) -> None:
+    experiment = planned.experiment
+    assert experiment.preprocessing.normalization == "percentile", "the channel is CT"
+    assert experiment.preprocessing.spacing == pytest.approx((1.0, 1.0, 1.0), rel=10), "explicit numbers"
+    assert not isinstance(experiment.preprocessing.spacing, str)
+    assert all(side >= whole - 8 for side, whole in zip(experiment.sampling.patch_size, (28, 24, 24), strict=True))
+    assert experiment.network.name == "dynunet"
+    assert experiment.training.max_time == "1h"
+    assert experiment.dataset.root is not None
+    assert experiment.dataset.root.is_absolute()
+
+
+@pytest.mark.slow
+def test_the_plan_trains_and_takes_the_memory_that_it_says(planned: Planned, tmp_path: Path) -> None:
+    write_plan(planned, tmp_path / "plan.yaml", COMMAND)
+    one = {"training.epochs": 1, "training.max_time": None, "sampling.num_workers": 0, "sampling.patches_per_case": 1}
+    trained = start(load(tmp_path / "plan.yaml", one), tmp_path / "runs")
+    assert trained.position.step >= 1
+    assert trained.evaluation is not None
+
+
+def test_what_the_user_sets_stands(scans: Path) -> None:
+    own = {"sampling.patch_size": [16, 16, 16], "training.batch_size": 1, "training.steps": 7, "network.residual": True}
+    changes = {**SMALL, **own, "training.max_time": None, "dataset.root": str(scans)}
+    experiment = make(Wishes("folders", changes=changes)).experiment
+    assert experiment.sampling.patch_size == (16, 16, 16)
+    assert (experiment.training.batch_size, experiment.training.steps) == (1, 7)
+    assert experiment.network.options["residual"] is True
+    assert experiment.preprocessing.normalization == "zscore", "the channel is not called CT"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"network.name": "segresnet"}, "a plan chooses levels and features of dynunet"),
+        ({"sampling.patch_size": [30, 30, 30]}, "use 32 x 32 x 32"),
+        ({"training": {"batch_size": 4}}, "set single keys"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(scans: Path, changes: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        make(Wishes("folders", changes={**SMALL, **changes, "dataset.root": str(scans)}))
+
+
+def test_a_budget_below_the_imports_is_an_error_that_says_what_is_needed(scans: Path) -> None:
+    with pytest.raises(ConfigError, match=r"the budget of 210 MB is too small"):
+        make(Wishes("folders", changes={**SMALL, "dataset.root": str(scans)}, ram_budget=200 * 2**20))

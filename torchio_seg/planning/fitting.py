@@ -1,0 +1,146 @@
+"""The largest candidate that fits, by few measurements: arithmetic says which to try, what was measured decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import inf
+
+from torchio_seg.errors import ConfigError
+from torchio_seg.machine import in_units
+from torchio_seg.memory import Outcome
+from torchio_seg.planning.costs import PARAMETER_BYTES
+from torchio_seg.planning.ladder import Candidate
+
+MOST_TRIALS = 5
+FIRST_PRODUCTS = 2e10
+"""Of the candidate that is tried first: about a second's work of two processors, next to nothing for a GPU."""
+FIRST_BYTES_AN_ACTIVATION = 12.0
+_MARGIN = 0.97
+"""Of the budget, which candidates that were not tried are held to."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What steps of a candidate took."""
+
+    candidate: Candidate
+    fits: bool
+    memory: int
+    """Bytes that count against the budget."""
+    fixed: int
+    """Those of them that are not the network's."""
+    seconds: float
+    """A step."""
+    outcome: Outcome
+    """All that was measured."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a candidate may take."""
+
+    memory: int
+    """Bytes."""
+    is_fast_enough: Callable[[Candidate, float], bool]
+    """Whether steps of so many seconds leave a training worth its name."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """The candidate that was chosen, and all that were tried."""
+
+    best: Trial
+    trials: tuple[Trial, ...]
+    larger: Candidate | None
+    """The next larger one, if there is any."""
+    lacks: str
+    """What that one is too large for: memory, time, or nothing where there is none."""
+
+
+def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Trial], limits: Limits) -> Found:
+    """The first of the ladder that takes no more than it may; few of them are measured.
+
+    Too slow is only what has something faster below it: the last one needs no more than to fit into memory.
+    """
+    trials: dict[int, Trial] = {}
+    low, high, at = len(ladder), -1, _first(ladder, limits)
+    while high < at < low:
+        trials[at] = measure(ladder[at])
+        if _is_good(trials[at], ladder, limits):
+            low = at
+        else:
+            high = at
+        guess = _largest(ladder, list(trials.values()), limits)
+        if low < len(ladder) and (guess >= low or len(trials) >= MOST_TRIALS):
+            break
+        is_last = low == len(ladder) and len(trials) >= MOST_TRIALS - 1
+        at = len(ladder) - 1 if is_last else max(high + 1, min(guess, low - 1))
+    known = list(trials.values())
+    if low == len(ladder):
+        raise _too_small(known[-1], limits)
+    larger = ladder[low - 1] if low else None
+    return Found(trials[low], tuple(known), larger, _lacking(larger, known, limits))
+
+
+def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float]:
+    """Bytes and seconds of a step, from the trial nearest to it in size."""
+    known = [trial for trial in trials if trial.fits and trial.seconds < inf] or list(trials)
+    nearest = min(known, key=lambda trial: abs(_ratio(trial.candidate, candidate)))
+    weights = PARAMETER_BYTES * nearest.candidate.cost.parameters
+    apiece = max(0.0, nearest.memory - nearest.fixed - weights) / nearest.candidate.cost.activations
+    memory = nearest.fixed + PARAMETER_BYTES * candidate.cost.parameters + apiece * candidate.cost.activations
+    return memory, nearest.seconds * candidate.cost.products / nearest.candidate.cost.products
+
+
+def _ratio(one: Candidate, other: Candidate) -> float:
+    """0 where two are of one size, in either direction."""
+    share = one.cost.activations / other.cost.activations
+    return share - 1 if share > 1 else 1 / share - 1
+
+
+def _first(ladder: Sequence[Candidate], limits: Limits) -> int:
+    """One that surely fits, and is large enough to tell about larger ones."""
+    for at, candidate in enumerate(ladder):
+        memory = FIRST_BYTES_AN_ACTIVATION * candidate.cost.activations + PARAMETER_BYTES * candidate.cost.parameters
+        if candidate.cost.products <= FIRST_PRODUCTS and memory < limits.memory / 2:
+            return at
+    return len(ladder) - 1
+
+
+def _largest(ladder: Sequence[Candidate], trials: Sequence[Trial], limits: Limits) -> int:
+    """The first that should take no more than it may; the last where none does."""
+    if not any(trial.fits for trial in trials):
+        smallest = min(trial.candidate.cost.activations for trial in trials)
+        return next((at for at, one in enumerate(ladder) if one.cost.activations < smallest / 3), len(ladder) - 1)
+    for at, candidate in enumerate(ladder):
+        memory, seconds = predict(candidate, trials)
+        if memory <= _MARGIN * limits.memory and limits.is_fast_enough(candidate, seconds):
+            return at
+    return len(ladder) - 1
+
+
+def _is_good(trial: Trial, ladder: Sequence[Candidate], limits: Limits) -> bool:
+    if not trial.fits or trial.memory > limits.memory:
+        return False
+    return trial.candidate == ladder[-1] or limits.is_fast_enough(trial.candidate, trial.seconds)
+
+
+def _lacking(candidate: Candidate | None, trials: Sequence[Trial], limits: Limits) -> str:
+    if candidate is None:
+        return ""
+    memory, _ = predict(candidate, trials)
+    tried = next((trial for trial in trials if trial.candidate == candidate), None)
+    is_too_large = memory > _MARGIN * limits.memory if tried is None else not tried.fits
+    return "memory" if is_too_large else "time"
+
+
+def _too_small(trial: Trial, limits: Limits) -> ConfigError:
+    candidate = trial.candidate
+    size = " x ".join(map(str, candidate.patch_size))
+    needed = f"{in_units(trial.memory)} and more" if not trial.fits else in_units(trial.memory)
+    return ConfigError(
+        f"the budget of {in_units(limits.memory)} is too small: {candidate.batch_size} patches of {size} voxels with "
+        f"{candidate.width} features, the least there is to choose, take {needed}. Give more memory with --ram-budget "
+        "(on a GPU --vram-budget), or fewer patches with --set training.batch_size=1"
+    )
