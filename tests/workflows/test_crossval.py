@@ -195,13 +195,13 @@ class Interrupting(Silent):
         self.name, self.count = name, count
         self.open: list[str] = []
 
-    def start(self, what: str, total: int | None) -> None:
+    def start(self, what: str, total: int | None) -> None:  # noqa: ARG002 (the protocol's signature)
         self.open.append(what)
 
     def finish(self) -> None:
         self.open.pop()
 
-    def advance(self, parts: int = 1, **figures: float) -> None:
+    def advance(self, parts: int = 1, **figures: float) -> None:  # noqa: ARG002 (the protocol's signature)
         if self.open[-1].startswith(self.name):
             self.count -= 1
             if self.count == 0:
