@@ -73,7 +73,7 @@ def own(done: Gathered, tmp_path: Path) -> Path:
 
 
 def sha256_of(run: Path) -> str:
-    return checkpoint.read_card(run / "checkpoints" / "best").sha256
+    return checkpoint.read_card(series.model_of(run)).sha256
 
 
 def trained_at(folder: Path) -> dict[str, int]:
@@ -104,7 +104,7 @@ def test_every_case_is_predicted_once_by_the_fold_that_held_it_out(done: Gathere
     others_differ = []
     for name, split in splits.items():
         other = "fold_1" if name == "fold_0" else "fold_0"
-        model, stranger = load_model(done.folder / name).predictor, load_model(done.folder / other).predictor
+        model, stranger = (load_model(series.model_of(done.folder / each)).predictor for each in (name, other))
         for case in split.validation:
             assert case not in split.training
             assert predicted_by[case] == sha256_of(done.folder / name)
@@ -135,7 +135,7 @@ def test_scores_are_those_of_the_files_and_say_how_sure_they_are(done: Gathered,
 
 
 def test_every_fold_sees_one_voxel_size_the_median_of_all(done: Gathered) -> None:
-    cards = [checkpoint.read_card(done.folder / name / "checkpoints" / "best") for name in ("fold_0", "fold_1")]
+    cards = [checkpoint.read_card(series.model_of(done.folder / name)) for name in ("fold_0", "fold_1")]
     assert {card.recipe.spacing for card in cards} == {(1.0, 1.0, 1.15)}
     require_alike({"a": cards[0], "b": cards[1]})
 
@@ -259,7 +259,7 @@ def prediction(model: Path, scan: Path) -> tuple[np.ndarray, np.ndarray]:
 def test_an_ensemble_is_the_mean_of_its_members_wherever_it_lies(own: Path, data: Path, tmp_path: Path) -> None:
     scan = data / "images" / "case0.nii.gz"
     probabilities, found = prediction(own, scan)
-    members = [prediction(own / name, scan)[0] for name in ("fold_0", "fold_1")]
+    members = [prediction(series.model_of(own / name), scan)[0] for name in ("fold_0", "fold_1")]
     assert not np.array_equal(*members)
     np.testing.assert_allclose(probabilities, np.mean(members, axis=0), atol=1e-6)
     elsewhere = Path(shutil.copytree(own / "ensemble", tmp_path / "elsewhere"))
@@ -270,10 +270,10 @@ def test_an_ensemble_is_the_mean_of_its_members_wherever_it_lies(own: Path, data
 
 
 def test_two_equal_members_are_one_bit_for_bit(done: Gathered, data: Path, tmp_path: Path) -> None:
-    best = done.folder / "fold_0" / "checkpoints" / "best"
-    ensemble.write(tmp_path / "twins", {"a": best, "b": best}, (), {})
+    model = series.model_of(done.folder / "fold_0")
+    ensemble.write(tmp_path / "twins", {"a": model, "b": model}, (), {})
     scan = data / "images" / "case1.nii.gz"
-    for alone, both in zip(prediction(best, scan), prediction(tmp_path / "twins", scan), strict=True):
+    for alone, both in zip(prediction(model, scan), prediction(tmp_path / "twins", scan), strict=True):
         assert np.array_equal(alone, both)
 
 
@@ -302,7 +302,7 @@ def test_a_damaged_missing_or_foreign_member_is_named(own: Path, tmp_path: Path)
 def test_members_of_another_grid_are_refused(done: Gathered) -> None:
     from dataclasses import replace
 
-    card = checkpoint.read_card(done.folder / "fold_0" / "checkpoints" / "best")
+    card = checkpoint.read_card(series.model_of(done.folder / "fold_0"))
     other = replace(card, recipe=replace(card.recipe, spacing=(2.0, 1.0, 1.0)))
     with pytest.raises(DataError, match="fold_1 has other grid or normalization than fold_0"):
         require_alike({"fold_0": card, "fold_1": other})
@@ -314,7 +314,7 @@ def test_post_processing_is_applied_and_said(own: Path, data: Path) -> None:
     from torchio_seg.postprocessing import Step, apply
 
     scan = read(data / "images" / "case0.nii.gz")
-    models = {name: own / name / "checkpoints" / "best" for name in ("fold_0", "fold_1")}
+    models = {name: series.model_of(own / name) for name in ("fold_0", "fold_1")}
     region = load_model(own).card.labels.regions[0].name
     step = Step(region, "drop_small", 1e6)
     ensemble.write(own / "ensemble", models, (), {})

@@ -102,7 +102,7 @@ def test_where_every_case_trains_there_is_a_last_model_and_nothing_to_compare(
 
 
 def test_a_series_of_one_kind_is_not_gone_on_with_as_another(done: Repeated) -> None:
-    with pytest.raises(UsageError, match="holds repeats, not folds"):
+    with pytest.raises(UsageError, match="holds a series of repeats, not of folds"):
         series.recall(done.folder, "folds")
     with pytest.raises(UsageError, match="name what to train"):
         series.settle(None, None, {}, folder=done.folder / "seed_5", kind="repeats")

@@ -46,7 +46,8 @@ class Ensemble:
         total, grids = first.probabilities(array, affine, progress)
         for member in others:
             total += member.probabilities(array, affine, progress)[0]
-        prediction = on_own_grid(total / len(self.members), grids, self.labels)
+        total /= len(self.members)
+        prediction = on_own_grid(total, grids, self.labels)
         if not self.steps:
             return prediction
         voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))

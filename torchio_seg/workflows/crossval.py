@@ -144,9 +144,9 @@ def _gather(
     folder: Path, experiment: Experiment, dataset: Dataset, splits: Mapping[str, Split], *, progress: Progress
 ) -> Gathered:
     names = series.finished(folder, list(splits))
-    models = {name: runs.find_checkpoint(folder / name) for name in names}
+    models = {name: series.model_of(folder / name) for name in names}
     require_alike({name: checkpoint.read_card(model) for name, model in models.items()})
-    held_out = {folder / name: splits[name].validation for name in names}
+    held_out = {models[name]: splits[name].validation for name in names}
     predictions = predict_out_of_fold(folder / FOLDER, held_out, dataset, device=experiment.device, progress=progress)
     scores = predictions.scores()
     log.info("trying post-processing on the %d cases", len(predictions.cases))

@@ -20,7 +20,7 @@ from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.volumes.nifti import read_label, write_like
 from torchio_seg.workflows.choosing import Compared
 from torchio_seg.workflows.models import load_model
-from torchio_seg.workflows.runs import find_checkpoint
+from torchio_seg.workflows.runs import run_of
 
 log = logging.getLogger(__name__)
 
@@ -69,31 +69,31 @@ class OutOfFold:
 def predict_out_of_fold(
     folder: Path, held_out: Mapping[Path, Sequence[str]], dataset: Dataset, *, device: str, progress: Progress
 ) -> OutOfFold:
-    """Predict the cases that each run holds out, but for those that its model has predicted already."""
+    """Predict the cases that each model was not trained on, but for those that it has predicted already."""
     folder.mkdir(exist_ok=True)
     done = _read_record(folder)
     cases: list[Case] = []
-    for run, ids in held_out.items():
-        sha256 = checkpoint.read_card(find_checkpoint(run)).sha256
+    for model, ids in held_out.items():
+        sha256 = checkpoint.read_card(model).sha256
         own = dataset.choose(ids)
         cases += own
         left = [case for case in own if done.get(case.id) != sha256 or not _file(folder, case).is_file()]
         if left:
-            log.info("%s predicts %d cases that it was not trained on", run.name, len(left))
-            for case in _predict(run, left, folder, device=device, progress=progress):
+            log.info("%s predicts %d cases that it was not trained on", run_of(model).name, len(left))
+            for case in _predict(model, left, folder, device=device, progress=progress):
                 done[case.id] = sha256
                 write_json(folder / RECORD, done)
     return OutOfFold(folder, tuple(sorted(cases, key=lambda case: case.id)), dataset, progress)
 
 
-def _predict(run: Path, cases: Sequence[Case], folder: Path, *, device: str, progress: Progress) -> Iterator[Case]:
+def _predict(model: Path, cases: Sequence[Case], folder: Path, *, device: str, progress: Progress) -> Iterator[Case]:
     """Write the label map of each case in its own space, as predicted; each case once it is written."""
-    model = load_model(run, changes={"device": device}, trust=True)  # its code has just been trained with
+    loaded = load_model(model, changes={"device": device}, trust=True)  # its code has just been trained with
     progress.start("cases", len(cases))
     try:
         for case in cases:
-            image = read_channels(case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
-            prediction = model.predictor(image.array, image.affine, progress)
+            image = read_channels(case.images, len(loaded.card.channels), nonfinite=loaded.predictor.recipe.nonfinite)
+            prediction = loaded.predictor(image.array, image.affine, progress)
             write_like(_file(folder, case), prediction.label_map, image, overwrite=True)
             yield case
             progress.advance()

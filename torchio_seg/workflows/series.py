@@ -51,7 +51,7 @@ def settle(
     if dataset is not None or config is not None:
         return choose(dataset, config, changes)
     if folder is None or (kept := recall(folder, kind, changes)) is None:
-        where = "" if folder is None else f"; {folder} holds no {kind} that could go on"
+        where = "" if folder is None else f"; {folder} holds no series of {kind} that could go on"
         raise UsageError(f"name what to train: --dataset NAME or --config FILE{where}")
     return kept
 
@@ -66,7 +66,7 @@ def recall(folder: Path, kind: Kind, changes: Mapping[str, Any] | None = None) -
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not tell what the series is: {error}") from error
     if found != kind:
-        raise UsageError(f"{folder} holds {found}, not {kind}; name another folder with -o")
+        raise UsageError(f"{folder} holds a series of {found}, not of {kind}; name another folder with -o")
     return resolve(settings, changes or {}, str(path))
 
 
@@ -109,7 +109,7 @@ def is_finished(run: Path) -> bool:
     """Whether a run of a series was trained to its end, and its model is still the one from then."""
     try:
         mark = json.loads((run / FINISHED).read_text(encoding="utf-8"))
-        is_same = mark["sha256"] == checkpoint.read_card(runs.find_checkpoint(run)).sha256
+        is_same = mark["sha256"] == checkpoint.read_card(model_of(run)).sha256
         split = runs.read_split(run)
     except (OSError, ValueError, KeyError, TypeError, UsageError, DataError):
         return False
@@ -123,9 +123,14 @@ def finished(folder: Path, names: Sequence[str]) -> list[str]:
     return [name for name in names if is_finished(folder / name)]
 
 
+def model_of(run: Path) -> Path:
+    """The checkpoint that a series goes by: the last one, for the best was chosen on the very cases it is scored on."""
+    return run / "checkpoints" / "last"
+
+
 def _train(run: Path, experiment: Experiment, progress: Progress) -> Trained:
     """A run from its beginning, or from where it was stopped."""
-    if checkpoint.exists(run / "checkpoints" / "last"):
+    if checkpoint.exists(model_of(run)):
         changes = differing(load(run / "config.yaml"), experiment)
         return resume(run, changes, progress=progress)
     if run.exists():
@@ -145,7 +150,7 @@ def _clear(run: Path) -> None:
 
 
 def _mark(run: Path) -> None:
-    card = checkpoint.read_card(runs.find_checkpoint(run))
+    card = checkpoint.read_card(model_of(run))
     write_json(run / FINISHED, {"sha256": card.sha256, "epoch": card.progress["epoch"], "step": card.progress["step"]})
 
 
