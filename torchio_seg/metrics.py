@@ -106,7 +106,8 @@ def bootstrap_interval(values: Sequence[float], *, confidence: float = 0.95, see
     """Where the mean lies with this confidence: percentiles of the means of 10 000 resamples of the values."""
     known = np.asarray(values)
     rng = np.random.default_rng(seed)
-    means = [rng.choice(known, len(known)).mean() for _ in range(RESAMPLES)]
+    draws = (rng.integers(len(known), size=(100, len(known))) for _ in range(RESAMPLES // 100))
+    means = np.concatenate([known[drawn].mean(axis=1) for drawn in draws])
     outside = (1 - confidence) / 2
     low, high = np.quantile(means, [outside, 1 - outside]).tolist()
     return low, high

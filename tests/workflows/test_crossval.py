@@ -233,12 +233,13 @@ def test_other_settings_other_cases_and_other_folders_are_refused(own: Path, dat
     with pytest.raises(ConfigError, match=r"other settings: training\.epochs=2 would be new"):
         crossval(experiment_of(data, training__epochs=2), tmp_path, folder=own)
     crossval(experiment_of(data, sampling__num_workers=1), tmp_path, folder=own)
-    fewer = tmp_path / "fewer"
-    shutil.copytree(data, fewer)
+    more = tmp_path / "more"
+    shutil.copytree(data, more)
     for folder in ("images", "labels"):
-        shutil.copy(fewer / folder / "case0.nii.gz", fewer / folder / "case5.nii.gz")
-    with pytest.raises((DataError, ConfigError)):
-        crossval(experiment_of(fewer), tmp_path, folder=own)
+        shutil.copy(more / folder / "case0.nii.gz", more / folder / "case5.nii.gz")
+        shutil.copy(more / folder / "case3.nii.gz", more / folder / "case6.nii.gz")
+    with pytest.raises(DataError, match="fold_0 was trained on other cases"):
+        crossval(experiment_of(more), tmp_path, folder=own)
     with pytest.raises(UsageError, match="already holds"):
         crossval(experiment_of(data), tmp_path, folder=own / "fold_0")
     with pytest.raises(ConfigError, match=r"split\.fold is 0"):

@@ -13,6 +13,7 @@ from torchio_seg.metrics import dice_of_counts
 from torchio_seg.postprocessing import Change, Step, all_steps, apply, possible_changes
 from torchio_seg.records import Labels
 
+_PIECE_VOXELS = 1 << 20
 Dices = list[float | None]
 """One for each region."""
 
@@ -53,9 +54,12 @@ def choose_steps(cases: Callable[[], Iterable[Compared]], labels: Labels) -> Cho
 
 
 def is_better(after: Dices, before: Dices) -> bool:
-    """Whether the mean over the regions rises, and no region's falls or cannot be told any more."""
-    pairs = [(new, old) for new, old in zip(after, before, strict=True) if old is not None]
-    falls = any(new is None or new < old for new, old in pairs)
+    """Whether the mean over the regions rises and no region's falls.
+
+    One that cannot be told any more is empty in every case, and rightly so.
+    """
+    pairs = zip(after, before, strict=True)
+    falls = any(new < old for new, old in pairs if new is not None and old is not None)
     new_mean, old_mean = _mean(after), _mean(before)
     return not falls and new_mean is not None and old_mean is not None and new_mean > old_mean
 
@@ -113,8 +117,13 @@ class _Counts:
     @staticmethod
     def _count(predicted: npt.NDArray[Any], truth: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
         size = len(values)
-        pairs = np.searchsorted(values, predicted) * size + np.searchsorted(values, truth)
-        return np.bincount(pairs, minlength=size * size).reshape(size, size)
+        numbers = np.zeros(values[-1] + 1, np.intp)
+        numbers[values] = np.arange(size)
+        table = np.zeros(size * size, np.int64)
+        for first in range(0, len(predicted), _PIECE_VOXELS):
+            piece = slice(first, first + _PIECE_VOXELS)
+            table += np.bincount(size * numbers[predicted[piece]] + numbers[truth[piece]], minlength=size * size)
+        return table.reshape(size, size)
 
 
 def _means(cases: Sequence[Dices]) -> Dices:
