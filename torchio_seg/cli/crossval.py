@@ -99,9 +99,11 @@ def parse_folds(text: str | None) -> list[int] | None:
 
 def _report(result: Gathered) -> None:
     screen = Screen.shared()
-    rows = list(zip(result.summaries, result.spreads, strict=True))
     title = f"Dice on {result.num_cases} cases, each predicted by a model that was not trained on it"
-    screen.table_of_spreads(title, rows, result.mean_dice)
+    screen.table_of_scores(title, result.summaries, result.mean_dice)
+    screen.say("how far cases lie apart (standard deviation), and where the mean lies (95 %, bootstrap over the cases)")
+    rows = [(each.region, number(each.deviation), number(each.low), number(each.high)) for each in result.spreads]
+    screen.table(("region", "deviation", "mean from", "to"), rows)
     _report_postprocessing(result)
     if result.missing:
         screen.say(

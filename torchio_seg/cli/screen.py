@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from torchio_seg.metrics import Spread, Summary
+    from torchio_seg.metrics import Summary
     from torchio_seg.records import RegionScore
 
 
@@ -102,30 +102,8 @@ class Screen(logging.Handler):
         table.add_section()
         table.add_row("mean", number(mean))
         self.results.print(table)
-        self._explain_counts(summaries)
-
-    def _explain_counts(self, summaries: Iterable[Summary]) -> None:
         if any(row.num_missed or row.num_invented or row.num_empty for row in summaries):
             self.say("missed: there, not found; invented: found, not there; both score 0. empty: neither, not scored.")
-
-    def table_of_spreads(self, title: str, rows: Sequence[tuple[Summary, Spread]], mean: float | None) -> None:
-        """Dice of each region, how far cases lie apart, and how sure the mean is."""
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table("region", title=title, title_justify="left")
-        for name in ("Dice", "deviation", "95 % of its mean", "cases", "missed", "invented", "empty"):
-            table.add_column(name, justify="right")
-        for row, spread in rows:
-            interval = "n/a" if spread.low is None else f"{number(spread.low)} to {number(spread.high)}"
-            counts = (row.num_scored, row.num_missed, row.num_invented, row.num_empty)
-            table.add_row(
-                Text(row.region), number(row.mean_dice), number(spread.deviation), interval, *map(str, counts)
-            )
-        table.add_section()
-        table.add_row("mean", number(mean))
-        self.results.print(table)
-        self._explain_counts(row for row, _ in rows)
 
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""

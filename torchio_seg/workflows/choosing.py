@@ -13,6 +13,8 @@ from torchio_seg.metrics import dice_of_counts
 from torchio_seg.postprocessing import Change, Step, all_steps, apply, possible_changes
 from torchio_seg.records import Labels
 
+LEAST_GAIN = 0.001
+"""Of a region's mean Dice; less is not worth a step."""
 _PIECE_VOXELS = 1 << 20
 Dices = list[float | None]
 """One for each region."""
@@ -38,7 +40,7 @@ class Choice:
 
 
 def choose_steps(cases: Callable[[], Iterable[Compared]], labels: Labels) -> Choice:
-    """One step after another, that which raises the mean over the regions most and lowers no region's.
+    """One step after another, of those that are better that which raises the mean over the regions most.
 
     After each the others are tried anew on what it leaves, until none helps any more.
     """
@@ -54,14 +56,14 @@ def choose_steps(cases: Callable[[], Iterable[Compared]], labels: Labels) -> Cho
 
 
 def is_better(after: Dices, before: Dices) -> bool:
-    """Whether the mean over the regions rises and no region's falls.
+    """Whether a region's mean rises enough to be seen, and none falls.
 
     One that cannot be told any more is empty in every case, and rightly so.
     """
-    pairs = zip(after, before, strict=True)
-    falls = any(new < old for new, old in pairs if new is not None and old is not None)
-    new_mean, old_mean = _mean(after), _mean(before)
-    return not falls and new_mean is not None and old_mean is not None and new_mean > old_mean
+    pairs = list(zip(after, before, strict=True))
+    gains = [new - old for new, old in pairs if new is not None and old is not None]
+    is_emptied = any(new is None and old is not None for new, old in pairs)
+    return min(gains, default=0) >= 0 and (is_emptied or max(gains, default=0) >= LEAST_GAIN)
 
 
 def _try_all(cases: Iterable[Compared], steps: Sequence[Step], labels: Labels) -> tuple[Dices, dict[Step, Dices]]:
