@@ -90,6 +90,17 @@ def test_an_invented_region_may_go_where_others_show_that_it_helps() -> None:
     assert (choice.before, choice.after) == ([0.5, None], [1.0, None])
 
 
+def test_no_volume_is_dropped_that_is_more_than_half_of_the_smallest_true_one() -> None:
+    truth = block(1, side=4)  # 64 mm3, so that 30 is tried and 100 is not
+    large = [Compared("a", with_speck(truth, 1, side=3), truth, 1.0)]
+    small = [Compared("a", with_speck(truth, 1, side=2), truth, 1.0)]
+    assert choose_steps(lambda: large, CLASSES).steps == (Step("liver", "drop_small", 30.0),)
+    assert choose_steps(lambda: small, CLASSES).steps == (Step("liver", "drop_small", 10.0),)
+    tiny = block(1, side=2)  # 8 mm3: no volume at all
+    cases = [Compared("a", with_speck(tiny, 1, side=1), tiny, 1.0)]
+    assert choose_steps(lambda: cases, CLASSES).steps == (Step("liver", "keep_largest"),)
+
+
 def test_voxels_to_ignore_count_for_nothing() -> None:
     truth = with_speck(block(1), 9, side=3)
     cases = [Compared("a", with_speck(block(1), 1, side=3), truth, 1.0)]

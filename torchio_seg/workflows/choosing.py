@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -67,23 +68,31 @@ def is_better(after: Dices, before: Dices) -> bool:
 
 
 def _try_all(cases: Iterable[Compared], steps: Sequence[Step], labels: Labels) -> tuple[Dices, dict[Step, Dices]]:
-    """The mean Dice of each region after these steps, and after these and each that may follow."""
+    """The mean Dice of each region after these steps, and after these and each that may follow.
+
+    A volume that comes near to the smallest that a region truly has may not: it would take whole regions elsewhere.
+    """
     used = {(step.region, step.action) for step in steps}
     left = [step for step in all_steps(labels) if (step.region, step.action) not in used]
     unchanged: list[Dices] = []
     tried: dict[Step, list[Dices]] = {step: [] for step in left}
+    smallest = dict.fromkeys((region.name for region in labels.regions), math.inf)
     for case in cases:
         label_map = apply(np.ascontiguousarray(case.predicted), steps, labels, case.voxel_mm3)
         truth = np.ascontiguousarray(case.truth)
         counts = _Counts.of(label_map, truth, labels)
         dices = counts.dices(labels)
         unchanged.append(dices)
+        for region, num_voxels in counts.true_voxels(labels).items():
+            if num_voxels:
+                smallest[region] = min(smallest[region], num_voxels * case.voxel_mm3)
         changes = dict(possible_changes(label_map, labels, case.voxel_mm3))
         for step in left:
             change = changes[step]
             changed = counts.after(change, label_map, truth).dices(labels) if change.where.size else dices
             tried[step].append(changed)
-    return _means(unchanged), {step: _means(each) for step, each in tried.items()}
+    safe = [step for step in left if (step.below_mm3 or 0) <= smallest[step.region] / 2]
+    return _means(unchanged), {step: _means(tried[step]) for step in safe}
 
 
 @dataclass(frozen=True)
@@ -115,6 +124,11 @@ class _Counts:
             counts = table[np.ix_(rows, columns)], table[rows], table[:, columns]
             found.append(dice_of_counts(*(int(part.sum()) for part in counts)))
         return found
+
+    def true_voxels(self, labels: Labels) -> dict[str, int]:
+        """How many each region truly has."""
+        columns = {region.name: np.isin(self.values, region.labels) for region in labels.regions}
+        return {name: int(self.table[:, column].sum()) for name, column in columns.items()}
 
     @staticmethod
     def _count(predicted: npt.NDArray[Any], truth: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
