@@ -6,8 +6,18 @@ import torch
 from monai.metrics import compute_dice
 
 from torchio_seg.errors import DataError
-from torchio_seg.metrics import Summary, dice, mean_dice, region_masks, score_case, summarize
-from torchio_seg.records import Labels
+from torchio_seg.metrics import (
+    Spread,
+    Summary,
+    bootstrap_interval,
+    dice,
+    mean_dice,
+    region_masks,
+    score_case,
+    spreads,
+    summarize,
+)
+from torchio_seg.records import Labels, RegionScore
 
 
 def mask(*voxels):
@@ -102,3 +112,53 @@ def test_mean_over_regions_leaves_undefined_ones_out_and_is_none_where_nothing_i
     assert mean_dice(nothing) is None
     assert mean_dice([]) is None
     assert summarize([]) == []
+
+
+# ── how sure a mean is ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_interval_of_a_mean_is_about_as_wide_as_theory_says():
+    values = np.random.default_rng(0).normal(0.8, 0.05, 200)
+    low, high = bootstrap_interval(values.tolist())
+    standard_error = values.std() / np.sqrt(200)
+    assert low == pytest.approx(values.mean() - 1.96 * standard_error, abs=0.1 * standard_error)
+    assert high == pytest.approx(values.mean() + 1.96 * standard_error, abs=0.1 * standard_error)
+
+
+def test_the_interval_covers_the_mean_and_narrows_with_more_cases_and_less_confidence():
+    values = np.random.default_rng(1).beta(8, 2, 100).tolist()
+    low, high = bootstrap_interval(values)
+    assert low < sum(values) / 100 < high
+    few_low, few_high = bootstrap_interval(values[:10])
+    assert high - low < (few_high - few_low) / 2
+    half_low, half_high = bootstrap_interval(values, confidence=0.5)
+    assert low < half_low < half_high < high
+
+
+def test_the_interval_is_the_same_each_time_and_another_with_another_seed():
+    values = [0.2, 0.9, 0.7, 0.4]
+    assert bootstrap_interval(values) == bootstrap_interval(values)
+    assert bootstrap_interval(values, seed=1) != bootstrap_interval([0.2, 0.9, 0.7])
+    assert bootstrap_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+
+
+def test_a_true_mean_lies_inside_nineteen_of_twenty_intervals():
+    rng = np.random.default_rng(2)
+    hits = 0
+    for _ in range(40):
+        low, high = bootstrap_interval(rng.normal(0.5, 0.1, 40).tolist())
+        hits += low < 0.5 < high
+    assert 34 <= hits <= 40
+
+
+def test_spreads_leave_out_what_is_undefined_and_say_nothing_of_fewer_than_two_cases():
+    def score(region, dice):
+        return RegionScore("case", region, dice, 1, 1)
+
+    scores = [score("a", 0.4), score("b", None), score("a", None), score("c", 0.7), score("a", 0.8)]
+    first, empty, single = spreads(scores)
+    assert (first.region, first.mean) == ("a", pytest.approx(0.6))
+    assert first.deviation == pytest.approx(0.4 / np.sqrt(2))
+    assert (first.low, first.high) == (0.4, 0.8)
+    assert empty == Spread("b", None, None, None, None)
+    assert single == Spread("c", 0.7, None, None, None)

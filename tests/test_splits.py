@@ -12,7 +12,7 @@ from sklearn.model_selection import KFold
 from torchio_seg.config.sections import Split as Settings
 from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.records import Case, Dataset, Labels, Split
-from torchio_seg.splits import divide, hold_out, in_order, k_fold, nnunet_fold
+from torchio_seg.splits import divide, hold_out, in_order, k_fold, nnunet_fold, num_folds
 
 IDS = [f"case_{number:03d}" for number in range(50)]
 
@@ -246,3 +246,18 @@ def test_a_test_part_that_is_asked_for_is_the_same_in_every_fold():
 def test_a_published_division_has_no_room_for_a_test_part(method):
     with pytest.raises(ConfigError, match=r"set split\.test=0"):
         divide(dataset(), Settings(method=method, test=0.1))
+
+
+def test_folds_are_counted_as_they_are_divided():
+    own = tuple(Split(tuple(IDS[:n] + IDS[n + 9 :]), tuple(IDS[n : n + 9])) for n in (0, 9, 18))
+    for given, settings, expected in (
+        (dataset(), Settings(folds=7), 7),
+        (dataset(), Settings(method="nnunet", folds=7), 5),
+        (dataset(splits=own), Settings(folds=7), 3),
+        (dataset(splits=own), Settings(method="k_fold", folds=7), 7),
+        (dataset(splits=own[:1]), Settings(folds=7), 7),
+    ):
+        assert num_folds(given, settings) == expected
+        divide(given, settings.model_copy(update={"fold": expected - 1}))
+        with pytest.raises(ConfigError, match=f"fold {expected} of {expected}"):
+            divide(given, settings.model_copy(update={"fold": expected}))

@@ -63,7 +63,7 @@ def save(folder: Path, network: torch.nn.Module, card: ModelCard, trainer_state:
     try:
         draft.mkdir(parents=True)
         save_file(_owned(network.state_dict()), draft / WEIGHTS)
-        card = replace(card, sha256=_sha256(draft / WEIGHTS))
+        card = replace(card, sha256=sha256_of(draft / WEIGHTS))
         (draft / CARD).write_bytes(_CARD.dump_json(card, indent=2))
         torch.save(dict(trainer_state), draft / TRAINER)
         for file in (*draft.iterdir(), draft):
@@ -91,7 +91,7 @@ def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
     """The weights of a checkpoint, if they are those that its card was written for."""
     path = _present(folder) / WEIGHTS
     try:
-        found = _sha256(path)
+        found = sha256_of(path)
         if found != card.sha256:
             raise DataError(f"{path}: sha256 is {found[:12]}..., the card says {card.sha256[:12]}...; it is damaged")
         return dict(load_file(path))
@@ -112,6 +112,11 @@ def read_trainer_state(folder: Path) -> dict[str, Any]:
 def exists(folder: Path) -> bool:
     """Whether a checkpoint lies here."""
     return (_present(folder) / CARD).is_file()
+
+
+def files_of(folder: Path) -> tuple[Path, Path]:
+    """What prediction needs of a checkpoint: weights and card."""
+    return _present(folder) / WEIGHTS, _present(folder) / CARD
 
 
 def saved_at(folder: Path) -> float:
@@ -140,7 +145,8 @@ def _owned(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """The digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -8,6 +8,7 @@ the mean, and is counted besides. Nothing is ever NaN.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
+RESAMPLES = 10_000
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -37,11 +40,31 @@ class Summary:
     num_empty: int
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How far one region's Dice lies apart from case to case."""
+
+    region: str
+    mean: float | None
+    """None where no case could be scored."""
+    deviation: float | None
+    """Standard deviation of the cases (divided by n - 1); None for fewer than two."""
+    low: float | None
+    high: float | None
+    """Between which the mean lies with 95 % confidence; None for fewer than two."""
+
+
 def dice(predicted: Mask, truth: Mask) -> float | None:
     """Overlap of two masks, 0 to 1; None where both are empty."""
     _require_masks(predicted, truth)
-    total = np.count_nonzero(predicted) + np.count_nonzero(truth)
-    return float(2 * np.count_nonzero(predicted & truth) / total) if total else None
+    return dice_of_counts(
+        int(np.count_nonzero(predicted & truth)), int(np.count_nonzero(predicted)), int(np.count_nonzero(truth))
+    )
+
+
+def dice_of_counts(both: int, predicted: int, true: int) -> float | None:
+    """The same from numbers of voxels."""
+    return 2 * both / (predicted + true) if predicted + true else None
 
 
 def region_masks(label_map: npt.NDArray[Any], labels: Labels) -> Mask:
@@ -69,6 +92,31 @@ def summarize(scores: Iterable[RegionScore]) -> list[Summary]:
 def mean_dice(summaries: Iterable[Summary]) -> float | None:
     """The mean over the regions that have one; None where none has."""
     return _mean([summary.mean_dice for summary in summaries if summary.mean_dice is not None])
+
+
+def spreads(scores: Iterable[RegionScore]) -> list[Spread]:
+    """How the cases of each region differ, in the order in which regions first appear."""
+    by_region: dict[str, list[float]] = {}
+    for score in scores:
+        by_region.setdefault(score.region, []).extend([] if score.dice is None else [score.dice])
+    return [_spread(region, values) for region, values in by_region.items()]
+
+
+def bootstrap_interval(values: Sequence[float], *, confidence: float = 0.95, seed: int = 0) -> tuple[float, float]:
+    """Where the mean lies with this confidence: percentiles of the means of 10 000 resamples of the values."""
+    known = np.asarray(values)
+    rng = np.random.default_rng(seed)
+    draws = (rng.integers(len(known), size=(100, len(known))) for _ in range(RESAMPLES // 100))
+    means = np.concatenate([known[drawn].mean(axis=1) for drawn in draws])
+    outside = (1 - confidence) / 2
+    low, high = np.quantile(means, [outside, 1 - outside]).tolist()
+    return low, high
+
+
+def _spread(region: str, values: Sequence[float]) -> Spread:
+    if len(values) < 2:
+        return Spread(region, _mean(values), None, None, None)
+    return Spread(region, _mean(values), stdev(values), *bootstrap_interval(values))
 
 
 def _summary(region: str, scores: Sequence[RegionScore]) -> Summary:

@@ -45,6 +45,13 @@ def divide(dataset: Dataset, settings: Settings, classes: Classes | None = None)
     return replace(split, test=tuple(sorted(test)))
 
 
+def num_folds(dataset: Dataset, settings: Settings) -> int:
+    """Into how many folds the settings divide the data set, as `divide` counts them."""
+    if settings.method == "auto" and len(dataset.splits) > 1:
+        return len(dataset.splits)
+    return NNUNET_FOLDS if settings.method == "nnunet" else settings.folds
+
+
 def _is_random(dataset: Dataset, settings: Settings) -> bool:
     """Whether cases are held out at random, because nobody has divided them."""
     return settings.method == "hold_out" or (settings.method == "auto" and not dataset.splits)

@@ -23,7 +23,18 @@ from torchio_seg.config.resolve import load, shipped
 from torchio_seg.devices import usable
 from torchio_seg.volumes.nifti import create
 
-COMMANDS = ["demo", "phantom", "train", "predict", "evaluate", "datasets", "config", "config show", "config schema"]
+COMMANDS = [
+    "demo",
+    "phantom",
+    "train",
+    "crossval",
+    "predict",
+    "evaluate",
+    "datasets",
+    "config",
+    "config show",
+    "config schema",
+]
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import typer
 from torchio_seg.cli import (
     check,
     config,
+    crossval,
     datasets,
     demo,
     download,
@@ -47,6 +48,7 @@ app.command("prepare", rich_help_panel="Data")(command(prepare.prepare))
 app.add_typer(store.app, name="store", rich_help_panel="Data")
 app.command("plan", rich_help_panel="Work")(command(plan.plan))
 app.command("train", rich_help_panel="Work")(command(train.train))
+app.command("crossval", rich_help_panel="Work")(command(crossval.crossval))
 app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
 app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))

@@ -22,7 +22,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         typer.Argument(metavar="VOLUME...", help="Files, folders, patterns, or CHANNEL=FILE for each channel."),
     ],
     *,
-    model: Annotated[Path | None, typer.Option(help="Run or model folder; the newest run otherwise.")] = None,
+    model: Annotated[Path | None, typer.Option(help="Run, model or ensemble folder; the newest run otherwise.")] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder, or file for one volume.", rich_help_panel="Output")
     ] = Path(),
@@ -74,6 +74,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     screen = Screen.shared()
     loaded = load_model(model or newest_trained(runs), changes=gather(flags, None), trust=trust)
     screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
+    for note in loaded.notes:
+        screen.say(note)
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
     written, failures = workflow(loaded, inputs, what, implicit=model is None, progress=screen)
     _report(written, failures)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torchio_seg.cli.plan import plan_here
+from torchio_seg.cli.repeats import show_repeats
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
     BEGUN,
@@ -75,6 +76,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder of this run (else named).", rich_help_panel="Output")
     ] = None,
+    repeats: Annotated[
+        int | None,
+        typer.Option(min=1, help="Train with this many seeds, and compare.", rich_help_panel="Experiment"),
+    ] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Go on with this run, for instance runs/latest.", rich_help_panel="Experiment")
     ] = None,
@@ -90,6 +95,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.config.resolve import choose, is_layout
     from torchio_seg.errors import UsageError
     from torchio_seg.workflows import train as workflow
+    from torchio_seg.workflows.series import settle
 
     flags = {
         "dataset.root": root,
@@ -110,6 +116,12 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     given = {"--dataset": dataset, "--config": config, "--resume": resume}
     if len(named := [name for name, value in given.items() if value is not None]) > 1:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
+    if repeats is not None and resume is not None:
+        raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
+    if repeats is not None:
+        experiment = settle(dataset, config, changes, folder=output, kind="repeats")
+        show_repeats(experiment, repeats, runs, output)
+        return
     if resume is not None and output is not None:
         raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
     if resume is not None:

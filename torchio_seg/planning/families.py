@@ -25,7 +25,7 @@ class Changes:
 
 
 def choose_changes(spacing: Spacing, classes: Sequence[str], *, few_steps: bool = False) -> Changes:
-    """Flips where there are steps enough to learn them; affine maps, noise, blur, brightness, contrast, gamma and more."""
+    """Flips where there are steps enough to learn them; affine maps, noise, blur, contrast, gamma and more."""
     sided = tell_sides(classes)
     axes = [] if few_steps else [1, 2] if sided else [0, 1, 2]
     degrees = [DEGREES if _is_even(spacing, axis) else 0.0 for axis in range(3)]

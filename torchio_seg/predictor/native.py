@@ -72,13 +72,25 @@ class Predictor:
         i, j, k = grids.model_shape
         return logits[:, :i, :j, :k], grids
 
+    def probabilities(
+        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
+    ) -> tuple[torch.Tensor, Grids]:
+        """Those of the channels, C I J K on the model's grid, and the way back from it."""
+        logits, grids = self.logits(array, affine, progress)
+        return activate(logits[None], self.labels)[0], grids
+
     def finish(self, logits: torch.Tensor, grids: Grids) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own."""
-        probabilities = grids.back(activate(logits[None], self.labels)[0], background(self.labels))
-        restore = grids.orientation.undo
-        label_map = np.ascontiguousarray(restore(decode(probabilities, self.labels)[None].numpy())[0])
-        return Prediction(
-            label_map=label_map,
-            masks=region_masks(label_map, self.labels),
-            probabilities=np.ascontiguousarray(restore(probabilities.numpy())),
-        )
+        return on_own_grid(activate(logits[None], self.labels)[0], grids, self.labels)
+
+
+def on_own_grid(probabilities: torch.Tensor, grids: Grids, labels: Labels) -> Prediction:
+    """Probabilities on the model's grid as a prediction on the volume's own."""
+    probabilities = grids.back(probabilities, background(labels))
+    restore = grids.orientation.undo
+    label_map = np.ascontiguousarray(restore(decode(probabilities, labels)[None].numpy())[0])
+    return Prediction(
+        label_map=label_map,
+        masks=region_masks(label_map, labels),
+        probabilities=np.ascontiguousarray(restore(probabilities.numpy())),
+    )

@@ -104,16 +104,21 @@ def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[C
         crop_or_pad=settings.crop_or_pad,
         nonfinite=settings.nonfinite,
     )
-    geometries = [read_geometry(case.images[0]) for case in training]
     if settings.spacing == "median":
-        turned = [find_grids(geometry.shape, geometry.affine, Recipe(None, None, "none")) for geometry in geometries]
-        spacings = [np.linalg.norm(grid.affine[:3, :3], axis=0).tolist() for grid in turned]
-        i, j, k = (round(median(axis), 6) for axis in zip(*spacings, strict=True))
-        recipe = replace(recipe, spacing=(i, j, k))
-        log.info("voxel size %.3g x %.3g x %.3g mm, the median of the training cases", i, j, k)
+        recipe = replace(recipe, spacing=(spacing := median_spacing(training)))
+        log.info("voxel size %.3g x %.3g x %.3g mm, the median of the training cases", *spacing)
     elif settings.spacing != "native":
         recipe = replace(recipe, spacing=settings.spacing)
     return recipe, [require_size(case, recipe, len(dataset.channels)) for case in training]
+
+
+def median_spacing(cases: Sequence[Case]) -> tuple[float, float, float]:
+    """The median voxel size of the cases in mm, axis by axis, after turning."""
+    geometries = [read_geometry(case.images[0]) for case in cases]
+    turned = [find_grids(geometry.shape, geometry.affine, Recipe(None, None, "none")) for geometry in geometries]
+    spacings = [np.linalg.norm(grid.affine[:3, :3], axis=0).tolist() for grid in turned]
+    i, j, k = (round(median(axis), 6) for axis in zip(*spacings, strict=True))
+    return i, j, k
 
 
 def require_size(case: Case, recipe: Recipe, num_channels: int) -> Grids:

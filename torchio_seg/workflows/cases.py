@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torchio_seg import components
 from torchio_seg.catalogue.entry import Entry
@@ -91,6 +91,18 @@ def find_root(experiment: Experiment) -> Path:
     """Where the data is: the first of its places that is there, or the first where none is."""
     looked_at = places(experiment)
     return next((place for place in looked_at if place.exists()), looked_at[0])
+
+
+def anchored(experiment: Experiment) -> Experiment:
+    """The experiment with its folders in full, so that it finds them from wherever it is used."""
+    sections: dict[str, Any] = {
+        "dataset": experiment.dataset.model_copy(update={"root": find_root(experiment).resolve()})
+    }
+    if experiment.sampling.store is not None:
+        sections["sampling"] = experiment.sampling.model_copy(update={"store": experiment.sampling.store.resolve()})
+    if experiment.init_from is not None:
+        sections["init_from"] = experiment.init_from.resolve()
+    return experiment.model_copy(update=sections)
 
 
 def places(experiment: Experiment) -> tuple[Path, ...]:

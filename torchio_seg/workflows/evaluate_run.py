@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
+from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
 from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
@@ -16,6 +18,11 @@ PARTS = ("training", "validation", "test")
 
 def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -> tuple[Evaluation, Path]:
     """The scores on one part of the run's split, and where they were written (without suffix)."""
+    if isinstance(loaded.predictor, Ensemble):
+        raise UsageError(
+            f"{loaded.folder} is an ensemble, and each case was seen by some of its members; {RECORD} in it has the "
+            "scores of the cases by those that did not see them. evaluate scores one run: name a fold's folder"
+        )
     run = run_of(loaded.folder)
     split = read_split(run)
     ids = {"training": split.training, "validation": split.validation, "test": split.test}

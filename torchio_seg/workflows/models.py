@@ -1,44 +1,88 @@
-"""A trained model from its folder, ready to predict."""
+"""A trained model from its folder, or an ensemble of several, ready to predict."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from torchio_seg import checkpoint, components, devices
+from torchio_seg import checkpoint, components, devices, ensemble
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.network_sizes import sizes_of
+from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.workflows.assembly import make_window
-from torchio_seg.workflows.runs import find_checkpoint
+from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
 
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A checkpoint that was opened, and what it can do."""
+    """A checkpoint or an ensemble that was opened, and what it can do."""
 
     folder: Path
     card: ModelCard
+    """Of an ensemble, its first member's."""
     experiment: Experiment
     """Its settings, with what the user changed of those that prediction follows."""
-    predictor: Predictor
+    predictor: Predictor | Ensemble
+
+    @property
+    def notes(self) -> list[str]:
+        """What is said of it before it predicts."""
+        if isinstance(self.predictor, Predictor):
+            return []
+        combined = f"{len(self.predictor.members)} models, {ensemble.MEAN}"
+        return [combined, *(f"post-processing: {step}" for step in self.predictor.steps)]
 
 
 def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: bool = False) -> LoadedModel:
-    """Open a run or checkpoint folder; changes are settings that prediction follows, not those it was trained by."""
-    folder = find_checkpoint(model)
+    """Open a run, a checkpoint or an ensemble; changes are settings that prediction follows, not training's."""
+    folder = find_ensemble(model)
+    if folder is None:
+        return _load(find_checkpoint(model), changes or {}, trust=trust)
+    record = ensemble.read(folder)
+    members = {member.folder: _load(folder / member.folder, changes or {}, trust=trust) for member in record.members}
+    require_alike({name: member.card for name, member in members.items()})
+    first, *_ = members.values()
+    if unknown := {step.region for step in record.postprocessing} - {
+        region.name for region in first.card.labels.regions
+    }:
+        raise DataError(f"{folder} mends regions that its members do not know: {', '.join(sorted(unknown))}")
+    predictors = tuple(member.predictor for member in members.values() if isinstance(member.predictor, Predictor))
+    return LoadedModel(folder, first.card, first.experiment, Ensemble(predictors, record.postprocessing))
+
+
+def require_alike(cards: Mapping[str, ModelCard]) -> None:
+    """Refuse models whose probabilities have no mean: those of other channels, labels or grids than the first."""
+    (first_name, first), *others = cards.items()
+    for name, card in others:
+        for what in ("channels", "labels", "recipe"):
+            if _comparable(card, what) != _comparable(first, what):
+                kind = "grid or normalization" if what == "recipe" else what
+                raise DataError(
+                    f"{name} has other {kind} than {first_name}, so that there is no mean of what they predict; an "
+                    "ensemble is made of models of one experiment"
+                )
+
+
+def _comparable(card: ModelCard, what: str) -> object:
+    """A part of the card, without what each member has learnt from its own training cases."""
+    return replace(card.recipe, statistics=(), landmarks=()) if what == "recipe" else getattr(card, what)
+
+
+def _load(folder: Path, changes: dict[str, object], *, trust: bool) -> LoadedModel:
     card = checkpoint.read_card(folder)
     if (names := named_code(card.experiment)) and not trust:
         raise UsageError(
             f"{folder} names {', '.join(names)}, code from outside this package, which using the model would run. If "
             "you trust that code, add --trust"
         )
-    experiment = resolve(card.experiment, changes or {}, f"the model {folder} with these options")
+    experiment = resolve(card.experiment, changes, f"the model {folder} with these options")
     device = devices.choose(experiment.device)
     network = components.assemble(
         "networks", experiment.network.section, len(card.channels), card.labels.num_channels, card.patch_size

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from torchio_seg import checkpoint
+from torchio_seg import checkpoint, ensemble
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.records import Split
@@ -33,6 +33,8 @@ ADJECTIVES = (
 )
 NOUNS = ("alder", "birch", "brook", "cedar", "falcon", "heron", "lark", "maple", "otter", "robin", "willow", "wren")
 LATEST = "latest"
+ENSEMBLE = "ensemble"
+"""In a cross-validation's folder."""
 
 
 def create(runs: Path, experiment: str) -> Path:
@@ -81,10 +83,16 @@ def find_checkpoint(model: Path) -> Path:
     raise UsageError(f"no model at {model}: neither a checkpoint folder nor a run with checkpoints")
 
 
+def find_ensemble(model: Path) -> Path | None:
+    """The ensemble of a cross-validation's folder, or the folder itself where it is one; None where there is none."""
+    return next((folder for folder in (model, model / ENSEMBLE) if ensemble.exists(folder)), None)
+
+
 def newest_trained(runs: Path) -> Path:
-    """The newest run that has a checkpoint."""
+    """The newest run that has a checkpoint, or cross-validation that has an ensemble."""
     candidates = (folder / name for folder in runs.glob("*/*/checkpoints") for name in ("best", "last"))
     trained = {folder.parents[1]: checkpoint.saved_at(folder) for folder in candidates if checkpoint.exists(folder)}
+    trained |= {record.parents[1]: record.stat().st_mtime for record in runs.glob(f"*/*/{ENSEMBLE}/{ensemble.RECORD}")}
     if not trained:
         raise UsageError(
             f"no trained run below {runs.resolve()}; train one (torchio-seg train --dataset phantom) or name a model "

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torchio_seg import checkpoint, components, devices, machine
+from torchio_seg.config.comparing import differing
 from torchio_seg.config.resolve import load
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, TrainingError, UsageError
@@ -20,7 +21,7 @@ from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.assembly import Plan, make_plan, recall_plan
-from torchio_seg.workflows.cases import find_root, needs_root, require_root
+from torchio_seg.workflows.cases import anchored, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
 from torchio_seg.workflows.starvation import Adviser
@@ -42,6 +43,8 @@ class Trained:
     """The signal that ended it before its last epoch, or None."""
     evaluation: Evaluation | None
     """Of the best model, where training ran to its end."""
+    asked_to_stop: int | None = None
+    """The signal that came while it trained, even too late to end it; whoever has more to do stops there."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +74,7 @@ def start(
     devices.choose(experiment.device)  # a device that is not there is found before any file is read
     if needs_root(experiment):
         require_root(experiment)
-    root = find_root(experiment).resolve()  # so that the run finds its data from wherever it is used
-    sections: dict[str, Any] = {"dataset": experiment.dataset.model_copy(update={"root": root})}
-    if experiment.sampling.store is not None:
-        sections["sampling"] = experiment.sampling.model_copy(update={"store": experiment.sampling.store.resolve()})
-    if experiment.init_from is not None:
-        sections["init_from"] = experiment.init_from.resolve()
-    experiment = experiment.model_copy(update=sections)
+    experiment = anchored(experiment)
     progress = progress or Silent()
     plan = partial(make_plan, progress=progress, trust=situation.trust)
     with open_store(experiment.sampling.store).in_use():
@@ -180,7 +177,7 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
             journal.finish()
             tracker.finish()
     stopped_by = None if finished else request.signal
-    return Trained(folder, trainer.position, runs.find_checkpoint(folder), stopped_by, evaluation)
+    return Trained(folder, trainer.position, runs.find_checkpoint(folder), stopped_by, evaluation, request.signal)
 
 
 def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[str, Any], *, adviser: Adviser) -> None:
@@ -207,9 +204,7 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
         "sampling.store",
         "training.validation_every",
     }
-    before, after = _flat(earlier.model_dump(mode="json")), _flat(experiment.model_dump(mode="json"))
-    changed = sorted(key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
-    if forbidden := [key for key in changed if key not in free]:
+    if forbidden := [key for key in differing(earlier, experiment) if key not in free]:
         raise ConfigError(f"a resumed training keeps its settings, but {', '.join(forbidden)} differ; start a new one")
 
 
@@ -232,10 +227,3 @@ def _say(record: Mapping[str, Any]) -> None:
 
 def _number(value: float | None) -> str:
     return "n/a" if value is None else f"{value:.3f}"
-
-
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat

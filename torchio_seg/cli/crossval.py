@@ -1,0 +1,129 @@
+"""torchio-seg crossval."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from torchio_seg.cli.repeats import leave
+from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.shared import (
+    BatchSize,
+    ConfigFile,
+    DatasetName,
+    Device,
+    PatchSize,
+    Root,
+    RunsFolder,
+    Set,
+    gather,
+    parse_size,
+    program,
+    typed,
+)
+
+if TYPE_CHECKING:
+    from torchio_seg.workflows.crossval import Gathered
+
+SETTINGS = "Settings"
+
+
+def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
+    *,
+    dataset: DatasetName = None,
+    config: ConfigFile = None,
+    root: Root = None,
+    network: Annotated[
+        str | None, typer.Option(help="unet, segresnet, ... or your own as module.name.", rich_help_panel=SETTINGS)
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
+    ] = None,
+    batch_size: BatchSize = None,
+    patch_size: PatchSize = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
+    ] = None,
+    device: Device = None,
+    set_: Set = None,
+    folds: Annotated[
+        str | None,
+        typer.Option(metavar="K,K,...", help="Train these now, from 0; all otherwise.", rich_help_panel="Experiment"),
+    ] = None,
+    runs: RunsFolder = Path("runs"),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", help="Folder of it all (else named); where it was begun, go on.", rich_help_panel="Output"
+        ),
+    ] = None,
+) -> None:
+    """Train a model for each fold, score every case by the one that has not seen it, and make an ensemble of them.
+
+    torchio-seg crossval --dataset decathlon --root Task04_Hippocampus
+
+    torchio-seg crossval -o runs/latest     # go on where it was stopped
+    """
+    from torchio_seg.workflows.crossval import crossval as workflow
+    from torchio_seg.workflows.series import Stopped, settle
+
+    flags = {
+        "dataset.root": root,
+        "network.name": network,
+        "training.epochs": epochs,
+        "training.batch_size": batch_size,
+        "sampling.patch_size": parse_size(patch_size, "--patch-size"),
+        "seed": seed,
+        "device": device,
+    }
+    experiment = settle(dataset, config, gather(flags, set_), folder=output, kind="folds")
+    result = workflow(experiment, runs, folder=output, folds=parse_folds(folds), progress=Screen.shared())
+    if isinstance(result, Stopped):
+        leave(result, "crossval" + (f" --folds {folds}" if folds else ""))
+    _report(result)
+
+
+def parse_folds(text: str | None) -> list[int] | None:
+    """Folds as the user types them: 0,1,2."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        from torchio_seg.errors import UsageError
+
+        raise UsageError(f"--folds {text}: give numbers from 0 on, as 0,1,2")
+    return [int(part) for part in parts]
+
+
+def _report(result: Gathered) -> None:
+    screen = Screen.shared()
+    title = f"Dice on {result.num_cases} cases, each predicted by a model that was not trained on it"
+    screen.table_of_scores(title, result.summaries, result.mean_dice)
+    screen.say("how far cases lie apart (standard deviation), and where the mean lies (95 %, bootstrap over the cases)")
+    rows = [(each.region, number(each.deviation), number(each.low), number(each.high)) for each in result.spreads]
+    screen.table(("region", "deviation", "mean from", "to"), rows)
+    _report_postprocessing(result)
+    if result.missing:
+        screen.say(
+            f"without {', '.join(result.missing)}, which {'is' if len(result.missing) == 1 else 'are'} not trained"
+        )
+    screen.say(f"scores     {result.folder / 'evaluation' / 'out_of_fold.csv'}")
+    screen.say(f"label maps {result.folder / 'out_of_fold'}")
+    screen.say(f"ensemble   {result.folder / 'ensemble'}: {len(result.folds)} models")
+    screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(result.folder)}")
+
+
+def _report_postprocessing(result: Gathered) -> None:
+    screen = Screen.shared()
+    choice = result.choice
+    if not choice.steps:
+        screen.say("post-processing: none that was tried helps, so none is applied")
+        return
+    screen.say("post-processing that the ensemble applies, chosen on these cases (the scores above are without it):")
+    for step in choice.steps:
+        screen.say(f"  {step}")
+    names = [row.region for row in result.summaries]
+    pairs = zip(names, choice.before, choice.after, strict=True)
+    screen.table(("region", "Dice without", "with"), [(name, number(old), number(new)) for name, old, new in pairs])

@@ -1,0 +1,163 @@
+"""A series of runs in one folder: each is trained once, and a series that was stopped goes on where it was.
+
+FOLDER/series.json          what the runs have in common
+FOLDER/fold_0/              a run, with finished.json once it is at its end
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from torchio_seg import checkpoint
+from torchio_seg.config.comparing import differing
+from torchio_seg.config.resolve import choose, load, resolve
+from torchio_seg.config.sections import Experiment
+from torchio_seg.errors import ConfigError, DataError, UsageError
+from torchio_seg.files import write_json
+from torchio_seg.progress import Progress
+from torchio_seg.workflows import runs
+from torchio_seg.workflows.train import Trained, resume, start
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["folds", "repeats"]
+RECORD, FINISHED = "series.json", "finished.json"
+FREE = ("device", "dataset.root", "sampling.num_workers", "sampling.store")
+"""What may change while a series is under way: nothing that its numbers follow from."""
+_BEGUN = {".lock", "config.yaml", "run.json", "metrics.jsonl", "curves.svg", "checkpoints", "evaluation", FINISHED}
+"""What lies in a run's folder."""
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """A series that was asked to stop, and where."""
+
+    folder: Path
+    run: str
+    step: int
+    signal: int
+
+
+def settle(
+    dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, folder: Path | None, kind: Kind
+) -> Experiment:
+    """The experiment that is named, else that of the series in the folder, changed."""
+    if dataset is not None or config is not None:
+        return choose(dataset, config, changes)
+    if folder is None or (kept := recall(folder, kind, changes)) is None:
+        where = "" if folder is None else f"; {folder} holds no series of {kind} that could go on"
+        raise UsageError(f"name what to train: --dataset NAME or --config FILE{where}")
+    return kept
+
+
+def recall(folder: Path, kind: Kind, changes: Mapping[str, Any] | None = None) -> Experiment | None:
+    """The settings that the runs of a series have in common, changed; None where the folder holds no series yet."""
+    if not (path := folder / RECORD).is_file():
+        return None
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        found, settings = record["kind"], dict(record["experiment"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} does not tell what the series is: {error}") from error
+    if found != kind:
+        raise UsageError(f"{folder} holds a series of {found}, not of {kind}; name another folder with -o")
+    return resolve(settings, changes or {}, str(path))
+
+
+def open_folder(folder: Path | None, runs_folder: Path, experiment: Experiment, kind: Kind) -> Path:
+    """The folder of the series: a new one, or the one that holds a series of the same settings."""
+    if folder is None:
+        folder = runs.create(runs_folder, experiment.name)
+    elif kept := recall(folder, kind):
+        _require_same(folder, kept, experiment)
+        return folder
+    else:
+        runs.claim(folder)
+    write_json(folder / RECORD, {"kind": kind, "experiment": experiment.model_dump(mode="json")})
+    return folder
+
+
+def run_all(folder: Path, experiments: Mapping[str, Experiment], progress: Progress) -> Stopped | None:
+    """Train every run of these that is not finished; where that was stopped, or None."""
+    for name, experiment in experiments.items():  # what cannot go on is said before anything trains
+        if (folder / name / "config.yaml").is_file():
+            _require_same(folder / name, load(folder / name / "config.yaml"), experiment)
+    for number, (name, experiment) in enumerate(experiments.items()):
+        if is_finished(folder / name):
+            log.info("%s is finished", name)
+            continue
+        log.info("%s, %d of %d", name, number + 1, len(experiments))
+        try:
+            trained = _train(folder / name, experiment, progress)
+        except KeyboardInterrupt:
+            log.warning("stopped in %s; what was saved is kept, and the same command with -o %s goes on", name, folder)
+            raise
+        if trained.stopped_by is None:
+            _mark(folder / name)
+        if trained.asked_to_stop is not None:
+            return Stopped(folder, name, trained.position.step, trained.asked_to_stop)
+    return None
+
+
+def is_finished(run: Path) -> bool:
+    """Whether a run of a series was trained to its end, and its model is still the one from then."""
+    try:
+        mark = json.loads((run / FINISHED).read_text(encoding="utf-8"))
+        is_same = mark["sha256"] == checkpoint.read_card(model_of(run)).sha256
+        split = runs.read_split(run)
+    except (OSError, ValueError, KeyError, TypeError, UsageError, DataError):
+        return False
+    part = "test" if split.test else "validation"
+    has_scores = (run / "evaluation" / f"{part}.json").is_file()
+    return is_same and (has_scores or not (split.test or split.validation))
+
+
+def finished(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of these runs that are."""
+    return [name for name in names if is_finished(folder / name)]
+
+
+def model_of(run: Path) -> Path:
+    """The checkpoint that a series goes by: the last one, for the best was chosen on the very cases it is scored on."""
+    return run / "checkpoints" / "last"
+
+
+def _train(run: Path, experiment: Experiment, progress: Progress) -> Trained:
+    """A run from its beginning, or from where it was stopped."""
+    if checkpoint.exists(model_of(run)):
+        changes = differing(load(run / "config.yaml"), experiment)
+        return resume(run, changes, progress=progress)
+    if run.exists():
+        _clear(run)
+    return start(experiment, run.parent, folder=run, progress=progress)
+
+
+def _clear(run: Path) -> None:
+    """Take away what is left of a training that was stopped before it had saved anything."""
+    if foreign := sorted({path.name for path in run.iterdir()} - _BEGUN):
+        raise UsageError(
+            f"{run} holds no checkpoint to go on from, but files that are not a training's ({', '.join(foreign[:3])}); "
+            "put them elsewhere, then run this again"
+        )
+    with runs.locked(run):
+        shutil.rmtree(run)
+
+
+def _mark(run: Path) -> None:
+    card = checkpoint.read_card(model_of(run))
+    write_json(run / FINISHED, {"sha256": card.sha256, "epoch": card.progress["epoch"], "step": card.progress["step"]})
+
+
+def _require_same(folder: Path, kept: Experiment, wanted: Experiment) -> None:
+    changes: Mapping[str, Any] = differing(kept, wanted)
+    if other := [f"{key}={changes[key]}" for key in changes if key not in FREE]:
+        raise ConfigError(
+            f"{folder} was begun with other settings: {', '.join(other[:5])} would be new. All runs of a series have "
+            "the same; leave these as they were, or name another folder with -o"
+        )
