@@ -13,6 +13,7 @@ import pytest
 from torchio_seg.config.reading import read_mapping
 from torchio_seg.config.resolve import (
     find_file,
+    is_layout,
     load,
     named_code,
     parse_set,
@@ -223,3 +224,9 @@ def test_own_code_is_found_wherever_it_is_named() -> None:
     hidden = {"name": "one_of", "steps": [{"name": "one_of", "steps": [{"name": "flip"}, {"name": "their.elastic"}]}]}
     assert named_code({**settings, "augmentation": {"spatial": [hidden]}}) == ["their.elastic"]
     assert named_code({**settings, "network": {"name": "unet", "parts": {"first": {"name": "their.block"}}}})
+
+
+def test_a_layout_of_ones_own_needs_no_shipped_experiment() -> None:
+    assert is_layout("own_layouts.build")
+    assert not is_layout("folders"), "an experiment of that name is shipped, and comes first"
+    assert not any(map(is_layout, ("phantm", "decathlon:Task04", "./data", "", None)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 
 from torchio_seg.errors import ConfigError
 from torchio_seg.machine import in_units
@@ -90,7 +90,9 @@ def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float
     weights = PARAMETER_BYTES * nearest.candidate.cost.parameters
     apiece = max(0.0, nearest.memory - nearest.fixed - weights) / nearest.candidate.cost.activations
     memory = nearest.fixed + PARAMETER_BYTES * candidate.cost.parameters + apiece * candidate.cost.activations
-    return memory, nearest.seconds * candidate.cost.products / nearest.candidate.cost.products
+    more_work = candidate.cost.products / nearest.candidate.cost.products
+    more_moved = candidate.cost.activations / nearest.candidate.cost.activations
+    return memory, nearest.seconds * sqrt(more_work * more_moved)  # part of a step computes, part waits for memory
 
 
 def _ratio(one: Candidate, other: Candidate) -> float:

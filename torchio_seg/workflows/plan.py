@@ -26,7 +26,7 @@ from torchio_seg.planning.topology import admissible
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.plan_data import Listed, Seen, list_cases, see
-from torchio_seg.workflows.trying import Tryer, require_network, rig_of, worker_bytes
+from torchio_seg.workflows.trying import Tryer, require_network, rig_of, tell_if_busy, worker_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
@@ -114,6 +114,7 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     cohort = listed.cohort(seen.shape, rest.get("sampling.patches_per_case"))
     tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()))
     limits = Limits(rig.memory_limit, lambda candidate, took: is_enough(candidate, took, cohort, rig.seconds))
+    tell_if_busy()
     found = find_largest(make_ladder(_space(listed, seen, rest)), tryer, limits)
     best = found.best
     schedule = _as_long_as_told(plan_schedule(best.candidate, best.seconds, cohort, rig.seconds), rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import inf
@@ -32,6 +33,8 @@ USUAL_BUDGET = 8 * 2**30
 _LARGEST_SHARE = 0.8
 """Of what is free."""
 _MOST_SECONDS = 180.0
+_BUSY = 0.5
+"""Of the processors, over the last minute."""
 _FASTEST_BF16 = 8
 """CUDA's major compute capability from which bf16 has units of its own."""
 _WORKER_BYTES = 64 * 2**20
@@ -73,6 +76,18 @@ def rig_of(experiment: Experiment, ram_budget: int | None, vram_budget: int | No
     workers = min(8, processors) if is_gpu else max(1, min(4, processors // 4))
     surroundings = Surroundings(_precision(device), workers, is_gpu, max_time)
     return Rig(device, surroundings, ram, vram_budget, seconds(max_time) if max_time else DAY_S)
+
+
+def tell_if_busy() -> None:
+    """Say so where other work would make steps look slower than they are."""
+    busy, processors = os.getloadavg()[0], machine.num_processors()
+    if busy > _BUSY * processors:
+        log.warning(
+            "other work keeps %.1f of %d processors busy: steps are timed slower than they are, and the plan asks for "
+            "less of the machine than it could; plan again when it is idle",
+            busy,
+            processors,
+        )
 
 
 def _precision(device: torch.device) -> Any:
