@@ -11,9 +11,16 @@ if TYPE_CHECKING:
 SMOOTHING = 1e-5
 """Added to numerator and denominator unless an option says otherwise, so that empty and empty agree."""
 Denominator = Annotated[float, Field(ge=1e-9)]
+Pool = Callable[["torch.Tensor"], "torch.Tensor"]
+"""The sum of a tensor over all processes that learn from parts of one batch."""
 
 
-def soft_dice(
+def alone(tensor: "torch.Tensor") -> "torch.Tensor":
+    """The sum where one process has the whole batch."""
+    return tensor
+
+
+def soft_dice(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
     squared_prediction: bool,
@@ -21,6 +28,7 @@ def soft_dice(
     smooth_denominator: float,
     include_background: bool,
     batch: bool,
+    pool: Pool = alone,
 ) -> Callable[["torch.Tensor", "torch.Tensor"], "torch.Tensor"]:
     """Softmax over exclusive classes, with channel 0 if `include_background`; a sigmoid for each region otherwise.
 
@@ -37,6 +45,8 @@ def soft_dice(
         # summed as they stand: MONAI takes the overlap from differences of norms if squared, 12 % off at 160^3 voxels
         overlap = (probabilities * masks).sum(axes)
         extent = (probabilities.square() if squared_prediction else probabilities).sum(axes) + masks.sum(axes)
+        if batch:
+            overlap, extent = pool(overlap), pool(extent)
         return 1 - ((2 * overlap + smooth_numerator) / (extent + smooth_denominator)).mean()
 
     return loss

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torchio_seg.records import Labels
 
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    Pool = Callable[[torch.Tensor], torch.Tensor]
 
 THRESHOLD = 0.5
 
@@ -26,8 +27,11 @@ def encode(label_map: torch.Tensor, labels: Labels) -> torch.Tensor:
     return encoded if labels.ignore is None else encoded.masked_fill(label_map == labels.ignore, math.nan)
 
 
-def leave_out_ignored(loss: Loss) -> Loss:
-    """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing."""
+def leave_out_ignored(loss: Loss, pool: Pool | None = None) -> Loss:
+    """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing.
+
+    `pool`: sums over the processes that have the other samples of the batch, of which some may cost nothing there.
+    """
 
     def masked(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
         known = ~masks[:, 0].isnan()
@@ -36,7 +40,11 @@ def leave_out_ignored(loss: Loss) -> Loss:
             for sample, truth, where in zip(logits, masks, known, strict=True)
             if where.any()
         ]
-        return torch.stack(losses).mean() if losses else 0 * logits.sum()
+        total = torch.stack(losses).sum() if losses else 0 * logits.sum()
+        count = total.new_tensor(len(losses))
+        if pool is not None:
+            total, count = pool(total), pool(count)
+        return total / count.clamp(min=1)
 
     return masked
 

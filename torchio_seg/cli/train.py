@@ -75,11 +75,15 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg train --dataset phantom
 
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
+
+    torchrun --nproc-per-node 4 -m torchio_seg train --dataset decathlon ... trains on four GPUs.
     """
     from torchio_seg.config.resolve import choose
+    from torchio_seg.distributed import joined
     from torchio_seg.errors import UsageError
     from torchio_seg.workflows import train as workflow
 
+    screen = Screen.shared()
     flags = {
         "dataset.root": root,
         "network.name": network,
@@ -92,19 +96,21 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "seed": seed,
         "device": device,
     }
-    changes = one_length(gather(flags, set_))
-    screen = Screen.shared()
-    situation = workflow.Situation(BEGUN, auto)
-    given = {"--dataset": dataset, "--config": config, "--resume": resume}
-    if len(named := [name for name, value in given.items() if value is not None]) > 1:
-        raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
-    if resume is not None and output is not None:
-        raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
-    if resume is not None:
-        trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
-    else:
-        experiment = choose(dataset, config, changes)
-        trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
+    with joined() as peers:
+        if not peers.is_main:
+            screen.say_only_failures()
+        changes = one_length(gather(flags, set_))
+        situation = workflow.Situation(BEGUN, auto, peers)
+        given = {"--dataset": dataset, "--config": config, "--resume": resume}
+        if len(named := [name for name, value in given.items() if value is not None]) > 1:
+            raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
+        if resume is not None and output is not None:
+            raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
+        if resume is not None:
+            trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
+        else:
+            experiment = choose(dataset, config, changes)
+            trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
     report(trained)
 
 

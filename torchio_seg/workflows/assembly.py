@@ -13,7 +13,8 @@ import torch
 
 from torchio_seg import components
 from torchio_seg.checkpoint import ModelCard
-from torchio_seg.errors import DataError
+from torchio_seg.distributed import ALONE, Peers
+from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
 from torchio_seg.predictor.grid import Window
 from torchio_seg.splits import divide
@@ -146,10 +147,19 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
     return Window(chosen, settings.overlap, settings.batch_size, settings.blending)
 
 
-def build_loss(experiment: Experiment, dataset: Dataset) -> Loss:
-    """The loss, blind to the voxels that the data set leaves open."""
-    loss: Loss = components.assemble("losses", experiment.loss.section, dataset.labels.exclusive)
-    return loss if dataset.labels.ignore is None else leave_out_ignored(loss)
+def build_loss(experiment: Experiment, dataset: Dataset, peers: Peers = ALONE) -> Loss:
+    """The loss, blind to the voxels that the data set leaves open; of a batch of which peers have other parts."""
+    exclusive, section = dataset.labels.exclusive, experiment.loss.section
+    if dataset.labels.ignore is not None:  # it sees one sample at a time
+        return leave_out_ignored(components.assemble("losses", section, exclusive), peers.pool)
+    if peers.num_ranks > 1 and section.get("batch") and not components.accepts("losses", section["name"], "pool"):
+        raise ConfigError(
+            f"loss '{section['name']}' with batch: true sees the {experiment.training.batch_size} samples of its own "
+            f"process, not those of the {peers.num_ranks} that learn together: set loss.batch=false, or give its "
+            "build() an argument pool, as losses/dice.py has"
+        )
+    loss: Loss = components.assemble("losses", section, exclusive, pool=peers.pool)
+    return loss
 
 
 def _require_parts(experiment: Experiment, dataset: Dataset) -> None:
