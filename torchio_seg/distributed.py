@@ -121,14 +121,14 @@ class Peers:
         """The network to call in training: equal to everybody's, its gradients the mean of everybody's."""
         if self.group is None:
             return network
-        return DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DistributedDataParallel(network, gradient_as_bucket_view=True)
 
     def apart(self, shared: torch.nn.Module) -> AbstractContextManager[None]:
         """Gradients stay each process's own inside the block, until one is computed outside of it."""
         return shared.no_sync() if isinstance(shared, DistributedDataParallel) else nullcontext()
 
     def align(self, network: torch.nn.Module) -> None:
-        """Give everybody the main process's buffers, which each changes by its own batches."""
+        """Give everybody the main process's buffers, which each has changed by its own batches since the last step."""
         if self.group is None:
             return
         buffers = [buffer for buffer in network.buffers() if buffer.is_floating_point()]
