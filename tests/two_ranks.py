@@ -21,7 +21,7 @@ from torchio_seg.step import Loss, Pair, Stepper
 from torchio_seg.targets import leave_out_ignored
 
 sys.path.insert(0, str(Path(__file__).parent / "networks"))
-from test_networks import SMALL, fit, free_sizes  # noqa: E402 (of a folder that is not on the path before)
+from test_networks import SMALL, fit, free_sizes
 
 CPU = torch.device("cpu")
 NUM_STEPS = 3
@@ -123,7 +123,9 @@ def primitives(peers: Peers, folder: Path) -> dict[str, Any]:
 def not_finite(peers: Peers) -> dict[str, Any]:
     """A NaN in the second rank's batch, where batch norm would keep it; then one batch that is sound."""
     torch.manual_seed(0)
-    network = torch.nn.Sequential(torch.nn.Conv3d(2, 4, 3, padding=1), torch.nn.BatchNorm3d(4), torch.nn.Conv3d(4, 3, 1))
+    network = torch.nn.Sequential(
+        torch.nn.Conv3d(2, 4, 3, padding=1), torch.nn.BatchNorm3d(4), torch.nn.Conv3d(4, 3, 1)
+    )
     stepper = make_stepper(network, built({"name": "dice_ce"})(peers), peers, precision="fp16", ema=0.9)
     before, scale = state_of(network), stepper.scaler.get_scale()
     images, masks = pair(peers.rank, (4, 4, 4))
