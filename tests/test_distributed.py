@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from torchio_seg.config.resolve import load, shipped
 from torchio_seg.devices import choose
 from torchio_seg.distributed import ALONE, joined
 from torchio_seg.errors import ConfigError, UsageError
+from torchio_seg.progress import Silent
+from torchio_seg.timing import Allowance, StepTimer, Upkeep
 from torchio_seg.workflows.assembly import build_loss
 from torchio_seg.workflows.cases import load_dataset
 from torchio_seg.workflows.evaluate_run import evaluate_run
@@ -145,9 +148,6 @@ def test_gradients_cross_once_in_a_step_of_several_batches(found: list[dict[str,
 
 
 def test_one_run_is_written_and_told_once(work: Path) -> None:
-    assert [path.name for path in work.iterdir() if path.is_dir()] == ["data", "whole"] or {"data", "whole"} <= {
-        path.name for path in work.iterdir()
-    }
     out, err = (work / "out").read_text(), (work / "err").read_text()
     assert out.count("Dice on the test cases") == 1
     assert err.count("2 processes: a step learns from 4 patches") == 1
@@ -159,8 +159,6 @@ def test_one_run_is_written_and_told_once(work: Path) -> None:
 def test_scores_of_divided_cases_are_those_of_one_process(
     work: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    from torchio_seg.progress import Silent
-
     run = work / "whole"
     monkeypatch.chdir(work)
     best = max(records(run, "validation"), key=lambda record: (record["mean_dice"], record["step"]))
@@ -249,6 +247,34 @@ def test_what_is_wrong_for_all_is_said_once(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
+def test_processes_go_by_the_clock_of_one_of_them() -> None:
+    """What this process measures is handed over, and what comes back is what counts."""
+    said: list[Any] = []
+
+    def agree(own: Any) -> Any:
+        said.append(own)
+        return {Upkeep: Upkeep(1.0, 2.0), bool: True, int: 7}[type(own)]
+
+    allowance = Allowance(100.0, time.monotonic(), lambda: Upkeep(0.5, 0.5), agree)
+    assert allowance.is_up()
+    assert allowance.timing_is_over(StepTimer())
+    assert allowance.reckon(1.0, 10.0) == 7
+    assert allowance.upkeep == Upkeep(1.0, 2.0)
+    assert said[:3] == [Upkeep(0.5, 0.5), False, False]
+    assert said[3] == pytest.approx(87, abs=2)  # (98 - 2) / (1 + 1 / 10)
+
+
+def test_processors_are_shared_by_the_processes_of_a_machine() -> None:
+    assert ALONE.of_machine(8) == 8
+    assert [replace(ALONE, num_local=num).of_machine(8) for num in (2, 3, 16)] == [4, 2, 1]
+
+
+def test_the_sum_over_processes_is_no_option_of_a_loss() -> None:
+    assert components.accepts("losses", "dice", "pool")
+    with pytest.raises(ConfigError, match="pool"):
+        components.assemble("losses", {"name": "dice", "pool": 1}, True)
+
+
 def test_a_world_without_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WORLD_SIZE", "4")
     monkeypatch.delenv("MASTER_ADDR", raising=False)
@@ -268,25 +294,17 @@ def test_each_of_several_processes_has_a_device_of_its_own() -> None:
 
 
 def test_smaller_batches_are_not_tried_by_several_processes() -> None:
-    from dataclasses import replace
-
     with pytest.raises(UsageError, match=r"--auto works in one process, these are 2.*--batch-size"):
         Situation(may_shrink=True, peers=replace(ALONE, num_ranks=2))
 
 
 def test_a_loss_that_cannot_see_the_whole_batch_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from dataclasses import replace
-
-    (tmp_path / "own_loss.py").write_text(
-        "def build(exclusive, *, batch: bool = False):\n    return lambda a, b: a.sum()\n"
-    )
+    code = "def build(exclusive, *, batch: bool = False):\n    return lambda logits, masks: logits.sum()\n"
+    (tmp_path / "own_loss.py").write_text(code)
     monkeypatch.syspath_prepend(str(tmp_path))
-    root = str(tmp_path / "data")
-    changes = {"dataset.root": root, "dataset.cases": 1, "dataset.shape": [16, 16, 16], "loss.name": "own_loss"}
+    changes = {"dataset.root": str(tmp_path / "data"), "dataset.cases": 1, "dataset.shape": [16, 16, 16]}
     experiment = load(shipped()["phantom"], changes | {"loss.name": "own_loss.build", "loss.batch": True})
     dataset = load_dataset(experiment)
     build_loss(experiment, dataset)
-    with pytest.raises(
-        ConfigError, match=r"'own_loss.build' with batch: true.*2 that learn together.*loss.batch=false"
-    ):
+    with pytest.raises(ConfigError, match=r"'own_loss.build' with batch: true.*2 that learn together.*batch=false"):
         build_loss(experiment, dataset, replace(ALONE, num_ranks=2))

@@ -72,6 +72,10 @@ class Peers:
         """Those of the items that are this process's to work on."""
         return items[self.rank :: self.num_ranks]
 
+    def of_machine(self, number: int) -> int:
+        """What of so many processors is this process's, where each of the machine's processes has as many."""
+        return max(1, number // self.num_local)
+
     def whole(self, part: Sequence[T]) -> list[T]:
         """What everybody made of its part, in the order of the whole."""
         parts = self.gather(part)
@@ -174,6 +178,7 @@ def joined() -> Iterator[Peers]:
     store, peers = _join()
     try:
         yield peers
+        peers.barrier()  # a launcher that sees one of them end may end the others
     except Exception as error:
         raise _said_once(error, store) from error
     distributed.destroy_process_group()

@@ -111,7 +111,8 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         else:
             experiment = choose(dataset, config, changes)
             trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
-    report(trained)
+        report(trained)
+    leave(trained)
 
 
 def one_length(changes: dict[str, Any]) -> dict[str, Any]:
@@ -129,7 +130,7 @@ def one_length(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def report(trained: Trained) -> None:
-    """Show what a training gave; one that was stopped ends the command with its signal's exit code."""
+    """Show what a training gave."""
     screen = Screen.shared()
     if trained.evaluation is not None:
         evaluation = trained.evaluation
@@ -139,8 +140,13 @@ def report(trained: Trained) -> None:
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
         screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(trained.folder)}")
-    if trained.stopped_by is not None:
+    else:
         position = trained.position
         screen.say(f"stopped in epoch {position.epoch + 1} after step {position.step}; everything is saved")
         screen.say(f"go on with {program()} train --resume {typed(trained.folder)}")
+
+
+def leave(trained: Trained) -> None:
+    """End the command, where its training was stopped with the exit code of the signal."""
+    if trained.stopped_by is not None:
         raise typer.Exit(128 + trained.stopped_by)

@@ -233,9 +233,12 @@ class Job:
 
     def _make_stream(self) -> PatchStream:
         experiment = self.experiment
-        if (wanted := experiment.sampling.num_workers) > (there := machine.num_processors() // self.peers.num_local):
+        wanted, there = experiment.sampling.num_workers, self.peers.of_machine(machine.num_processors())
+        if wanted > there:
+            each = " for each process" if self.peers.num_ranks > 1 else ""
             log.info(
-                "sampling.num_workers is %d, but there are %d processors: more workers only take memory", wanted, there
+                "sampling.num_workers is %d, but there are %d processors%s: more workers only take memory",
+                *(wanted, there, each),
             )
         return PatchStream(
             subjects=tuple(to_subject(stored, self.plan.recipe) for stored in self.plan.stored),

@@ -192,7 +192,7 @@ def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int
 def _train(job: Job, folder: Path, progress: Progress, situation: Situation, *, resume: bool) -> Trained:
     peers = job.peers
     with _opened(job, folder) as ledger:
-        with stop_requests() as request:
+        with stop_requests(launched=peers.num_ranks > 1) as request:
             should_stop = lambda: peers.any(request.signal is not None)  # noqa: E731 (shorter than a function)
             surroundings = Surroundings(folder, ledger.log, progress, should_stop, situation.began)
             trainer = job.trainer(surroundings, resume=resume)
@@ -220,7 +220,7 @@ def _opened(job: Job, folder: Path) -> Iterator[Ledger]:
         with runs.locked(folder):
             tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
             journal = runs.Journal(folder / "metrics.jsonl")
-            adviser = Adviser(job.experiment, job.device.type, machine.num_processors() // job.peers.num_local)
+            adviser = Adviser(job.experiment, job.device.type, job.peers.of_machine(machine.num_processors()))
             try:
                 yield Ledger(partial(_record, folder, journal, tracker, adviser=adviser), journal.keep_until)
             finally:
