@@ -33,7 +33,7 @@ SETTINGS = (
     *("dataset.cases=8", "dataset.shape=[32,32,32]", "split.test=3", "split.validation=3"),
     *("sampling.patch_size=[16,16,16]", "sampling.patches_per_case=12", "sampling.num_workers=0"),
     *("training.epochs=3", "training.batch_size=1", "training.accumulate=2", "training.validation_every=1"),
-    *("training.precision=fp32", "training.ema=0.9", "optimization.learning_rate=0.001", "prediction.batch_size=1"),
+    *("training.precision=fp32", "training.ema=0.9", "optimization.learning_rate=0.001", "prediction.overlap=0.0"),
     *("network.name=segresnet", "network.init_filters=8", "network.blocks_down=[1,1]", "network.blocks_up=[1]"),
     "network.dropout=0.2",
 )
