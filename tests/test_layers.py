@@ -21,8 +21,8 @@ LAYERS = (
     ),
     ("transforms", "subjects", "store"),
     (
-        *("devices", "speedups", "sampling", "averaging", "step", "timing", "memory", "checkpoint", "ensemble"),
-        "trackers",
+        *("devices", "speedups", "distributed", "sampling", "averaging", "step", "timing", "memory", "checkpoint"),
+        *("ensemble", "trackers"),
     ),
     ("check", "planning", "trainer", "predictor", "reports"),
     ("workflows",),
@@ -40,6 +40,7 @@ LADDERS = {
     ("store", "transforms"),
     ("step", "devices"),
     ("step", "averaging"),
+    ("step", "distributed"),
     ("timing", "step"),
     ("speedups", "devices"),
     ("levels", "network_sizes"),

@@ -30,6 +30,8 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
     "transforms.intensity": (),
 }
 """The kinds of components, and the arguments of `build` that are not the user's to set."""
+OFFERED: dict[str, tuple[str, ...]] = {"losses": ("pool",)}
+"""Further ones that a `build` may have: of losses, what sums a tensor over all processes that train together."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ def options_model(kind: str, name: str) -> type[BaseModel]:
     for parameter in _parameters(build):
         if parameter.kind is parameter.VAR_KEYWORD or parameter.kind is parameter.VAR_POSITIONAL:
             raise ConfigError(f"'{name}': build() takes *{parameter.name}; name every option so that it can be checked")
-        if parameter.name not in SUPPLIED[kind]:
+        if parameter.name not in (*SUPPLIED[kind], *OFFERED.get(kind, ())):
             annotation = Any if parameter.annotation is parameter.empty else parameter.annotation
             fields[parameter.name] = (annotation, ... if parameter.default is parameter.empty else parameter.default)
     strict = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
@@ -99,15 +101,21 @@ def complete(kind: str, section: Mapping[str, Any]) -> dict[str, Any]:
     return model.model_validate_json(json.dumps(dict(section))).model_dump(mode="json")
 
 
-def assemble(kind: str, section: Mapping[str, Any], *supplied: Any) -> Any:
-    """Build the component with what the workflow supplies, in the order of `SUPPLIED`."""
+def assemble(kind: str, section: Mapping[str, Any], *supplied: Any, **offered: Any) -> Any:
+    """Build the component with what the workflow supplies, in the order of `SUPPLIED`, and what its `build` accepts."""
     name = section["name"]
     try:
         options = options_model(kind, name).model_validate_json(json.dumps(dict(section)))
     except ValidationError as error:
         raise ConfigError(f"{kind} '{name}': {error}") from error
     chosen = {key: getattr(options, key) for key in type(options).model_fields if key != "name"}
-    return find(kind, name)(**dict(zip(SUPPLIED[kind], supplied, strict=True)), **chosen)
+    accepted = {key: value for key, value in offered.items() if accepts(kind, name, key)}
+    return find(kind, name)(**dict(zip(SUPPLIED[kind], supplied, strict=True)), **accepted, **chosen)
+
+
+def accepts(kind: str, name: str, argument: str) -> bool:
+    """Whether the `build` of a component has an argument of this name."""
+    return argument in inspect.signature(find(kind, name)).parameters
 
 
 def suggestion(given: str, allowed: tuple[str, ...]) -> str:

@@ -15,8 +15,13 @@ from torchio_seg.errors import UsageError
 _PRECISIONS = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def choose(name: str) -> torch.device:
-    """The device of this name; `auto` takes what is there, CUDA before MPS before the CPU."""
+def choose(name: str, local_rank: int | None = None) -> torch.device:
+    """The device of this name; `auto` takes what is there, CUDA before MPS before the CPU.
+
+    `local_rank`: this is one of several processes on the machine, each of which takes a GPU of its own.
+    """
+    if local_rank is not None and name != "cpu":
+        return _choose_own(name, local_rank)
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -29,6 +34,23 @@ def choose(name: str) -> torch.device:
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UsageError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}. {allowed}") from error
+    return device
+
+
+def _choose_own(name: str, local_rank: int) -> torch.device:
+    """The GPU of one of several processes, from now on also what `cuda` means in it; the CPU for `auto` without any."""
+    if name not in {"auto", "cuda"}:
+        raise UsageError(f"device '{name}' cannot be that of each of several processes. Allowed: auto, cuda, cpu")
+    num_gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto" and num_gpus == 0:
+        return torch.device("cpu")
+    if local_rank >= num_gpus:
+        raise UsageError(
+            f"process {local_rank + 1} of this machine has no GPU of its own, there are {num_gpus}: use torchrun "
+            f"--nproc-per-node {max(1, num_gpus)}, or --device cpu"
+        )
+    device = torch.device("cuda", local_rank)
+    torch.cuda.set_device(device)
     return device
 
 
@@ -63,6 +85,19 @@ def seed_everything(seed: int, *, strict: bool) -> None:
     if strict:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(strict)
+
+
+def generators(device: torch.device) -> dict[str, torch.Tensor]:
+    """Where the generators of this process are: the CPU's, and its device's."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | {"cuda": torch.cuda.get_rng_state(device)} if device.type == "cuda" else states
+
+
+def restore_generators(device: torch.device, states: dict[str, torch.Tensor]) -> None:
+    """Go on where they were; what another kind of device drew from is of no use here."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

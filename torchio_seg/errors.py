@@ -6,6 +6,7 @@
     ├── DataError              a file or a case is at fault (exit code 1)
     │   └── VolumeError        one volume cannot be trusted, or cannot be written
     └── TrainingError          training cannot go on (exit code 1)
+        └── PeerError          another process of the same training failed, and has said so: no message
 
 A message says what was given, what is allowed and what to do now.
 """
@@ -37,3 +38,7 @@ class VolumeError(DataError):
 
 class TrainingError(TorchioSegError):
     """Training cannot go on."""
+
+
+class PeerError(TrainingError):
+    """Another process of the same training failed, and says why."""

@@ -14,6 +14,7 @@ from torch.nn import functional
 from torchio_seg.averaging import WeightAverage
 from torchio_seg.config.sections import Training
 from torchio_seg.devices import autocast
+from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import TrainingError
 from torchio_seg.optimization import Schedule
 
@@ -37,7 +38,7 @@ class StepResult:
 class Stepper:
     """Changes a network's weights, one step a call; everything that a step needs lives and is saved here."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what a step is made of)
         self,
         network: torch.nn.Module,
         loss: Loss,
@@ -46,6 +47,7 @@ class Stepper:
         *,
         settings: Training,
         device: torch.device,
+        peers: Peers = ALONE,
     ) -> None:
         self.network = network
         self.loss = loss
@@ -53,6 +55,8 @@ class Stepper:
         self.schedule = schedule
         self.settings = settings
         self.device = device
+        self.peers = peers
+        self._shared = peers.share(network)
         self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
         self.skipped_in_a_row = 0
         self._average = None if settings.ema is None else WeightAverage(network, settings.ema)
@@ -62,27 +66,40 @@ class Stepper:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def __call__(self, pairs: Sequence[Pair]) -> StepResult:
-        """One step on the images and masks of one or more batches, whose gradients are averaged."""
+        """One step on the images and masks of one or more batches, whose gradients are averaged; all peers' too."""
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
-        total = sum(self._backward(images, masks, len(pairs)) for images, masks in pairs)
+        buffers = [buffer.clone() for buffer in self.network.buffers()]
+        loss = self.peers.mean(self._learn(pairs))
+        self.peers.align(self.network)
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.clip_norm or math.inf
         norm = float(torch.nn.utils.clip_grad_norm_(self.network.parameters(), limit))
         skipped = not math.isfinite(norm)
-        if not skipped:
+        if skipped:
+            for buffer, earlier in zip(self.network.buffers(), buffers, strict=True):
+                buffer.copy_(earlier)
+        else:
             self.scaler.step(self.optimizer)
             self.schedule.step()
             if self._average is not None:
                 self._average.update()
         self.scaler.update()
         self._count(skipped=skipped)
-        return StepResult(total, norm, skipped)
+        return StepResult(loss, norm, skipped)
+
+    def _learn(self, pairs: Sequence[Pair]) -> float:
+        """The gradients of all batches; peers exchange them once, with the last one's."""
+        total = 0.0
+        for number, (images, masks) in enumerate(pairs, start=1):
+            with nullcontext() if number == len(pairs) else self.peers.apart(self._shared):
+                total += self._backward(images, masks, len(pairs))
+        return total
 
     def _backward(self, images: torch.Tensor, masks: torch.Tensor, num_batches: int) -> float:
         images, masks = images.to(self.device, non_blocking=True), masks.to(self.device, non_blocking=True)
         with autocast(self.device, self.settings.precision):
-            outputs = self.network(images)
+            outputs = self._shared(images)
         loss = supervised(self.loss, outputs, masks) / num_batches
         self.scaler.scale(loss).backward()
         return float(loss.detach())

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torchio_seg.records import Labels
 
     Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    Pool = Callable[[torch.Tensor], torch.Tensor]
 
 THRESHOLD = 0.5
 
@@ -26,10 +27,11 @@ def encode(label_map: torch.Tensor, labels: Labels) -> torch.Tensor:
     return encoded if labels.ignore is None else encoded.masked_fill(label_map == labels.ignore, math.nan)
 
 
-def leave_out_ignored(loss: Loss, *, pooled: bool = False) -> Loss:
+def leave_out_ignored(loss: Loss, *, pooled: bool = False, pool: Pool | None = None) -> Loss:
     """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing.
 
-    `pooled`: over those of all samples together, for a loss that does not tell them apart.
+    `pooled`: over those of all samples together, for a loss that does not tell them apart. `pool`: sums over the
+    processes that have the other samples of the batch, of which some may cost nothing there.
     """
 
     def masked(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -41,7 +43,11 @@ def leave_out_ignored(loss: Loss, *, pooled: bool = False) -> Loss:
             for sample, truth, where in zip(logits, masks, known, strict=True)
             if where.any()
         ]
-        return torch.stack(losses).mean() if losses else 0 * logits.sum()
+        total = torch.stack(losses).sum() if losses else 0 * logits.sum()
+        count = total.new_tensor(len(losses))
+        if pool is not None:
+            total, count = pool(total), pool(count)
+        return total / count.clamp(min=1)
 
     return masked
 

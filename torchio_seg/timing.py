@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from torchio_seg.step import Pair
+
+T = TypeVar("T")
 
 MARGIN = 0.02
 """Share of the time that is kept back for what nobody timed."""
@@ -27,33 +29,44 @@ class Upkeep:
     """The last validation and the evaluation of the best model."""
 
 
+class Agree(Protocol):
+    """Of what processes that train together measure, each by its own clock, the one that all of them go by."""
+
+    def __call__(self, own: T, /) -> T: ...
+
+
+def _own(own: T) -> T:
+    return own
+
+
 class Allowance:
     """The time from the start of a command until its training must have ended."""
 
-    def __init__(self, seconds: float, began: float, rehearse: Callable[[], Upkeep]) -> None:
+    def __init__(self, seconds: float, began: float, rehearse: Callable[[], Upkeep], agree: Agree = _own) -> None:
         self.seconds = seconds
         self.end = began + (1 - MARGIN) * seconds
         """By `time.monotonic`, as is when it began."""
         self._rehearse = rehearse
+        self._agree = agree
 
     @cached_property
     def upkeep(self) -> Upkeep:
         """Measured once, when it is first needed."""
-        return self._rehearse()
+        return self._agree(self._rehearse())
 
     def is_up(self) -> bool:
         """Whether the time that is left is needed for the ending."""
-        return self.end - time.monotonic() <= self.upkeep.ending
+        return self._agree(self.end - time.monotonic() <= self.upkeep.ending)
 
     def timing_is_over(self, timer: StepTimer) -> bool:
         """Whether the timed steps tell how long a step takes."""
         enough = min(TIMED_SHARE * self.seconds, LONGEST_TIMING_S)
-        return timer.num_steps >= FEWEST_TIMED_STEPS and timer.seconds >= enough
+        return self._agree(timer.num_steps >= FEWEST_TIMED_STEPS and timer.seconds >= enough)
 
     def reckon(self, seconds_per_step: float, steps_between_validations: float) -> int:
         """How many more steps fit, their validations included."""
         each = seconds_per_step + self.upkeep.validation / steps_between_validations
-        return max(0, int((self.end - time.monotonic() - self.upkeep.ending) / each))
+        return self._agree(max(0, int((self.end - time.monotonic() - self.upkeep.ending) / each)))
 
 
 class StepTimer:

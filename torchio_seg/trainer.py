@@ -77,6 +77,8 @@ class Parts:
     progress: Progress = field(default_factory=Silent)
     allowance: Allowance | None = None
     """None where the number of steps alone ends the training."""
+    num_ranks: int = 1
+    """How many processes take each step together, each with batches of its own."""
 
 
 class Trainer:
@@ -120,7 +122,7 @@ class Trainer:
             for pairs in clock.waiting(self._groups()):
                 result = self.parts.stepper(pairs)
                 losses.append(result.loss)
-                clock.patches += sum(len(images) for images, _ in pairs)
+                clock.patches += self.parts.num_ranks * sum(len(images) for images, _ in pairs)
                 self._after_step(result, len(pairs), clock)
                 if self.is_over() or self.parts.should_stop():
                     break

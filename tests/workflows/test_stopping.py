@@ -61,6 +61,17 @@ except KeyboardInterrupt:
     assert run(body) == ["interrupted 2"]
 
 
+def test_a_launched_process_takes_a_second_signal_for_the_first_one_passed_on() -> None:
+    body = """
+with stop_requests(launched=True) as request:
+    send(signal.SIGTERM)
+    send(signal.SIGTERM)
+    send(signal.SIGINT)
+    print("still here", request.signal)
+"""
+    assert run(body) == ["still here 15"]
+
+
 @pytest.mark.parametrize("end", ["pass", "raise ValueError", "send(signal.SIGINT); send(signal.SIGINT)"])
 def test_the_handlers_are_those_from_before_however_the_block_ends(end: str) -> None:
     body = f"""

@@ -17,12 +17,13 @@ def demo(
     runs: RunsFolder = Path("runs"),
 ) -> None:
     """Generate phantom brains, train on them, predict one: the whole way in a few minutes on a CPU."""
-    from torchio_seg.cli.train import report
+    from torchio_seg.cli.train import leave, report
     from torchio_seg.workflows.demo import run_demo
 
     screen = Screen.shared()
     shown = run_demo(runs, seed=seed, progress=screen)
     report(shown.trained)
+    leave(shown.trained)
     run, name = shown.trained.folder, program()
     screen.say(f"prediction {shown.prediction} of {shown.volume}")
     screen.say(f"record     {run / 'metrics.jsonl'}, {run / 'evaluation'}")

@@ -7,7 +7,7 @@ import logging
 import signal
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg.errors import TorchioSegError
+from torchio_seg.errors import PeerError, TorchioSegError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,6 +54,11 @@ class Screen(logging.Handler):
         others = logging.getLogger("py.warnings")
         others.handlers = [self] if level <= logging.DEBUG else [logging.NullHandler()]
         others.propagate = False
+
+    def say_only_failures(self) -> None:
+        """Leave everything else to another process."""
+        logging.getLogger("torchio_seg").setLevel(logging.ERROR)
+        self.results.quiet = True
 
     def emit(self, record: logging.LogRecord) -> None:
         """One message, one line."""
@@ -150,6 +155,8 @@ def show_failure(error: BaseException) -> int:
     if isinstance(error, KeyboardInterrupt):
         errors.print("stopped", style="yellow")
         return 128 + signal.SIGINT
+    if isinstance(error, PeerError):
+        return error.exit_code
     if isinstance(error, TorchioSegError):
         errors.print(f"error: {error}", style="red", markup=False)
         return error.exit_code

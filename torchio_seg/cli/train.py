@@ -91,12 +91,17 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
 
     A layout without an experiment of its own is planned first, as by 'torchio-seg plan'.
+
+    torchrun --nproc-per-node 4 -m torchio_seg train --dataset decathlon ... trains on four GPUs.
     """
     from torchio_seg.config.resolve import choose, is_layout
+    from torchio_seg.distributed import joined
     from torchio_seg.errors import UsageError
     from torchio_seg.workflows import train as workflow
+    from torchio_seg.workflows.ranks import require_one_process
     from torchio_seg.workflows.series import settle
 
+    screen = Screen.shared()
     flags = {
         "dataset.root": root,
         "network.name": network,
@@ -110,30 +115,34 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "seed": seed,
         "device": device,
     }
-    changes = one_length(gather(flags, set_))
-    screen = Screen.shared()
-    situation = workflow.Situation(BEGUN, may_shrink=auto, trust=trust)
-    given = {"--dataset": dataset, "--config": config, "--resume": resume}
-    if len(named := [name for name, value in given.items() if value is not None]) > 1:
-        raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
-    if repeats is not None and resume is not None:
-        raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
-    if repeats is not None:
-        experiment = settle(dataset, config, changes, folder=output, kind="repeats")
-        show_repeats(experiment, repeats, runs, output)
-        return
-    if resume is not None and output is not None:
-        raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
-    if resume is not None:
-        trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
-    elif config is None and is_layout(dataset):
-        experiment, papers = plan_here(dataset, changes)
-        situation = replace(situation, papers=papers)
-        trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
-    else:
-        experiment = choose(dataset, config, changes)
-        trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
-    report(trained)
+    with joined() as peers:
+        if not peers.is_main:
+            screen.say_only_failures()
+        changes = one_length(gather(flags, set_))
+        situation = workflow.Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
+        given = {"--dataset": dataset, "--config": config, "--resume": resume}
+        if len(named := [name for name, value in given.items() if value is not None]) > 1:
+            raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
+        if repeats is not None and resume is not None:
+            raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
+        if repeats is not None:
+            require_one_process(peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
+            experiment = settle(dataset, config, changes, folder=output, kind="repeats")
+            show_repeats(experiment, repeats, runs, output)
+            return
+        if resume is not None and output is not None:
+            raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
+        if resume is not None:
+            trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
+        elif config is None and is_layout(dataset):
+            experiment, papers = peers.from_main(lambda: plan_here(dataset, changes))
+            situation = replace(situation, papers=papers)
+            trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
+        else:
+            experiment = choose(dataset, config, changes)
+            trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
+        report(trained)
+    leave(trained)
 
 
 def one_length(changes: dict[str, Any]) -> dict[str, Any]:
@@ -151,7 +160,7 @@ def one_length(changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def report(trained: Trained) -> None:
-    """Show what a training gave; one that was stopped ends the command with its signal's exit code."""
+    """Show what a training gave."""
     screen = Screen.shared()
     if trained.evaluation is not None:
         evaluation = trained.evaluation
@@ -161,8 +170,13 @@ def report(trained: Trained) -> None:
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
         screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(trained.folder)}")
-    if trained.stopped_by is not None:
+    else:
         position = trained.position
         screen.say(f"stopped in epoch {position.epoch + 1} after step {position.step}; everything is saved")
         screen.say(f"go on with {program()} train --resume {typed(trained.folder)}")
+
+
+def leave(trained: Trained) -> None:
+    """End the command, where its training was stopped with the exit code of the signal."""
+    if trained.stopped_by is not None:
         raise typer.Exit(128 + trained.stopped_by)

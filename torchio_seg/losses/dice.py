@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING
 
 from pydantic import NonNegativeFloat
 
-from torchio_seg.soft_dice import SMOOTHING, Denominator, soft_dice
+from torchio_seg.soft_dice import SMOOTHING, Denominator, Pool, alone, soft_dice
 
 if TYPE_CHECKING:
     import torch
 
 
-def build(
+def build(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
+    pool: Pool = alone,
     squared_prediction: bool = False,
     smooth_numerator: NonNegativeFloat = SMOOTHING,
     smooth_denominator: Denominator = SMOOTHING,
@@ -31,4 +32,5 @@ def build(
         smooth_denominator=smooth_denominator,
         include_background=include_background,
         batch=batch,
+        pool=pool,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import NonNegativeFloat
 
 from torchio_seg.errors import ConfigError
-from torchio_seg.soft_dice import SMOOTHING, Denominator, soft_dice
+from torchio_seg.soft_dice import SMOOTHING, Denominator, Pool, alone, soft_dice
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def build(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
+    pool: Pool = alone,
     squared_prediction: bool = False,
     smooth_numerator: NonNegativeFloat = SMOOTHING,
     smooth_denominator: Denominator = SMOOTHING,
@@ -37,6 +38,7 @@ def build(  # noqa: PLR0913 (options are what a component is made of)
         smooth_denominator=smooth_denominator,
         include_background=include_background,
         batch=batch,
+        pool=pool,
     )
 
     def loss(logits: "torch.Tensor", masks: "torch.Tensor") -> "torch.Tensor":

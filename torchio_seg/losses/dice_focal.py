@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import NonNegativeFloat
 
 from torchio_seg.errors import ConfigError
-from torchio_seg.soft_dice import SMOOTHING, Denominator, soft_dice
+from torchio_seg.soft_dice import SMOOTHING, Denominator, Pool, alone, soft_dice
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 def build(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
+    pool: Pool = alone,
     gamma: NonNegativeFloat = 2.0,
     squared_prediction: bool = False,
     smooth_numerator: NonNegativeFloat = SMOOTHING,
@@ -39,6 +40,7 @@ def build(  # noqa: PLR0913 (options are what a component is made of)
         smooth_denominator=smooth_denominator,
         include_background=include_background,
         batch=batch,
+        pool=pool,
     )
     truth_and_rest = _of_classes if exclusive else _of_regions
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic import NonNegativeFloat
 
 from torchio_seg.errors import ConfigError
-from torchio_seg.soft_dice import SMOOTHING, Denominator, share_loss
+from torchio_seg.soft_dice import SMOOTHING, Denominator, Pool, Total, alone, share_loss
 
 if TYPE_CHECKING:
     import torch
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def build(  # noqa: PLR0913 (options are what a component is made of)
     exclusive: bool,
     *,
+    pool: Pool = alone,
     alpha: NonNegativeFloat = 0.3,
     beta: NonNegativeFloat = 0.7,
     smooth_numerator: NonNegativeFloat = SMOOTHING,
@@ -29,9 +30,9 @@ def build(  # noqa: PLR0913 (options are what a component is made of)
     if alpha == beta == 0:
         raise ConfigError("loss tversky: alpha and beta are both 0, so no mistake costs anything; give one above 0")
 
-    def share(probabilities: "torch.Tensor", masks: "torch.Tensor", axes: list[int]) -> "torch.Tensor":
-        overlap = (probabilities * masks).sum(axes)
-        invented, missed = (probabilities * (1 - masks)).sum(axes), ((1 - probabilities) * masks).sum(axes)
+    def share(probabilities: "torch.Tensor", masks: "torch.Tensor", total: Total) -> "torch.Tensor":
+        overlap = total(probabilities * masks)
+        invented, missed = total(probabilities * (1 - masks)), total((1 - probabilities) * masks)
         return (overlap + smooth_numerator) / (overlap + alpha * invented + beta * missed + smooth_denominator)
 
-    return share_loss(share, exclusive, include_background=include_background, batch=batch)
+    return share_loss(share, exclusive, include_background=include_background, batch=batch, pool=pool)

@@ -13,7 +13,8 @@ import torch
 
 from torchio_seg import components
 from torchio_seg.checkpoint import ModelCard
-from torchio_seg.errors import DataError
+from torchio_seg.distributed import ALONE, Peers
+from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
 from torchio_seg.predictor.grid import Window
 from torchio_seg.splits import divide
@@ -157,12 +158,32 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
     return Window(chosen, settings.overlap, settings.batch_size, settings.blending)
 
 
-def build_loss(experiment: Experiment, dataset: Dataset) -> Loss:
-    """The loss, blind to the voxels that the data set leaves open."""
-    loss: Loss = components.assemble("losses", experiment.loss.section, dataset.labels.exclusive)
-    if dataset.labels.ignore is None:
-        return loss
-    return leave_out_ignored(loss, pooled=experiment.loss.options.get("batch") is True)
+def build_loss(experiment: Experiment, dataset: Dataset, peers: Peers = ALONE) -> Loss:
+    """The loss, blind to the voxels that the data set leaves open; of a batch of which peers have other parts."""
+    exclusive, section = dataset.labels.exclusive, experiment.loss.section
+    pooled = section.get("batch") is True
+    if peers.num_ranks > 1 and pooled:
+        _require_pooling(experiment, dataset, peers)
+    if dataset.labels.ignore is not None:
+        return leave_out_ignored(components.assemble("losses", section, exclusive), pooled=pooled, pool=peers.pool)
+    loss: Loss = components.assemble("losses", section, exclusive, pool=peers.pool)
+    return loss
+
+
+def _require_pooling(experiment: Experiment, dataset: Dataset, peers: Peers) -> None:
+    """Refuse a loss over a whole batch that cannot see the samples of other processes."""
+    name = experiment.loss.name
+    if dataset.labels.ignore is None and components.accepts("losses", name, "pool"):
+        return
+    cure = (
+        "set loss.batch=false"
+        if dataset.labels.ignore is not None
+        else "set loss.batch=false, or give its build() an argument pool, as losses/dice.py has"
+    )
+    raise ConfigError(
+        f"loss '{name}' with batch: true sees the {experiment.training.batch_size} samples of its own process, not "
+        f"those of the {peers.num_ranks} that learn together: {cure}"
+    )
 
 
 def _require_parts(experiment: Experiment, dataset: Dataset) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.metrics import Summary, mean_dice, region_masks, score_case, summarize
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.scores import write_scores
@@ -45,25 +46,30 @@ def evaluate_cases(
     *,
     progress: Progress | None = None,
     on_logits: Callable[[torch.Tensor, torch.Tensor], Any] | None = None,
+    peers: Peers = ALONE,
 ) -> list[RegionScore]:
-    """Predict each case whole and score it on its own grid; `on_logits` also sees logits and labels as trained on."""
+    """Predict each case whole and score it on its own grid; `on_logits` also sees logits and labels as trained on.
+
+    Peers divide the cases among them, and all get all scores.
+    """
     progress = progress or Silent()
     names = [region.name for region in dataset.labels.regions]
-    scores: list[RegionScore] = []
-    progress.start("cases", len(cases))
+    scores: list[list[RegionScore]] = []
+    own = peers.part(cases)
+    progress.start("cases", len(own))
     try:
-        for case in cases:
+        for case in own:
             image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
             label = read_case_label(case, sorted(dataset.labels.names))
             logits, grids = predictor.logits(image.array, image.affine, progress)
             if on_logits is not None:
                 on_logits(logits, labels_to_model_grid(label.array, grids))
             predicted = predictor.finish(logits, grids).masks & (label.array[0] != dataset.labels.ignore)
-            scores += score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names)
+            scores.append(score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names))
             progress.advance()
     finally:
         progress.finish()
-    return scores
+    return [score for of_case in peers.whole(scores) for score in of_case]
 
 
 def write_evaluation(run: Path, evaluation: Evaluation, card: ModelCard) -> Path:

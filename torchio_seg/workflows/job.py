@@ -19,7 +19,8 @@ from torchio_seg import checkpoint, devices, machine, speedups
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment, seconds
-from torchio_seg.errors import ConfigError
+from torchio_seg.distributed import ALONE, Peers
+from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
 from torchio_seg.metrics import mean_dice, summarize
 from torchio_seg.network_sizes import sizes_of
@@ -28,6 +29,7 @@ from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Progress
 from torchio_seg.sampling.choices import drawn_anywhere
 from torchio_seg.sampling.patches import to_subject
+from torchio_seg.sampling.seeds import derive_seed
 from torchio_seg.sampling.stream import Feed, PatchStream
 from torchio_seg.step import Pair, Stepper
 from torchio_seg.targets import encode
@@ -60,11 +62,13 @@ class Surroundings:
 class Job:
     """One training's parts, joined: what it optimizes, validates, saves and evaluates."""
 
-    def __init__(self, experiment: Experiment, plan: Plan) -> None:
+    def __init__(self, experiment: Experiment, plan: Plan, peers: Peers = ALONE) -> None:
         self.experiment = experiment
         self.plan = plan
-        self.device = devices.choose(experiment.device)
-        devices.seed_everything(experiment.seed, strict=experiment.deterministic == "strict")
+        self.peers = peers
+        self.device = devices.choose(experiment.device, peers.local_rank)
+        seed = experiment.seed if peers.is_main else derive_seed(experiment.seed, "rank", peers.rank)
+        devices.seed_everything(seed, strict=experiment.deterministic == "strict")
         if self.device.type == "cpu":
             precision = devices.usable(self.device, experiment.training.precision)
             require_sound_gradients(plan.network, len(plan.dataset.channels), plan.patch_size, precision)
@@ -73,7 +77,8 @@ class Job:
             speedups.recompute_levels(self.network)
         if experiment.training.channels_last:
             speedups.use_channels_last(self.network)
-        self.loss = build_loss(experiment, plan.dataset)
+        self.loss = build_loss(experiment, plan.dataset, peers)
+        self.loss_of_case = build_loss(experiment, plan.dataset)
         self.predictor = Predictor(
             self.network,
             plan.dataset.labels,
@@ -151,10 +156,13 @@ class Job:
         settings = self.experiment.training
         optimizer = build_optimizer(self.network.parameters(), self.experiment.optimization)
         schedule = Schedule(optimizer, self.experiment.optimization, self._num_steps)
-        stepper = Stepper(self._trained(), self.loss, optimizer, schedule, settings=settings, device=self.device)
+        stepper = Stepper(
+            self._trained(), self.loss, optimizer, schedule, settings=settings, device=self.device, peers=self.peers
+        )
         allowance = None
         if settings.max_time is not None:
-            allowance = Allowance(seconds(settings.max_time), surroundings.began, self._rehearse)
+            limit = seconds(settings.max_time)
+            allowance = Allowance(limit, surroundings.began, self._rehearse, self.peers.broadcast)
         parts = Parts(
             stepper=stepper,
             batches=self._batches,
@@ -165,6 +173,7 @@ class Job:
             should_stop=surroundings.should_stop,
             progress=surroundings.progress,
             allowance=allowance,
+            num_ranks=self.peers.num_ranks,
         )
         position = Position(num_steps=self._num_steps)
         return Trainer(parts, settings, self._restore(surroundings.folder, stepper) if resume else position)
@@ -189,7 +198,9 @@ class Job:
             self.plan.dataset,
             progress=progress,
             on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
+            peers=self.peers,
         )
+        losses = self.peers.whole(losses)
         summaries = summarize(scores)
         loss = sum(losses) / len(losses) if losses else None
         dice = {summary.region: summary.mean_dice for summary in summaries}
@@ -202,28 +213,37 @@ class Job:
         evaluate_cases(self.predictor, cases, self.plan.dataset)
         each = time.monotonic() - start if cases else 0.0
         num_all, few = len(self.plan.split.validation), self.experiment.training.validation_cases
-        return Upkeep(each * min(num_all, few or num_all), each * (num_all + len(self.held_out)))
+        num_cases = (min(num_all, few or num_all), num_all, len(self.held_out))
+        between, last, ending = (each * -(-num // self.peers.num_ranks) for num in num_cases)
+        return Upkeep(between, last + ending)
 
     def evaluate(self, surroundings: Surroundings) -> Evaluation:
         """The best model on the test part, or on the validation part where there is no test."""
         self.feed.close()
-        folder = find_checkpoint(surroundings.folder)
-        card = checkpoint.read_card(folder)
-        self.network.load_state_dict(checkpoint.read_weights(folder, card))
+        card, weights = self.peers.from_main(lambda: _read_model(find_checkpoint(surroundings.folder)))
+        self.network.load_state_dict(weights)
         scores = evaluate_cases(
-            self.predictor, self.plan.dataset.choose(self.held_out), self.plan.dataset, progress=surroundings.progress
+            self.predictor,
+            self.plan.dataset.choose(self.held_out),
+            self.plan.dataset,
+            progress=surroundings.progress,
+            peers=self.peers,
         )
         evaluation = Evaluation(self.part, scores)
-        write_evaluation(surroundings.folder, evaluation, card)
+        if self.peers.is_main:
+            write_evaluation(surroundings.folder, evaluation, card)
         record = {"kind": "evaluation", "part": self.part, "mean_dice": evaluation.mean_dice}
         surroundings.log(record | {key: card.progress[key] for key in ("epoch", "step")})
         return evaluation
 
     def _make_stream(self) -> PatchStream:
         experiment = self.experiment
-        if (wanted := experiment.sampling.num_workers) > (there := machine.num_processors()):
+        wanted, there = experiment.sampling.num_workers, self.peers.of_machine(machine.num_processors())
+        if wanted > there:
+            each = " for each process" if self.peers.num_ranks > 1 else ""
             log.info(
-                "sampling.num_workers is %d, but there are %d processors: more workers only take memory", wanted, there
+                "sampling.num_workers is %d, but there are %d processors%s: more workers only take memory",
+                *(wanted, there, each),
             )
         return PatchStream(
             subjects=tuple(to_subject(stored, self.plan.recipe) for stored in self.plan.stored),
@@ -231,6 +251,8 @@ class Job:
             batch_size=experiment.training.batch_size,
             seed=experiment.seed,
             num_workers=experiment.sampling.num_workers,
+            rank=self.peers.rank,
+            num_ranks=self.peers.num_ranks,
             device=self.device if experiment.augmentation.device == "cuda" else None,
         )
 
@@ -249,14 +271,17 @@ class Job:
     def _loss_of(self, logits: torch.Tensor, label_map: torch.Tensor) -> float:
         masks = encode(label_map[None], self.plan.dataset.labels)
         with torch.inference_mode():
-            return float(self.loss(logits[None], masks))
+            return float(self.loss_of_case(logits[None], masks))
 
     def _save(self, folder: Path, stepper: Stepper, name: str, position: Position) -> None:
+        generators = self.peers.gather(devices.generators(self.device))
+        if not self.peers.is_main:
+            return
         state = {
             "stepper": stepper.state(),
             "position": asdict(position),
             "batch_size": self.experiment.training.batch_size,
-            "generators": {"cpu": torch.get_rng_state(), "cuda": torch.cuda.get_rng_state_all()},
+            "generators": generators,
         }
         chosen, score = self.experiment.training.best, position.best_score
         best = -score if score is not None and chosen == "loss" else score
@@ -266,13 +291,11 @@ class Job:
 
     def _restore(self, folder: Path, stepper: Stepper) -> Position:
         last = folder / "checkpoints" / "last"
-        card = checkpoint.read_card(last)
-        self.network.load_state_dict(checkpoint.read_weights(last, card))
-        state = checkpoint.read_trainer_state(last)
+        (card, weights), state = self.peers.from_main(lambda: (_read_model(last), checkpoint.read_trainer_state(last)))
+        _require_as_many(self.peers, len(state["generators"]))
+        self.network.load_state_dict(weights)
         stepper.restore(state["stepper"])
-        torch.set_rng_state(state["generators"]["cpu"])
-        if self.device.type == "cuda":
-            torch.cuda.set_rng_state_all(state["generators"]["cuda"])
+        devices.restore_generators(self.device, state["generators"][self.peers.rank])
         position = Position(**state["position"])
         position.batches_done = position.batches_done * state["batch_size"] // self.experiment.training.batch_size
         if self._num_steps is not None or card.experiment["training"]["max_time"] != self.experiment.training.max_time:
@@ -302,6 +325,18 @@ class Job:
             versions=versions(),
             initial=self.plan.initial,
         )
+
+
+def _read_model(folder: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:
+    card = checkpoint.read_card(folder)
+    return card, checkpoint.read_weights(folder, card)
+
+
+def _require_as_many(peers: Peers, num_before: int) -> None:
+    """A step of another number of processes would be another step."""
+    if peers.num_ranks != num_before:
+        how = "without torchrun" if num_before == 1 else f"by torchrun, {num_before} processes in all"
+        raise UsageError(f"this training ran in {num_before} processes, not {peers.num_ranks}; start it {how}")
 
 
 def _require_score(name: str, regions: Sequence[str]) -> None:

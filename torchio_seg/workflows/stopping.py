@@ -18,17 +18,21 @@ class StopRequest:
 
 
 @contextmanager
-def stop_requests() -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request inside the block; a second one interrupts at once."""
+def stop_requests(*, launched: bool = False) -> Iterator[StopRequest]:
+    """Turn SIGINT and SIGTERM into a request inside the block; a second one interrupts at once.
+
+    `launched`: it does not, since a launcher passes on what this process may have got itself.
+    """
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
         yield request  # only the main thread may set handlers
         return
 
     def note(number: int, _: FrameType | None) -> None:
-        if request.signal is not None:
+        if request.signal is None:
+            request.signal = number
+        elif not launched:
             raise KeyboardInterrupt
-        request.signal = number
 
     earlier = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

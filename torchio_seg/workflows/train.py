@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from torchio_seg import checkpoint, components, devices, machine
+from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.comparing import differing
 from torchio_seg.config.resolve import load
 from torchio_seg.config.sections import Experiment
+from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import ConfigError, TrainingError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.progress import Progress, Silent
+from torchio_seg.records import Split
 from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
@@ -24,6 +28,7 @@ from torchio_seg.workflows.assembly import Plan, make_plan, recall_plan
 from torchio_seg.workflows.cases import anchored, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
+from torchio_seg.workflows.ranks import plan_together, require_one_process, tell_of_ranks
 from torchio_seg.workflows.starvation import Adviser
 from torchio_seg.workflows.stopping import stop_requests
 from torchio_seg.workflows.storing import open_store
@@ -59,6 +64,26 @@ class Situation:
     """Whether the weights that it begins with may come from a file that can execute code."""
     papers: Mapping[str, str] = field(default_factory=dict)
     """Texts to keep in the run's folder, by the names of their files."""
+    peers: Peers = ALONE
+    """The processes that train with this one; the main one keeps the run's folder, and speaks."""
+
+    def __post_init__(self) -> None:
+        if self.may_shrink:
+            instead = "find the batch that fits in one, and give it with --batch-size, which counts for each process"
+            require_one_process(self.peers, "--auto", instead)
+
+    def progress(self, wanted: Progress | None) -> Progress:
+        """Of all processes only the main one shows any."""
+        return wanted if wanted is not None and self.peers.is_main else Silent()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What is written of a training while it goes on."""
+
+    log: Callable[[Mapping[str, Any]], None] = lambda _: None
+    keep_until: Callable[[int], None] = lambda _: None
+    """Forget what was written of later steps."""
 
 
 def start(
@@ -71,40 +96,58 @@ def start(
 ) -> Trained:
     """Train in a new run folder, which is made once everything fits together."""
     situation = situation or Situation()
-    devices.choose(experiment.device)  # a device that is not there is found before any file is read
+    peers = situation.peers
+    devices.choose(experiment.device, peers.local_rank)  # a device that is not there is found before any file is read
     if needs_root(experiment):
         require_root(experiment)
     experiment = anchored(experiment)
-    progress = progress or Silent()
-    plan = partial(make_plan, progress=progress, trust=situation.trust)
+    progress = situation.progress(progress)
+
+    def plan(experiment: Experiment) -> Plan:
+        return plan_together(peers, lambda: make_plan(experiment, progress=progress, trust=situation.trust))
+
     with open_store(experiment.sampling.store).in_use():
-        job = Job(experiment, plan(experiment))
-        if folder is None:
-            folder = runs.create(runs_folder, experiment.name)
-        else:
-            runs.claim(folder)
-        for name, text in situation.papers.items():
-            write_text(folder / name, text)
-        return _train_somehow(job, plan, folder, progress, situation=situation)
+        job = Job(experiment, plan(experiment), peers)
+        own = peers.from_main(lambda: _make_folder(folder, runs_folder, experiment.name, situation.papers))
+        return _train_somehow(job, plan, own, progress, situation=situation)
+
+
+def _make_folder(folder: Path | None, runs_folder: Path, experiment: str, papers: Mapping[str, str]) -> Path:
+    if folder is None:
+        folder = runs.create(runs_folder, experiment)
+    else:
+        runs.claim(folder)
+    for name, text in papers.items():
+        write_text(folder / name, text)
+    return folder
 
 
 def resume(
     folder: Path, changes: Mapping[str, Any], *, progress: Progress | None = None, situation: Situation | None = None
 ) -> Trained:
     """Go on where the last checkpoint of a run is; its length may be changed."""
+    situation = situation or Situation()
+    peers, progress = situation.peers, situation.progress(progress)
+    experiment, card, split = peers.from_main(lambda: _recall(folder, changes))
+    devices.choose(experiment.device, peers.local_rank)
+
+    def plan(experiment: Experiment) -> Plan:
+        return plan_together(peers, lambda: recall_plan(experiment, card, split, progress=progress))
+
+    with open_store(experiment.sampling.store).in_use():
+        job = Job(experiment, plan(experiment), peers)
+        return _train_somehow(job, plan, folder, progress, situation=situation)
+
+
+def _recall(folder: Path, changes: Mapping[str, Any]) -> tuple[Experiment, ModelCard, Split]:
+    """The settings of a run, changed, the card of its last checkpoint, and its split."""
     last = folder / "checkpoints" / "last"
     if not checkpoint.exists(last):
         raise UsageError(f"{folder} has no checkpoint to go on from (checkpoints/last); start a new training")
     earlier = load(folder / "config.yaml")
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
-    progress = progress or Silent()
-    card, split = checkpoint.read_card(last), runs.read_split(folder)
-    plan = partial(recall_plan, card=card, split=split, progress=progress)
-    with open_store(experiment.sampling.store).in_use():
-        return _train_somehow(
-            Job(experiment, plan(experiment)), plan, folder, progress, situation=situation or Situation()
-        )
+    return experiment, checkpoint.read_card(last), runs.read_split(folder)
 
 
 def _train_somehow(
@@ -126,7 +169,7 @@ def _train_somehow(
             "out of memory with batches of %d: going on with %d, of which %d make a step",
             *(experiment.training.batch_size, smaller.training.batch_size, smaller.training.accumulate),
         )
-        job = Job(smaller, replan(smaller))
+        job = Job(smaller, replan(smaller), job.peers)
 
 
 def with_smaller_batches(experiment: Experiment) -> Experiment | None:
@@ -156,28 +199,44 @@ def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int
 
 def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> Trained:
     """From the last checkpoint on, if the folder has one."""
-    with runs.locked(folder):
-        tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
-        journal = runs.Journal(folder / "metrics.jsonl")
-        adviser = Adviser(job.experiment, job.device.type, machine.num_processors())
-        log_record = partial(_record, folder, journal, tracker, adviser=adviser)
-        try:
-            with stop_requests() as request:
-                should_stop = lambda: request.signal is not None  # noqa: E731 (shorter than a function)
-                surroundings = Surroundings(folder, log_record, progress, should_stop, situation.began)
-                trainer = job.trainer(surroundings, resume=checkpoint.exists(folder / "checkpoints" / "last"))
+    peers = job.peers
+    with _opened(job, folder) as ledger:
+        with stop_requests(launched=peers.num_ranks > 1) as request:
+            should_stop = lambda: peers.any(request.signal is not None)  # noqa: E731 (shorter than a function)
+            surroundings = Surroundings(folder, ledger.log, progress, should_stop, situation.began)
+            resume = peers.from_main(lambda: checkpoint.exists(folder / "checkpoints" / "last"))
+            trainer = job.trainer(surroundings, resume=resume)
+            if peers.is_main:
                 job.describe(folder)
-                first = trainer.position.step
-                journal.keep_until(first)
-                finished = trainer.run()
-            is_new = trainer.position.step > first or not job.is_evaluated(folder)
-            evaluation = job.evaluate(surroundings) if finished and job.held_out and is_new else None
-        finally:
-            job.feed.close()
-            journal.finish()
-            tracker.finish()
-    stopped_by = None if finished else request.signal
-    return Trained(folder, trainer.position, runs.find_checkpoint(folder), stopped_by, evaluation, request.signal)
+                tell_of_ranks(job.experiment, job.device, peers)
+            first = trainer.position.step
+            ledger.keep_until(first)
+            finished = trainer.run()
+        is_new = peers.from_main(lambda: trainer.position.step > first or not job.is_evaluated(folder))
+        evaluation = job.evaluate(surroundings) if finished and job.held_out and is_new else None
+    asked = peers.highest(request.signal or 0) or None
+    model = peers.from_main(lambda: runs.find_checkpoint(folder))
+    return Trained(folder, trainer.position, model, None if finished else asked, evaluation, asked)
+
+
+@contextmanager
+def _opened(job: Job, folder: Path) -> Iterator[Ledger]:
+    """The ledger of a run, which the main process keeps; when it closes, the workers of all of them end."""
+    try:
+        if not job.peers.is_main:
+            yield Ledger()
+            return
+        with runs.locked(folder):
+            tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
+            journal = runs.Journal(folder / "metrics.jsonl")
+            adviser = Adviser(job.experiment, job.device.type, job.peers.of_machine(machine.num_processors()))
+            try:
+                yield Ledger(partial(_record, folder, journal, tracker, adviser=adviser), journal.keep_until)
+            finally:
+                journal.finish()
+                tracker.finish()
+    finally:
+        job.feed.close()
 
 
 def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[str, Any], *, adviser: Adviser) -> None:
