@@ -29,7 +29,7 @@ SETTINGS = (
     "device=cpu",
 )
 WORDS = [word for setting in SETTINGS for word in ("--set", setting)]
-NOT_OF_A_SERIES = {"resume", "repeats", "fold"}
+NOT_OF_A_SERIES = {"resume", "repeats", "fold", "auto", "trust"}
 """What `train` takes and a cross-validation cannot."""
 
 

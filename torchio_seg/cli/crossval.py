@@ -19,6 +19,7 @@ from torchio_seg.cli.shared import (
     RunsFolder,
     Set,
     gather,
+    one_length,
     parse_size,
     program,
     typed,
@@ -40,6 +41,16 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Changes of the weights, instead of epochs.", rich_help_panel=SETTINGS)
+    ] = None,
+    max_time: Annotated[
+        str | None, typer.Option(metavar="TIME", help="For each fold, as 30m or 1h30m.", rich_help_panel=SETTINGS)
+    ] = None,
+    init_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS),
     ] = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
@@ -72,13 +83,16 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     flags = {
         "dataset.root": root,
         "network.name": network,
+        "init_from": None if init_from is None else init_from.resolve(),
         "training.epochs": epochs,
+        "training.steps": steps,
+        "training.max_time": max_time,
         "training.batch_size": batch_size,
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
         "seed": seed,
         "device": device,
     }
-    experiment = settle(dataset, config, gather(flags, set_), folder=output, kind="folds")
+    experiment = settle(dataset, config, one_length(gather(flags, set_)), folder=output, kind="folds")
     result = workflow(experiment, runs, folder=output, folds=parse_folds(folds), progress=Screen.shared())
     if isinstance(result, Stopped):
         leave(result, "crossval" + (f" --folds {folds}" if folds else ""))

@@ -110,6 +110,20 @@ def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str,
     return given | parse_set(assignments or [])
 
 
+def one_length(changes: dict[str, Any]) -> dict[str, Any]:
+    """The changes, in which the one length of training that they give takes the place of the experiment's."""
+    lengths = [
+        key for key in ("training.epochs", "training.steps", "training.max_time") if changes.get(key) is not None
+    ]
+    if "training.epochs" in lengths and len(lengths) > 1:
+        from torchio_seg.errors import UsageError
+
+        raise UsageError("--epochs, --steps and --max-time each say how long training is; give one of them")
+    if not lengths:
+        return changes
+    return {"training.steps": None, "training.max_time": None} | changes
+
+
 def parse_fold(text: str | None) -> int | str | None:
     """A fold as the user types it; what is no number is judged with the other settings."""
     return int(text) if text is not None and text.isdecimal() else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,6 +23,7 @@ from torchio_seg.cli.shared import (
     RunsFolder,
     Set,
     gather,
+    one_length,
     parse_fold,
     parse_size,
     program,
@@ -143,20 +144,6 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
             trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
         report(trained)
     leave(trained)
-
-
-def one_length(changes: dict[str, Any]) -> dict[str, Any]:
-    """The changes, in which the one length of training that they give takes the place of the experiment's."""
-    lengths = [
-        key for key in ("training.epochs", "training.steps", "training.max_time") if changes.get(key) is not None
-    ]
-    if "training.epochs" in lengths and len(lengths) > 1:
-        from torchio_seg.errors import UsageError
-
-        raise UsageError("--epochs, --steps and --max-time each say how long training is; give one of them")
-    if not lengths:
-        return changes
-    return {"training.steps": None, "training.max_time": None} | changes
 
 
 def report(trained: Trained) -> None:
