@@ -97,7 +97,7 @@ def built(section: dict[str, Any]) -> Callable[[Peers], Loss]:
 
 def blind(peers: Peers) -> Loss:
     """Blind to voxels whose masks are NaN."""
-    return leave_out_ignored(components.assemble("losses", {"name": "dice_ce"}, True), peers.pool)
+    return leave_out_ignored(components.assemble("losses", {"name": "dice_ce"}, True), pool=peers.pool)
 
 
 def primitives(peers: Peers, folder: Path) -> dict[str, Any]:

@@ -73,11 +73,11 @@ def test_a_model_is_named_by_run_or_checkpoint(tmp_path: Path) -> None:
         runs.find_checkpoint(tmp_path)
     with pytest.raises(UsageError, match="no trained run"):
         runs.newest_trained(tmp_path)
-    for time, name in ((100, "zzz-my-old-run"), (200, "20260102-000000-a-b")):
+    for moment, name in ((100, "zzz-my-old-run"), (200, "20260102-000000-a-b")):
         last = tmp_path / "x" / name / "checkpoints" / "last"
         last.mkdir(parents=True)
         (last / "model.json").write_text("{}")
-        os.utime(last / "model.json", (time, time))
+        os.utime(last / "model.json", (moment, moment))
     draft = tmp_path / "x" / "killed" / "checkpoints" / ".last.1.tmp"
     draft.mkdir(parents=True)
     (draft / "model.json").write_text("{}")
