@@ -137,7 +137,8 @@ def ours(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     curve = [(round(start + r["time"]), r["mean_dice"]) for r in records if r["kind"] == "validation"]
     steps = max(record["step"] for record in records)
     facts = {"train_s": round(taken), "plan_s": round(planned), "steps": steps, "validation": curve}
-    return {"suffix": "_seg.nii.gz", "facts": facts | {"plan": (folder / "plan.yaml").read_text().splitlines()}}
+    plan = [line for line in (folder / "plan.yaml").read_text().splitlines() if str(folder) not in line]
+    return {"suffix": "_seg.nii.gz", "facts": facts | {"plan": plan}}
 
 
 def nnunet(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
