@@ -31,14 +31,23 @@ ZSCORE = Recipe(None, None, "zscore")
 def tree_bytes() -> int:
     """Of this process and its children, what they share counted once (PSS)."""
     me = os.getpid()
-    children = [
-        int(pid) for task in Path(f"/proc/{me}/task").iterdir() for pid in (task / "children").read_text().split()
-    ]
+    children = [pid for task in Path(f"/proc/{me}/task").iterdir() for pid in _children(task)]
     return sum(_pss(pid) for pid in (me, *children))
 
 
+def _children(task: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (task / "children").read_text().split()]
+    except OSError:  # a thread has ended meanwhile
+        return []
+
+
 def _pss(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:  # a process has ended meanwhile
+        return 0
+    for line in lines:
         if line.startswith("Pss:"):
             return int(line.split()[1]) * 1024
     raise AssertionError(pid)
