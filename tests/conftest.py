@@ -25,3 +25,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("TORCHIO_SEG_CACHE", str(tmp_path_factory.mktemp("cache")))
         patch.delenv("TORCHIO_SEG_STORE", raising=False)
         yield
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors and many of them: threads would only wait for each other; random numbers begin anew."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)

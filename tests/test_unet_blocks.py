@@ -1,7 +1,6 @@
 """nnU-Net's networks: the same numbers from the same weights, where its own package is installed."""
 
 import re
-from collections.abc import Iterator
 
 import pytest
 import torch
@@ -35,13 +34,7 @@ RENAMED = (
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def from_theirs(state: dict[str, torch.Tensor], num_levels: int) -> dict[str, torch.Tensor]:

@@ -42,10 +42,9 @@ def convert(task: Path, raw: Path) -> None:
         case = Path(pair["image"]).name.removesuffix(".nii.gz")
         shutil.copy(task / pair["image"], raw / "imagesTr" / f"{case}_0000.nii.gz")
         shutil.copy(task / pair["label"], raw / "labelsTr" / f"{case}.nii.gz")
-    labels = {name: int(value) for value, name in facts["labels"].items()}
     own = {
         "channel_names": facts["modality"],
-        "labels": labels | ({"background": labels.pop("background")} if "background" in labels else {"background": 0}),
+        "labels": {name if int(value) else "background": int(value) for value, name in facts["labels"].items()},
         "numTraining": len(facts["training"]),
         "file_ending": ".nii.gz",
     }

@@ -30,13 +30,7 @@ SMALL: dict[str, dict[str, Any]] = {
 names = pytest.mark.parametrize("name", components.names("networks"))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def build(name: str, patch_size: Size, options: dict[str, Any] | None = None) -> torch.nn.Module:

@@ -111,7 +111,7 @@ def test_a_resumed_training_is_the_uninterrupted_one(
         assert equal(checkpoint.read_trainer_state(here), checkpoint.read_trainer_state(there))
 
 
-def test_what_is_kept_as_the_model_is_the_average(experiment: Experiment, whole: Course) -> None:
+def test_what_is_kept_as_the_model_is_not_the_last_step_s_own_weights(experiment: Experiment, whole: Course) -> None:
     last = whole.folder / "checkpoints" / "last"
     kept = checkpoint.read_weights(last, checkpoint.read_card(last))
     state = checkpoint.read_trainer_state(last)["stepper"]["average"]

@@ -100,6 +100,7 @@ def test_smaller_batches_are_parts_of_the_larger_one(tmp_path: Path, size: int, 
     assert with_smaller_batches(experiment(tmp_path, **{"training.batch_size": 1})) is None
 
 
+@pytest.mark.slow  # by the clock, so nothing else may begin to load the machine meanwhile
 def test_a_training_ends_within_its_time_and_follows_its_schedule_to_the_end(tmp_path: Path) -> None:
     wanted = experiment(tmp_path, **{"training.max_time": "10s", "network.channels": [8, 16]})
     start(wanted.model_copy(update={"training": wanted.training.model_copy(update={"max_time": "1s"})}), tmp_path / "r")

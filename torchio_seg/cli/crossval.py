@@ -10,14 +10,20 @@ import typer
 from torchio_seg.cli.repeats import leave
 from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import (
+    SETTINGS,
     BatchSize,
     ConfigFile,
     DatasetName,
     Device,
+    Epochs,
+    InitFrom,
+    Network,
     PatchSize,
     Root,
     RunsFolder,
+    Seed,
     Set,
+    Steps,
     gather,
     one_length,
     parse_size,
@@ -28,35 +34,22 @@ from torchio_seg.cli.shared import (
 if TYPE_CHECKING:
     from torchio_seg.workflows.crossval import Gathered
 
-SETTINGS = "Settings"
-
 
 def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     *,
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
-    network: Annotated[
-        str | None, typer.Option(help="unet, segresnet, ... or your own as module.name.", rich_help_panel=SETTINGS)
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Changes of the weights, instead of epochs.", rich_help_panel=SETTINGS)
-    ] = None,
+    network: Network = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
     max_time: Annotated[
         str | None, typer.Option(metavar="TIME", help="For each fold, as 30m or 1h30m.", rich_help_panel=SETTINGS)
     ] = None,
-    init_from: Annotated[
-        Path | None,
-        typer.Option(help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS),
-    ] = None,
+    init_from: InitFrom = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
-    ] = None,
+    seed: Seed = None,
     device: Device = None,
     set_: Set = None,
     folds: Annotated[

@@ -21,6 +21,8 @@ from torchio_seg.cli.screen import Screen, show_failure
 BEGUN = time.monotonic()
 """When the command did, nearly: before anything heavy is imported."""
 
+SETTINGS = "Settings"
+
 DatasetName = Annotated[
     str | None,
     typer.Option("--dataset", help="Shipped experiment, see 'torchio-seg datasets'.", rich_help_panel="Experiment"),
@@ -37,26 +39,46 @@ Set = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Change a setting, for instance training.batch_size=4; may be repeated.",
-        rich_help_panel="Settings",
+        rich_help_panel=SETTINGS,
     ),
+]
+Network = Annotated[
+    str | None,
+    typer.Option("--network", help="unet, dynunet, ... or your own as module.name.", rich_help_panel=SETTINGS),
+]
+Epochs = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
+]
+Steps = Annotated[
+    int | None,
+    typer.Option("--steps", min=1, help="Changes of the weights, instead of epochs.", rich_help_panel=SETTINGS),
+]
+InitFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--init-from", help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS
+    ),
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
 ]
 RunsFolder = Annotated[Path, typer.Option("--runs", help="Where trainings are kept.", rich_help_panel="Output")]
 Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel="Settings")
+    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=SETTINGS)
 ]
 
 
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Patches a forward pass.", rich_help_panel="Settings")
+    int | None, typer.Option("--batch-size", min=1, help="Patches a forward pass.", rich_help_panel=SETTINGS)
 ]
 PatchSize = Annotated[
     str | None,
-    typer.Option("--patch-size", metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel="Settings"),
+    typer.Option("--patch-size", metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel=SETTINGS),
 ]
 Fold = Annotated[
     str | None,
     typer.Option(
-        "--fold", metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel="Settings"
+        "--fold", metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel=SETTINGS
     ),
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model names.")]

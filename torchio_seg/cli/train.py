@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,15 +13,21 @@ from torchio_seg.cli.repeats import show_repeats
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
     BEGUN,
+    SETTINGS,
     BatchSize,
     ConfigFile,
     DatasetName,
     Device,
+    Epochs,
     Fold,
+    InitFrom,
+    Network,
     PatchSize,
     Root,
     RunsFolder,
+    Seed,
     Set,
+    Steps,
     gather,
     one_length,
     parse_fold,
@@ -31,9 +37,11 @@ from torchio_seg.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from torchio_seg.workflows.train import Trained
+    from torchio_seg.distributed import Peers
+    from torchio_seg.workflows.train import Situation, Trained
 
-SETTINGS = "Settings"
+Named = tuple[str | None, Path | None, dict[str, Any]]
+"""Data set, file and changes, as the user gives them."""
 
 
 def train(  # noqa: PLR0913 (flags are what the command line is made of)
@@ -41,32 +49,21 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
-    network: Annotated[
-        str | None, typer.Option(help="unet, segresnet, ... or your own as module.name.", rich_help_panel=SETTINGS)
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(min=1, help="Changes of the weights, instead of epochs.", rich_help_panel=SETTINGS)
-    ] = None,
+    network: Network = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
     max_time: Annotated[
         str | None,
         typer.Option(metavar="TIME", help="For everything, as 30m or 1h30m, instead.", rich_help_panel=SETTINGS),
     ] = None,
-    init_from: Annotated[
-        Path | None,
-        typer.Option(help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS),
-    ] = None,
+    init_from: InitFrom = None,
     trust: Annotated[
         bool, typer.Option("--trust", help="Open --init-from even if it is TorchScript.", rich_help_panel=SETTINGS)
     ] = False,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     fold: Fold = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
-    ] = None,
+    seed: Seed = None,
     device: Device = None,
     auto: Annotated[
         bool,
@@ -95,14 +92,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchrun --nproc-per-node 4 -m torchio_seg train --dataset decathlon ... trains on four GPUs.
     """
-    from torchio_seg.config.resolve import choose, is_layout
     from torchio_seg.distributed import joined
-    from torchio_seg.errors import UsageError
-    from torchio_seg.workflows import train as workflow
-    from torchio_seg.workflows.ranks import require_one_process
-    from torchio_seg.workflows.series import settle
+    from torchio_seg.workflows.train import Situation
 
-    screen = Screen.shared()
+    given = {"--dataset": dataset, "--config": config, "--resume": resume}
     flags = {
         "dataset.root": root,
         "network.name": network,
@@ -118,32 +111,75 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     }
     with joined() as peers:
         if not peers.is_main:
-            screen.say_only_failures()
+            Screen.shared().say_only_failures()
+        _require_one_source([name for name, value in given.items() if value is not None])
         changes = one_length(gather(flags, set_))
-        situation = workflow.Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
-        given = {"--dataset": dataset, "--config": config, "--resume": resume}
-        if len(named := [name for name, value in given.items() if value is not None]) > 1:
-            raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
-        if repeats is not None and resume is not None:
-            raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
         if repeats is not None:
-            require_one_process(peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
-            experiment = settle(dataset, config, changes, folder=output, kind="repeats")
-            show_repeats(experiment, repeats, runs, output)
+            _require_no_other(resume=resume is not None, auto=auto, trust=trust)
+            _repeat(repeats, (dataset, config, changes), runs, output, peers=peers)
             return
-        if resume is not None and output is not None:
-            raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
+        situation = Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
         if resume is not None:
-            trained = workflow.resume(resume.resolve(), changes, progress=screen, situation=situation)
-        elif config is None and is_layout(dataset):
-            experiment, papers = peers.from_main(lambda: plan_here(dataset, changes))
-            situation = replace(situation, papers=papers)
-            trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
+            trained = _go_on(resume, changes, output, situation)
         else:
-            experiment = choose(dataset, config, changes)
-            trained = workflow.start(experiment, runs, folder=output, progress=screen, situation=situation)
+            trained = _begin((dataset, config, changes), runs, output, situation)
         report(trained)
     leave(trained)
+
+
+def _begin(named: Named, runs: Path, output: Path | None, situation: Situation) -> Trained:
+    """A new training of what the user names, which is planned first where nobody has described it."""
+    from torchio_seg.config.resolve import choose, is_layout
+    from torchio_seg.workflows.train import start
+
+    dataset, config, changes = named
+    if config is None and is_layout(dataset):
+        experiment, papers = situation.peers.from_main(lambda: plan_here(dataset, changes))
+        situation = replace(situation, papers=papers)
+    else:
+        experiment = choose(dataset, config, changes)
+    return start(experiment, runs, folder=output, progress=Screen.shared(), situation=situation)
+
+
+def _go_on(run: Path, changes: dict[str, Any], output: Path | None, situation: Situation) -> Trained:
+    """The training of a run that was stopped, or is to be longer."""
+    from torchio_seg.errors import UsageError
+    from torchio_seg.workflows.train import resume
+
+    if output is not None:
+        raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
+    return resume(run.resolve(), changes, progress=Screen.shared(), situation=situation)
+
+
+def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, peers: Peers) -> None:
+    """The same training by several seeds."""
+    from torchio_seg.workflows.ranks import require_one_process
+    from torchio_seg.workflows.series import settle
+
+    require_one_process(peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
+    dataset, config, changes = named
+    show_repeats(settle(dataset, config, changes, folder=output, kind="repeats"), repeats, runs, output)
+
+
+def _require_one_source(named: list[str]) -> None:
+    from torchio_seg.errors import UsageError
+
+    if len(named) > 1:
+        raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
+
+
+def _require_no_other(*, resume: bool, auto: bool, trust: bool) -> None:
+    """Refuse what repeats would not heed."""
+    from torchio_seg.errors import UsageError
+
+    if resume:
+        raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
+    if auto:
+        raise UsageError(
+            "--auto might give each repeat other batches; find the size in one run, and give it by --batch-size"
+        )
+    if trust:
+        raise UsageError("--repeats takes no --trust; train one run from the archive, and give that to --init-from")
 
 
 def report(trained: Trained) -> None:

@@ -194,3 +194,10 @@ def _require_parts(experiment: Experiment, dataset: Dataset) -> None:
     make_choice(experiment, dataset.labels)
     require_device(experiment, make_augmentation(experiment))
     build_loss(experiment, dataset)
+    _require_score(experiment.training.best, [region.name for region in dataset.labels.regions])
+
+
+def _require_score(name: str, regions: Sequence[str]) -> None:
+    """Refuse to choose the best model by a number that no validation gives."""
+    if name not in (allowed := ("mean_dice", "loss", *regions)):
+        raise ConfigError(f"training.best is {name!r}; this data set's validations give {', '.join(allowed)}")

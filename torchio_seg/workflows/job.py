@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment, seconds
 from torchio_seg.distributed import ALONE, Peers
-from torchio_seg.errors import ConfigError, UsageError
+from torchio_seg.errors import UsageError
 from torchio_seg.files import write_json, write_text
 from torchio_seg.metrics import mean_dice, summarize
 from torchio_seg.network_sizes import sizes_of
@@ -88,7 +88,6 @@ class Job:
             experiment.training.precision,
         )
         self.feed = Feed(self._make_stream())
-        _require_score(experiment.training.best, [region.name for region in plan.dataset.labels.regions])
 
     @property
     def held_out(self) -> tuple[str, ...]:
@@ -337,12 +336,6 @@ def _require_as_many(peers: Peers, num_before: int) -> None:
     if peers.num_ranks != num_before:
         how = "without torchrun" if num_before == 1 else f"by torchrun, {num_before} processes in all"
         raise UsageError(f"this training ran in {num_before} processes, not {peers.num_ranks}; start it {how}")
-
-
-def _require_score(name: str, regions: Sequence[str]) -> None:
-    """Refuse to choose the best model by a number that no validation gives."""
-    if name not in (allowed := ("mean_dice", "loss", *regions)):
-        raise ConfigError(f"training.best is {name!r}; this data set's validations give {', '.join(allowed)}")
 
 
 def versions() -> dict[str, str]:
