@@ -261,7 +261,7 @@ def test_processes_go_by_the_clock_of_one_of_them() -> None:
     assert allowance.reckon(1.0, 10.0) == 7
     assert allowance.upkeep == Upkeep(1.0, 2.0)
     assert said[:3] == [Upkeep(0.5, 0.5), False, False]
-    assert said[3] == pytest.approx(87, abs=2)  # (98 - 2) / (1 + 1 / 10)
+    assert said[3] == pytest.approx(83, abs=2)  # (98 - 2) / (1.05 + 1 / 10)
 
 
 def test_processors_are_shared_by_the_processes_of_a_machine() -> None:

@@ -33,6 +33,8 @@ class Settled:
     found: Found
     schedule: Schedule
     changes: Changes
+    layout_is_measured: bool
+    """Whether channels last were tried against channels first."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def tell_choices(settled: Settled) -> Iterator[Line]:
     rule = experiment.optimization
     yield Line("optimizer", f"{rule.optimizer} from {rule.learning_rate:g}, {rule.schedule}", _of_optimizer(settled))
     yield Line("precision", experiment.training.precision, "the fastest that is sound on this device")
+    layout = "channels last" if experiment.training.channels_last else "channels first"
+    yield Line("layout", layout, "the faster of the two, as measured here" if settled.layout_is_measured else "")
     families = len(experiment.augmentation.spatial) + len(experiment.augmentation.intensity)
     yield Line("augmentation", f"{families} steps, nnU-Net's families", "; ".join(settled.changes.reasons))
     if len(fingerprint.looks.cases) < len(fingerprint.grids):

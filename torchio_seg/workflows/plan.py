@@ -121,8 +121,9 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     classes = list(listed.dataset.labels.names.values())
     changes = choose_changes(seen.spacing, classes, few_steps=schedule.steps < SHORT)
     planned = merged(settings, whole_settings(best.candidate, schedule, rig.surroundings, changes))
+    planned = merged(planned, {"training": {"channels_last": tryer.channels_last}})
     experiment = resolve(planned, rest, ORIGIN)
-    settled = Settled(experiment, seen.fingerprint, target, found, schedule, changes)
+    settled = Settled(experiment, seen.fingerprint, target, found, schedule, changes, tryer.measures_layout)
     needs = tell_needs(settled, _amounts(settled, seen, tryer))
     return Planned(experiment, seen.fingerprint, tuple(tell_choices(settled)), tuple(needs))
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LAYOUT = "training.channels_last"
 USUAL_BUDGET = 8 * 2**30
 """Of RAM or of a GPU's memory, where nobody gives one and so much is free."""
 _LARGEST_SHARE = 0.8
@@ -38,6 +39,8 @@ _BUSY = 0.5
 _FASTEST_BF16 = 8
 """CUDA's major compute capability from which bf16 has units of its own."""
 _WORKER_BYTES = 64 * 2**20
+_WORTH_IT = 0.97
+"""Of a step's time, what channels last must fall below to be taken."""
 _COPIES = 10
 """Of a patch's images that a worker holds at its peak, the neighbourhood that moves in among them."""
 
@@ -103,9 +106,9 @@ def worker_bytes(candidate: Candidate) -> int:
     return _WORKER_BYTES + _COPIES * image // candidate.batch_size + image
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tryer:
-    """Measures candidates as the experiment that they would become."""
+    """Measures candidates as the experiment that they would become, the first that fits in both memory layouts."""
 
     settings: Mapping[str, Any]
     """The sections that are settled."""
@@ -114,11 +117,29 @@ class Tryer:
     rig: Rig
     resident: int
     """Bytes that this process holds once it has looked at the data: as much as a training holds before its network."""
+    channels_last: bool = False
+    """Whether convolutions are faster so on this machine."""
+    _knows_layout: bool = False
+
+    @property
+    def measures_layout(self) -> bool:
+        """Whether it is for us to choose."""
+        return LAYOUT not in self.changes and self.rig.device.type in {"cpu", "cuda"}
 
     def __call__(self, candidate: Candidate) -> Trial:
         """Take some steps with it, or learn that it is too large."""
+        trial = self._try(candidate, channels_last=self.channels_last)
+        if self._knows_layout or not self.measures_layout or not trial.fits or trial.seconds == inf:
+            return trial
+        other = self._try(candidate, channels_last=True)
+        self.channels_last = other.fits and other.seconds < _WORTH_IT * trial.seconds
+        self._knows_layout = True
+        return other if self.channels_last else trial
+
+    def _try(self, candidate: Candidate, *, channels_last: bool) -> Trial:
         rig = self.rig
-        settings = merged(self.settings, candidate_settings(candidate, rig.surroundings))
+        layout = {"training": {"channels_last": channels_last}}
+        settings = merged(merged(self.settings, candidate_settings(candidate, rig.surroundings)), layout)
         experiment = resolve(settings, self.changes, "the plan with these options")
         argument = trial.describe(experiment, self.dataset, rig.vram_budget if rig.is_gpu else None)
         outcome = memory.measure(
@@ -130,10 +151,11 @@ class Tryer:
         found = self._judge(candidate, outcome)
         took = time_text(found.seconds) if outcome.fits else f"too much {outcome.why}"
         log.info(
-            "tried %d x %s voxels, %d features: %s, %s a step",
+            "tried %d x %s voxels, %d features%s: %s, %s a step",
             candidate.batch_size,
             size_text(candidate.patch_size),
             candidate.width,
+            ", channels last" if channels_last else "",
             in_units(outcome.answer.get("device_bytes") or outcome.peak),
             took,
         )
