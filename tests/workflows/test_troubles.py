@@ -127,7 +127,7 @@ def test_a_kill_at_any_moment_leaves_a_checkpoint_to_go_on_from(tmp_path: Path) 
     base = [sys.executable, "-m", "torchio_seg", "train", "--device", "cpu", "-q"]
     first = [*base, "--dataset", "phantom", "-o", "run", *(word for each in settings for word in ("--set", each))]
     folder, chance, steps = tmp_path / "run", random.Random(0), [0]  # noqa: S311 (which moment it is matters to nobody)
-    for number in range(8):
+    for number in range(20):
         command = first if number == 0 else [*base, "--resume", "run", "--epochs", str(40 + 40 * number)]
         with subprocess.Popen(command, cwd=tmp_path) as process:
             while process.poll() is None:
