@@ -74,10 +74,9 @@ class Predictor:
         """
         volume, grids = to_model_grid(array, affine, self.recipe)
         volume = self._prepared(volume)
-        own = OwnGrid(grids, self.labels, self.window.grid(volume.shape[1:]).axis, keep_probabilities=probabilities)
-        self._stream(volume, lambda planes, first: own.add(self._activated(planes), first), progress)
-        own.close()
-        return Prediction(own.label_map, self.labels, own.probabilities)
+        own = self._own_grid(grids, keep=probabilities)
+        self._stream(volume, own.add_logits, progress)
+        return self._whole(own)
 
     def logits(
         self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
@@ -95,17 +94,26 @@ class Predictor:
     ) -> tuple[torch.Tensor, Grids]:
         """Those of the channels, C I J K on the model's grid, and the way back from it."""
         logits, grids = self.logits(array, affine, progress)
-        return self._activated(logits), grids
+        return activate(logits[None], self.labels)[0], grids
 
-    def finish(self, logits: torch.Tensor, grids: Grids) -> Prediction:
-        """Logits on the model's grid as a prediction on the volume's own."""
-        return self.on_own_grid(self._activated(logits), grids)
+    def finish(self, logits: torch.Tensor, grids: Grids, *, probabilities: bool = True) -> Prediction:
+        """Logits on the model's grid as a prediction on the volume's own, with probabilities or without."""
+        own = self._own_grid(grids, keep=probabilities)
+        own.add_logits(logits, 0)
+        return self._whole(own)
 
     def on_own_grid(self, probabilities: torch.Tensor, grids: Grids, *, keep: bool = True) -> Prediction:
         """Probabilities on the model's grid as a prediction on the volume's own, which keeps them or not."""
-        padded = [max(sizes) for sizes in zip(grids.model_shape, self.window.patch_size, strict=True)]
-        own = OwnGrid(grids, self.labels, self.window.grid(padded).axis, keep_probabilities=keep)
+        own = self._own_grid(grids, keep=keep)
         own.add(probabilities, 0)
+        return self._whole(own)
+
+    def _own_grid(self, grids: Grids, *, keep: bool) -> OwnGrid:
+        """What takes planes along the axis that patches come in order along."""
+        padded = [max(sizes) for sizes in zip(grids.model_shape, self.window.patch_size, strict=True)]
+        return OwnGrid(grids, self.labels, self.window.grid(padded).axis, keep_probabilities=keep)
+
+    def _whole(self, own: OwnGrid) -> Prediction:
         own.close()
         return Prediction(own.label_map, self.labels, own.probabilities)
 
@@ -119,6 +127,3 @@ class Predictor:
         frontier = Frontier(self.window.grid(volume.shape[1:]), self.window.blending, finish)
         network = on_device(self.network, self.device, self.precision)
         feed(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
-
-    def _activated(self, logits: torch.Tensor) -> torch.Tensor:
-        return activate(logits[None], self.labels)[0]

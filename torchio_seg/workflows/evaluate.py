@@ -66,7 +66,7 @@ def evaluate_cases(
             else:
                 logits, grids = predictor.logits(image.array, image.affine, progress)
                 on_logits(logits, labels_to_model_grid(label.array, grids))
-                prediction = predictor.finish(logits, grids)
+                prediction = predictor.finish(logits, grids, probabilities=False)
             predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
             scores.append(score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names))
             progress.advance()
