@@ -28,5 +28,6 @@ def predict(argument: dict[str, Any]) -> dict[str, Any]:
     predictor = Predictor(classify, labels, recipe, window, torch.device("cpu"), "fp32")
     array = np.broadcast_to(np.arange(CLASSES, dtype=np.float32).repeat(8), (1, *argument["shape"]))
     prediction = predictor(array, np.eye(4), probabilities=argument["probabilities"])
-    right = np.count_nonzero(prediction.label_map == array[0])
-    return {"share": right / array.size, "bytes": prediction.label_map.nbytes + 4 * array.size}
+    right = sum(np.count_nonzero(plane == truth) for plane, truth in zip(prediction.label_map, array[0], strict=True))
+    on_models_grid = array.nbytes / np.prod(argument["spacing"] or 1)
+    return {"share": right / array.size, "bytes": prediction.label_map.nbytes + on_models_grid}
