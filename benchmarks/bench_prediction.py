@@ -51,7 +51,7 @@ Label = Callable[[torch.Tensor, int, int], np.ndarray]
 def network(images: torch.Tensor) -> torch.Tensor:
     """The class whose number is nearest to a voxel's brightness."""
     number = torch.arange(CLASSES, dtype=torch.float32).view(1, -1, 1, 1, 1)
-    return images * (2 * number) - number**2
+    return (images * (2 * number)).sub_(number**2)
 
 
 def windows(size: int, batch_size: int) -> Window:

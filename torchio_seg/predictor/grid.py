@@ -57,9 +57,7 @@ def feed(frontier: Frontier, network: Network, volume: torch.Tensor, *, batch_si
     try:
         for first in range(0, len(grid.places), batch_size):
             places = grid.places[first : first + batch_size]
-            logits = network(torch.stack([volume[grid.inside(place)] for place in places]))
-            for patch, place in zip(logits, places, strict=True):
-                frontier.add(patch, place)
+            frontier.add_batch(network(torch.stack([volume[grid.inside(place)] for place in places])), places)
             progress.advance(len(places))
     finally:
         progress.finish()

@@ -88,6 +88,11 @@ class Frontier:
         """How many planes there is memory for."""
         return 0 if self._ring is None else self._ring.shape[1 + self.grid.axis]
 
+    def add_batch(self, patches: torch.Tensor, places: Sequence[Place]) -> None:
+        """Patches B C I J K, float32, in main memory; none of them is held on to."""
+        for patch, place in zip(patches, places, strict=True):
+            self.add(patch, place)
+
     def add(self, patch: torch.Tensor, place: Place) -> None:
         """The patch C I J K, float32, whose first voxel lies at this place."""
         due = self.grid.places[self._came] if self._came < len(self.grid.places) else None
@@ -187,8 +192,8 @@ class Aggregator:
 
     def add_batch(self, batch: torch.Tensor, locations: torch.Tensor) -> None:
         """Patches B C I J K and their places B 6, first voxel and the one after the last."""
-        for patch, location in zip(batch.detach().float().cpu(), locations.tolist(), strict=True):
-            self._frontier.add(patch, _triple(location[:3]))
+        places = [_triple(location[:3]) for location in locations.tolist()]
+        self._frontier.add_batch(batch.detach().float().cpu(), places)
 
     def get_output_tensor(self) -> torch.Tensor:
         """The volume C I J K; a patch that never came, or a voxel that is not finite, is an error, never 0."""
