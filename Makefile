@@ -1,10 +1,10 @@
-# make setup | demo | test | test-all | check | bench | bench-loading
+# make setup | demo | test | test-all | check | bench | bench-loading | bench-prediction
 #
 # An active environment (or PYTHON=/path/to/python) is used as it is, and its torch (>= 2.10, CPU or CUDA) is kept.
 # Otherwise .venv is created from the first Python >= 3.11 that is found.
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-all check bench bench-loading clean
+.PHONY: setup demo test test-all check bench bench-loading bench-prediction clean
 
 SEED ?= 0
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
@@ -49,6 +49,9 @@ bench-loading: setup
 	$(PY) -m pip install --quiet --disable-pip-version-check -c build/constraints.txt -e '.[bench]'
 	$(PY) benchmarks/bench_loading.py
 	$(PY) benchmarks/loading_parts.py
+
+bench-prediction: setup
+	$(PY) benchmarks/bench_prediction.py
 
 clean:
 	rm -rf build .pytest_cache .mypy_cache .ruff_cache

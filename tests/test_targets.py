@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -35,6 +36,12 @@ def test_probabilities_sum_to_one_only_where_classes_exclude_each_other() -> Non
     logits = torch.randn(2, 3, 2, 2, 2)
     assert torch.allclose(activate(logits, CLASSES).sum(dim=1), torch.ones(2, 2, 2, 2))
     assert torch.equal(activate(logits, REGIONS), logits.sigmoid())
+
+
+def test_of_classes_that_are_equally_likely_the_first_is_written() -> None:
+    probabilities = torch.randint(0, 3, (3, 5, 6, 7), generator=torch.Generator().manual_seed(0)) / 2
+    first = np.array([0, 3, 7])[probabilities.numpy().argmax(axis=0)]
+    assert np.array_equal(decode(probabilities, CLASSES), first)
 
 
 def test_values_above_255_are_written_in_a_wider_type() -> None:

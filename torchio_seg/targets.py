@@ -72,7 +72,7 @@ def decode(probabilities: torch.Tensor, labels: Labels) -> torch.Tensor:
     values = [region.value for region in labels.regions]
     dtype = torch.uint8 if max(values) <= 255 else torch.int32
     if labels.exclusive:
-        return torch.tensor([0, *values], dtype=dtype)[probabilities.argmax(dim=0)]
+        return torch.tensor([0, *values], dtype=dtype)[probabilities.max(dim=0).indices]  # argmax: 4 times as long
     written = torch.zeros(probabilities.shape[1:], dtype=dtype)
     for probability, value in zip(probabilities, values, strict=True):
         written[probability > THRESHOLD] = value

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchio_seg.metrics import region_masks
 from torchio_seg.postprocessing import Step, apply
-from torchio_seg.predictor.native import Prediction, Predictor, on_own_grid
+from torchio_seg.predictor.native import Prediction, Predictor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,7 +22,8 @@ if TYPE_CHECKING:
 class Ensemble:
     """The mean of its members' probabilities, after softmax or sigmoid, and what is mended of the label map.
 
-    Members see one grid, but each normalises for itself. They run one after another into one sum.
+    Members see one grid, but each normalises for itself. They run one after another into one sum, which holds the
+    whole volume.
     """
 
     members: tuple[Predictor, ...]
@@ -39,7 +39,12 @@ class Ensemble:
         return self.members[0].recipe
 
     def __call__(
-        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
+        self,
+        array: NDArray[np.generic],
+        affine: NDArray[np.float64],
+        progress: Progress | None = None,
+        *,
+        probabilities: bool = True,
     ) -> Prediction:
         """The prediction for an image C I J K with this affine; its probabilities are those before mending."""
         first, *others = self.members
@@ -47,9 +52,9 @@ class Ensemble:
         for member in others:
             total += member.probabilities(array, affine, progress)[0]
         total /= len(self.members)
-        prediction = on_own_grid(total, grids, self.labels)
+        prediction = first.on_own_grid(total, grids, keep=probabilities)
         if not self.steps:
             return prediction
         voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
         label_map = apply(prediction.label_map, self.steps, self.labels, voxel_mm3)
-        return replace(prediction, label_map=label_map, masks=region_masks(label_map, self.labels))
+        return replace(prediction, label_map=label_map)

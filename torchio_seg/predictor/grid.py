@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
-import torchio as tio
 
 from torchio_seg.devices import autocast
-from torchio_seg.predictor.blending import Aggregator, Blending
-from torchio_seg.progress import Progress, Silent
-from torchio_seg.subjects import IMAGE
+from torchio_seg.predictor.blending import Blending
+from torchio_seg.predictor.streaming import Frontier, PatchGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from torch.utils.data import Dataset
+    from torchio_seg.progress import Progress
 
     Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -37,30 +35,30 @@ class Window:
         i, j, k = (2 * int(size * self.overlap / 2) for size in self.patch_size)
         return i, j, k
 
+    def grid(self, shape: Sequence[int]) -> PatchGrid:
+        """The patches of a volume of this shape, which is no shorter than a patch on any axis."""
+        return PatchGrid.with_small_slab(shape, self.patch_size, self.overlap_voxels)
 
-def predict_logits(
-    network: Network,
-    volume: torch.Tensor,
-    window: Window,
-    *,
-    device: torch.device,
-    precision: str,
-    progress: Progress | None = None,
-) -> torch.Tensor:
-    """The network's logits C I J K, float32, for a normalised volume C I J K no shorter than a patch on any axis."""
-    progress = progress or Silent()
-    sampler = tio.GridSampler(
-        tio.Subject(image=tio.ScalarImage(tensor=volume)), window.patch_size, window.overlap_voxels
-    )
-    aggregator = Aggregator(volume.shape[1:], window.patch_size, window.overlap_voxels, window.blending)
-    progress.start("patches", len(sampler))
-    try:
+
+def on_device(network: Network, device: torch.device, precision: str) -> Network:
+    """The network for images in main memory; its logits come back there in float32."""
+
+    def computed(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), autocast(device, precision):
-            loader = tio.SubjectsLoader(cast("Dataset[tio.Subject]", sampler), batch_size=window.batch_size)
-            for batch in loader:
-                logits = network(batch[IMAGE][tio.DATA].to(device))
-                aggregator.add_batch(logits, batch[tio.LOCATION])
-                progress.advance(len(logits))
+            return network(images.to(device)).float().cpu()
+
+    return computed
+
+
+def feed(frontier: Frontier, network: Network, volume: torch.Tensor, *, batch_size: int, progress: Progress) -> None:
+    """Hand the frontier the network's logits for every patch of a normalised volume C I J K."""
+    grid = frontier.grid
+    progress.start("patches", len(grid.places))
+    try:
+        for first in range(0, len(grid.places), batch_size):
+            places = grid.places[first : first + batch_size]
+            frontier.add_batch(network(torch.stack([volume[grid.inside(place)] for place in places])), places)
+            progress.advance(len(places))
     finally:
         progress.finish()
-    return aggregator.get_output_tensor()
+    frontier.close()

@@ -58,7 +58,17 @@ class Orientation:
 
     def apply(self, array: Array) -> Array:
         """C I J K from stored to RAS axes, contiguous in memory."""
-        return np.ascontiguousarray(self._flipped(array).transpose(0, *(1 + axis for axis in self.axes)))
+        return np.ascontiguousarray(self.view(array))
+
+    def view(self, array: Array) -> Array:
+        """The same without a copy: what is written into it is written into the stored array."""
+        turned: Array = self._flipped(array).transpose(0, *(1 + axis for axis in self.axes))
+        return turned
+
+    def undo_shape(self, shape: Shape) -> Shape:
+        """The stored shape of what has this shape once turned."""
+        first, second, third = (shape[int(at)] for at in np.argsort(self.axes))
+        return first, second, third
 
     def apply_affine(self, affine: Array, shape: Shape) -> Affine:
         """The affine of what `apply` makes of a volume with this affine and stored shape I J K."""

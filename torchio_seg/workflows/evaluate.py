@@ -61,10 +61,13 @@ def evaluate_cases(
         for case in own:
             image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
             label = read_case_label(case, sorted(dataset.labels.names))
-            logits, grids = predictor.logits(image.array, image.affine, progress)
-            if on_logits is not None:
+            if on_logits is None:
+                prediction = predictor(image.array, image.affine, progress, probabilities=False)
+            else:
+                logits, grids = predictor.logits(image.array, image.affine, progress)
                 on_logits(logits, labels_to_model_grid(label.array, grids))
-            predicted = predictor.finish(logits, grids).masks & (label.array[0] != dataset.labels.ignore)
+                prediction = predictor.finish(logits, grids, probabilities=False)
+            predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
             scores.append(score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names))
             progress.advance()
     finally:

@@ -93,7 +93,7 @@ def _predict(model: Path, cases: Sequence[Case], folder: Path, *, device: str, p
     try:
         for case in cases:
             image = read_channels(case.images, len(loaded.card.channels), nonfinite=loaded.predictor.recipe.nonfinite)
-            prediction = loaded.predictor(image.array, image.affine, progress)
+            prediction = loaded.predictor(image.array, image.affine, progress, probabilities=False)
             write_like(_file(folder, case), prediction.label_map, image, overwrite=True)
             yield case
             progress.advance()

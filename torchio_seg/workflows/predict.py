@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,18 +88,21 @@ def _predict_case(
     _require_contrast(model, volume)
     if implicit:
         _require_modality(model, volume)
-    prediction = model.predictor(volume.array, volume.affine, progress)
-    names = [region.name for region in model.card.labels.regions]
-    for name, content in _contents(prediction, names, files).items():
-        write_like(files[name], content, volume, overwrite=output.overwrite)
-    voxels = {name: int(mask.sum()) for name, mask in zip(names, prediction.masks, strict=True)}
+    prediction = model.predictor(volume.array, volume.affine, progress, probabilities=output.probabilities)
+    for file, content in _contents(prediction, files):
+        write_like(file, content, volume, overwrite=output.overwrite)
+    voxels = {region.name: int(prediction.mask(region).sum()) for region in prediction.labels.regions}
     return Written(case, tuple(files.values()), voxels)
 
 
-def _contents(prediction: Prediction, names: Sequence[str], files: dict[str, Path]) -> dict[str, np.ndarray]:
-    contents: dict[str, np.ndarray] = {"seg": prediction.label_map, "probabilities": prediction.probabilities}
-    contents |= {f"region {name}": mask for name, mask in zip(names, prediction.masks, strict=True)}
-    return {name: content for name, content in contents.items() if name in files}
+def _contents(prediction: Prediction, files: dict[str, Path]) -> Iterator[tuple[Path, np.ndarray]]:
+    """What goes into each file, made when it is its turn."""
+    yield files["seg"], prediction.label_map
+    if prediction.probabilities is not None:
+        yield files["probabilities"], prediction.probabilities
+    for region in prediction.labels.regions:
+        if file := files.get(f"region {region.name}"):
+            yield file, prediction.mask(region)
 
 
 def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> dict[str, Path]:

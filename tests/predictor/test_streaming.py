@@ -1,0 +1,191 @@
+"""Patches in order along an axis: the same volume as from all sums at once, from the planes of one patch."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+
+import numpy as np
+import pytest
+import torch
+import torchio as tio
+
+from torchio_seg.errors import TorchioSegError
+from torchio_seg.memory import measure
+from torchio_seg.predictor.streaming import Collected, Frontier, PatchGrid
+
+BLENDINGS = ("crop", "average", "hann", "gaussian")
+CASES = list(itertools.product(BLENDINGS, range(12)))
+
+
+def random_grid(seed: int) -> PatchGrid:
+    rng = np.random.default_rng(seed)
+    patch = rng.integers(2, 8, 3)
+    shape = patch + rng.integers(0, 14, 3)
+    overlap = 2 * (rng.integers(0, patch) // 2)
+    return PatchGrid(*(tuple(sizes.tolist()) for sizes in (shape, patch, overlap)), axis=seed % 3)  # type: ignore[arg-type]
+
+
+def disagreeing(grid: PatchGrid, seed: int, channels: int = 3) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(channels, *grid.patch_size, generator=generator) for _ in grid.places]
+
+
+def streamed(grid: PatchGrid, blending: str, patches: list[torch.Tensor]) -> torch.Tensor:
+    collected = Collected(grid)
+    frontier = Frontier(grid, blending, collected)  # type: ignore[arg-type]
+    for patch, place in zip(patches, grid.places, strict=True):
+        frontier.add(patch, place)
+    frontier.close()
+    return collected.volume
+
+
+def nowhere(planes: torch.Tensor, first: int) -> None:
+    """Takes finished planes and keeps none."""
+
+
+def profile(size: int, blending: str) -> np.ndarray:
+    if blending == "hann":
+        return np.sin(np.pi * np.arange(1, size + 1) / (size + 1)) ** 2
+    if blending == "gaussian":
+        return np.maximum(np.exp(-32 * ((np.arange(size) - (size - 1) / 2) / size) ** 2), np.exp(-12))
+    return np.ones(size)
+
+
+def reference(grid: PatchGrid, blending: str, patches: list[torch.Tensor]) -> np.ndarray:
+    """All sums and weights at once, in double precision; for `crop` each patch over those at lower places."""
+    channels = len(patches[0])
+    sums, weights = np.zeros((channels, *grid.shape)), np.zeros(grid.shape)
+    i, j, k = (profile(size, blending) for size in grid.patch_size)
+    window = i[:, None, None] * j[:, None] * k
+    for place, patch in sorted(zip(grid.places, patches, strict=True), key=lambda pair: pair[0]):
+        inside = np.ones(grid.patch_size, bool)
+        if blending == "crop":
+            for axis, (start, size, overlap) in enumerate(zip(place, grid.patch_size, grid.overlap, strict=True)):
+                index = np.arange(size).reshape([-1 if axis == other else 1 for other in range(3)])
+                inside &= (start == 0) | (index >= overlap // 2)
+                inside &= (start + size == grid.shape[axis]) | (index < size - overlap // 2)
+        at = tuple(slice(start, start + size) for start, size in zip(place, grid.patch_size, strict=True))
+        if blending == "crop":
+            sums[(slice(None), *at)][:, inside] = patch.numpy()[:, inside]
+            weights[at][inside] = 1
+        else:
+            sums[(slice(None), *at)] += window * patch.double().numpy()
+            weights[at] += window
+    return sums / weights
+
+
+@pytest.mark.parametrize(("blending", "seed"), CASES)
+def test_the_same_as_all_sums_at_once_in_double_precision(blending: str, seed: int) -> None:
+    grid = random_grid(seed)
+    patches = disagreeing(grid, seed)
+    found, expected = streamed(grid, blending, patches).numpy(), reference(grid, blending, patches)
+    if blending == "crop":
+        assert np.array_equal(found, expected.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
+    top = np.sort(expected, axis=0)
+    clear = top[-1] - top[-2] > 1e-5
+    assert np.array_equal(found.argmax(axis=0)[clear], expected.argmax(axis=0)[clear])
+    assert clear.mean() > 0.99
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_patches_lie_where_torchio_samples_them_and_come_in_order(seed: int) -> None:
+    grid = random_grid(seed)
+    subject = tio.Subject(image=tio.ScalarImage(tensor=torch.zeros(1, *grid.shape)))
+    theirs = tio.GridSampler(subject, grid.patch_size, grid.overlap).locations
+    ours = [(*place, *np.add(place, grid.patch_size).tolist()) for place in grid.places]
+    assert set(ours) == {tuple(location) for location in theirs.tolist()}
+    assert len(ours) == len(theirs)
+    along = [place[grid.axis] for place in grid.places]
+    assert along == sorted(along)
+
+
+@pytest.mark.parametrize(("blending", "seed"), CASES)
+def test_every_plane_is_handed_on_once_in_order_and_as_soon_as_none_is_to_come_for_it(blending: str, seed: int) -> None:
+    grid = random_grid(seed)
+    handed: list[int] = []
+
+    def finish(planes: torch.Tensor, first: int) -> None:
+        handed.extend(range(first, first + planes.shape[1 + grid.axis]))
+
+    frontier = Frontier(grid, blending, finish)  # type: ignore[arg-type]
+    for patch, place in zip(disagreeing(grid, seed), grid.places, strict=True):
+        frontier.add(patch, place)
+        assert len(handed) == place[grid.axis], "exactly the planes that no later patch touches"
+        assert frontier.planes_held == grid.patch_size[grid.axis]
+    frontier.close()
+    assert handed == list(range(grid.shape[grid.axis]))
+
+
+def test_planes_held_do_not_grow_with_the_length() -> None:
+    for length in (16, 64, 500):
+        grid = PatchGrid.with_small_slab((8, length, 9), (6, 8, 6), (2, 4, 2))
+        assert grid.axis == 1
+        most = 0
+        frontier = Frontier(grid, "hann", nowhere)
+        for place in grid.places:
+            frontier.add(torch.ones(1, 6, 8, 6), place)
+            most = max(most, frontier.planes_held)
+        frontier.close()
+        assert most == 8
+
+
+@pytest.mark.parametrize("blending", BLENDINGS)
+def test_a_patch_that_is_missing_or_comes_twice_or_too_early_is_an_error(blending: str) -> None:
+    grid = PatchGrid((9, 7, 12), (4, 4, 4), (2, 2, 2), axis=2)
+    patch = torch.ones(2, 4, 4, 4)
+    for order in ([0, 2], [0, 0], [1]):
+        frontier = Frontier(grid, blending, nowhere)  # type: ignore[arg-type]
+        *first, wrong = order
+        for number in first:
+            frontier.add(patch, grid.places[number])
+        with pytest.raises(TorchioSegError, match="covered by no patch"):
+            frontier.add(patch, grid.places[wrong])
+    frontier = Frontier(grid, blending, nowhere)  # type: ignore[arg-type]
+    for place in grid.places[:-1]:
+        frontier.add(patch, place)
+    with pytest.raises(TorchioSegError, match=r"1 of \d+ patches never came"):
+        frontier.close()
+    frontier.add(patch, grid.places[-1])
+    with pytest.raises(TorchioSegError, match="no more was due"):
+        frontier.add(patch, grid.places[-1])
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("blending", BLENDINGS)
+def test_one_voxel_that_is_not_finite_is_an_error_wherever_it_lies(blending: str, value: float) -> None:
+    grid = PatchGrid((5, 4, 9), (4, 4, 4), (2, 2, 2), axis=2)
+    for number in (0, len(grid.places) // 2, len(grid.places) - 1):
+        patches = disagreeing(grid, 0)
+        patches[number][1, 1, 1, 1] = value
+        with pytest.raises(TorchioSegError, match="not finite"):
+            streamed(grid, blending, patches)
+
+
+def test_a_network_that_answers_for_other_voxels_is_an_error() -> None:
+    grid = PatchGrid((5, 4, 9), (4, 4, 4), (2, 2, 2), axis=2)
+    with pytest.raises(TorchioSegError, match="must answer for every voxel"):
+        streamed(grid, "hann", [torch.ones(2, 1, 4, 4)] * len(grid.places))
+
+
+@pytest.mark.parametrize(("shape", "overlap"), [((3, 9, 9), (0, 0, 0)), ((9, 9, 9), (4, 0, 0))])
+def test_patches_that_do_not_fit_are_refused(shape: tuple[int, int, int], overlap: tuple[int, int, int]) -> None:
+    with pytest.raises(ValueError, match="do not fit a volume"):
+        PatchGrid(shape, (4, 4, 4), overlap, axis=0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are reset on Linux")
+@pytest.mark.parametrize("spacing", [None, (1.0, 1.0, 1.5)])
+def test_memory_beside_the_volume_does_not_grow_with_its_length(spacing: tuple[float, ...] | None) -> None:
+    def beside(length: int, *, probabilities: bool = False) -> int:
+        argument = {"shape": (length, 64, 64), "spacing": spacing, "probabilities": probabilities}
+        outcome = measure("streaming_tasks:predict", argument)
+        assert outcome.answer["share"] == 1
+        return outcome.growth - outcome.answer["bytes"]
+
+    short, long, kept = beside(200), beside(800), beside(800, probabilities=True)
+    volume = 4 * 8 * 800 * 64 * 64
+    assert kept - long > 0.75 * volume, "what is kept is seen"
+    assert abs(long - short) < 0.1 * volume
