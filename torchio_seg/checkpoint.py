@@ -31,6 +31,33 @@ FORMAT = 1
 _PREVIOUS = ".previous"
 
 
+Triple = tuple[float, float, float]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ChannelSeen:
+    """One channel over the training cases: of each percentile of a case's voxels that are not 0, lowest and highest."""
+
+    percentile_1: Range
+    median: Range
+    percentile_99: Range
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the training cases were like, their axes turned to right, front, up: each the lowest and the highest."""
+
+    num_cases: int
+    spacing_mm: tuple[Triple, Triple]
+    """Of their files, before resampling."""
+    shape: tuple[Triple, Triple]
+    """Voxels of their files."""
+    extent_mm: tuple[Triple, Triple]
+    """Shape times voxel size."""
+    channels: tuple[ChannelSeen, ...]
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """Everything about a model but its weights."""
@@ -48,6 +75,8 @@ class ModelCard:
     versions: dict[str, str] = field(default_factory=dict)
     initial: dict[str, Any] | None = None
     """Where the weights that its training began with are from, unless they were random."""
+    seen: Seen | None = None
+    """What its training cases were like; None for cards from before that was kept."""
     sha256: str = ""
     """Of the weights file."""
     format: int = FORMAT
