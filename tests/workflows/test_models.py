@@ -21,6 +21,9 @@ FLIP = {"name": "flip", "axes": [0, 2]}
         ([{"name": "one_of", "steps": [{"name": "affine"}, {"name": "flip", "axes": [1]}]}], (1,)),
         ([{"name": "one_of", "steps": [FLIP], "probability": 0.0}], ()),
         ([{"name": "rotate90"}], ()),
+        ([{"name": "torchio.RandomFlip", "axes": [0, 2]}], (0, 2)),
+        ([{"name": "torchio.RandomFlip", "axes": 1}], (1,)),
+        ([{"name": "torchio.RandomFlip", "axes": 1, "p": 0.0}], ()),
     ],
 )
 def test_axes_are_those_that_training_flipped(steps: list[dict[str, object]], axes: tuple[int, ...]) -> None:

@@ -23,6 +23,8 @@ from torchio_seg.predictor.native import Predictor
 from torchio_seg.workflows.assembly import make_window
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
 
+TORCHIO_FLIP = "torchio.RandomFlip"
+"""What may stand beside our own steps and mirrors too."""
 ALL = "all"
 """In place of the names of all regions."""
 AXES = ("left-right", "back-front", "down-up")
@@ -166,6 +168,8 @@ def mirrored_axes(steps: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
             found |= set(section["axes"])
         elif section["name"] == "one_of" and section["probability"] > 0:
             found |= set(mirrored_axes(section["steps"]))
+        elif section["name"] == TORCHIO_FLIP and section["p"] * section["flip_probability"] > 0:
+            found |= {section["axes"]} if isinstance(section["axes"], int) else set(section["axes"])
     return tuple(sorted(found))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -126,7 +126,7 @@ def _predict_case(
     prediction = _use(model, volume, progress)
     computed = time.monotonic()
     names = [region.name for region in model.card.labels.regions]
-    _write(_contents(prediction, names, planned.files), planned.files, volume, output)
+    _write(_contents(prediction, names, planned.files), volume, output)
     effort = Effort(read - begun, computed - read, time.monotonic() - computed, peak_bytes(), _gpu_peak(device))
     voxels = {name: int(mask.sum()) for name, mask in zip(names, prediction.masks, strict=True)}
     voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
@@ -146,13 +146,13 @@ def _use(model: LoadedModel, volume: Volume, progress: Progress) -> Prediction:
         ) from error
 
 
-def _write(contents: Mapping[str, np.ndarray], files: Mapping[str, Path], volume: Volume, output: Output) -> None:
+def _write(contents: Iterable[tuple[Path, np.ndarray]], volume: Volume, output: Output) -> None:
     """All files of a case, or none."""
     done: list[Path] = []
     try:
-        for name, content in contents.items():
-            write_like(files[name], content, volume, overwrite=output.overwrite)
-            done.append(files[name])
+        for file, content in contents:
+            write_like(file, content, volume, overwrite=output.overwrite)
+            done.append(file)
     except BaseException:
         for file in done:
             file.unlink(missing_ok=True)
@@ -170,10 +170,12 @@ def _gpu_peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
-def _contents(prediction: Prediction, names: Sequence[str], files: dict[str, Path]) -> dict[str, np.ndarray]:
+def _contents(
+    prediction: Prediction, names: Sequence[str], files: Mapping[str, Path]
+) -> Iterator[tuple[Path, np.ndarray]]:
     contents: dict[str, np.ndarray] = {"seg": prediction.label_map, "probabilities": prediction.probabilities}
     contents |= {f"region {name}": mask for name, mask in zip(names, prediction.masks, strict=True)}
-    return {name: content for name, content in contents.items() if name in files}
+    return ((files[name], content) for name, content in contents.items() if name in files)
 
 
 def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> dict[str, Path]:
