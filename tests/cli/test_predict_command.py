@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from small_runs import Call
 
 from torchio_seg import checkpoint
 from torchio_seg.errors import UsageError
+from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.inputs import find_cases
-from torchio_seg.workflows.models import keep_largest, load_model
+from torchio_seg.workflows.models import LoadedModel, keep_largest, load_model
 from torchio_seg.workflows.predict import Output, _without_outputs, predict
 
 REGIONS = ("whole_tumor", "tumor_core", "enhancing_tumor")
@@ -110,6 +113,29 @@ def test_a_case_of_which_one_file_cannot_be_written_has_none(work: Path) -> None
     predictions = predict(model, ["in/phantom_000.nii.gz"], output, progress=Blocking())
     assert "phantom_000_whole_tumor.nii.gz" in str(predictions.failed[0].error)
     assert names(work / "out") == ["phantom_000_whole_tumor.nii.gz"]
+
+
+def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work: Path) -> None:
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    assert isinstance(model.predictor, Predictor)
+    network = model.predictor.network
+
+    def failing(first: RuntimeError) -> LoadedModel:
+        errors = [first]
+
+        def answer(images: torch.Tensor) -> torch.Tensor:
+            if errors:
+                raise errors.pop()
+            return network(images)
+
+        return replace(model, predictor=replace(model.predictor, network=answer))
+
+    predictions = predict(failing(torch.OutOfMemoryError("CUDA out of memory")), ["in"], Output(Path("out")))
+    assert "phantom_000.nii.gz: memory ran out on cpu" in str(predictions.failed[0].error)
+    assert "--patch-size" in str(predictions.failed[0].error)
+    assert [each.case.id for each in predictions.written] == ["phantom_001", "phantom_002"]
+    with pytest.raises(RuntimeError, match="a defect"):
+        predict(failing(RuntimeError("a defect")), ["in"], Output(Path("other")))
 
 
 # ── for machines ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -120,3 +120,14 @@ def test_a_file_that_is_named_as_another_channel_is_said(work: Path, call: Call)
     assert "p_t2.nii.gz is given as T1w, its name says T2w" in result.err
     assert "p_t1.nii.gz is given as T2w, its name says T1w" in result.err
     assert "p_flair.nii.gz is given" not in result.err
+
+
+def test_voxels_that_are_read_as_0_are_said_to_machines_too(work: Path, call: Call) -> None:
+    image = nib.load(work / "in" / "phantom_000.nii.gz")
+    array = np.asarray(image.dataobj, np.float32)
+    array[3, 4, 5, 0] = np.nan
+    nib.save(nib.Nifti1Image(array, image.affine), work / "nan.nii.gz")
+    result = call("predict", "nan.nii.gz", "--nonfinite", "zero", "--json", "-")
+    assert result.code == 0, result.err
+    [warning] = json.loads(result.out)["cases"][0]["warnings"]
+    assert warning == "nan.nii.gz: 1 voxels that are NaN or infinite are read as 0"

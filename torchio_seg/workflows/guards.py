@@ -29,14 +29,16 @@ KNOWN_NAMES = {**OLD, **NEW}
 
 
 def inspect(model: LoadedModel, volume: Volume, case: Case, *, implicit: bool) -> list[str]:
-    """Refuse what the model can make nothing of; a sentence for each thing that it has not seen the like of."""
+    """Refuse what the model can make nothing of; a sentence for each thing that is odd, or unlike its training."""
     require_contrast(model, volume)
     if implicit:
         require_modality(model, volume)
     require_size(model, volume)
     card = model.card
     found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
-    return [f"{volume.path}: {sentence}" for sentence in [*otherwise_named(model, case), *found]]
+    zeroed = f"{volume.num_zeroed} voxels that are NaN or infinite are read as 0"
+    sentences = [*([zeroed] if volume.num_zeroed else []), *otherwise_named(model, case), *found]
+    return [f"{volume.path}: {sentence}" for sentence in sentences]
 
 
 def require_size(model: LoadedModel, volume: Volume) -> None:

@@ -117,8 +117,6 @@ def _predict_case(
     _count_anew(device)
     begun = time.monotonic()
     volume = read_channels(case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
-    if volume.num_zeroed:
-        log.warning("%s: %d voxels that are NaN or infinite are read as 0", volume.path, volume.num_zeroed)
     warnings = inspect(model, volume, case, implicit=implicit)
     for warning in warnings:
         log.warning("%s", warning)

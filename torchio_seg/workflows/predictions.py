@@ -39,7 +39,7 @@ class Written:
     voxel_mm3: float
     effort: Effort
     warnings: tuple[str, ...] = ()
-    """What makes the case unlike those that the model was trained on."""
+    """What is odd about the case, or unlike those that the model was trained on."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the summary."""
