@@ -1,8 +1,8 @@
 """What a trained model is on disk: a folder with weights, and all that is needed to use them, in JSON.
 
     model.safetensors   the weights
-    model.json          the card: labels, channels, preprocessing, settings, versions, what training cases were like, and
-                        the weights' hash
+    model.json          the card: labels, channels, preprocessing, settings, versions, what it was trained on, and the
+                        weights' hash
     trainer.pt          what it takes to go on training (only tensors and plain types)
 
 A folder is written beside its place and renamed into it, so it is there whole or not at all.

@@ -98,10 +98,10 @@ def _predict_all(
                     log.warning("%s", error)
             progress.advance()
     except (KeyboardInterrupt, SystemExit):
-        num_written = sum(isinstance(outcome, Written) for outcome in outcomes)
+        whole = [all(file.exists() for file in each.files.values()) for each in plan]
         log.warning(
             "stopped: %d of %d volumes are written, none of them in part; the same command goes on with the others",
-            num_written,
+            sum(isinstance(outcome, Written) for outcome in outcomes) if output.overwrite else sum(whole),
             len(plan),
         )
         raise
@@ -149,8 +149,11 @@ def _write(contents: Iterable[tuple[Path, np.ndarray]], volume: Volume, output: 
     done: list[Path] = []
     try:
         for file, content in contents:
+            if is_new := not file.exists():
+                done.append(file)  # before, should the signal come between its writing and the next line
             write_like(file, content, volume, overwrite=output.overwrite)
-            done.append(file)
+            if not is_new:
+                done.append(file)
     except BaseException:
         for file in done:
             file.unlink(missing_ok=True)
