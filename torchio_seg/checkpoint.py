@@ -1,7 +1,8 @@
 """What a trained model is on disk: a folder with weights, and all that is needed to use them, in JSON.
 
     model.safetensors   the weights
-    model.json          the card: labels, channels, preprocessing, settings, versions, and the weights' hash
+    model.json          the card: labels, channels, preprocessing, settings, versions, what it was trained on, and the
+                        weights' hash
     trainer.pt          what it takes to go on training (only tensors and plain types)
 
 A folder is written beside its place and renamed into it, so it is there whole or not at all.
@@ -31,6 +32,33 @@ FORMAT = 1
 _PREVIOUS = ".previous"
 
 
+Triple = tuple[float, float, float]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class ChannelSeen:
+    """One channel over the training cases: of each percentile of a case's voxels that are not 0, lowest and highest."""
+
+    percentile_1: Range
+    median: Range
+    percentile_99: Range
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the training cases were like, their axes turned to right, front, up: each the lowest and the highest."""
+
+    num_cases: int
+    spacing_mm: tuple[Triple, Triple]
+    """Of their files, before resampling."""
+    shape: tuple[Triple, Triple]
+    """Voxels of their files."""
+    extent_mm: tuple[Triple, Triple]
+    """Shape times voxel size."""
+    channels: tuple[ChannelSeen, ...]
+
+
 @dataclass(frozen=True)
 class ModelCard:
     """Everything about a model but its weights."""
@@ -48,6 +76,8 @@ class ModelCard:
     versions: dict[str, str] = field(default_factory=dict)
     initial: dict[str, Any] | None = None
     """Where the weights that its training began with are from, unless they were random."""
+    seen: Seen | None = None
+    """What its training cases were like; None for cards from before that was kept."""
     sha256: str = ""
     """Of the weights file."""
     format: int = FORMAT

@@ -1,4 +1,4 @@
-"""This process among those that train one network together, which torchrun has started."""
+"""This process among those that work together, as on the training of one network, which torchrun has started."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _LONGEST_WAIT = timedelta(days=7)
 
 @dataclass(frozen=True)
 class Peers:
-    """The processes of one training as one of them sees them; a process alone answers each question itself.
+    """The processes of one piece of work as one of them sees them; a process alone answers each question itself.
 
     All but the plain facts are asked by every process at the same point of its work, or nobody gets an answer.
     """
@@ -162,10 +162,12 @@ def _summed(tensor: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def joined() -> Iterator[Peers]:
+def joined(
+    work: str = "training", again: str = "What was saved before is kept: start all again with --resume RUN"
+) -> Iterator[Peers]:
     """The processes that torchrun has started, for the time of the block; none but this where it started none.
 
-    Where one of them fails or ends, all do, and only the first to know says why.
+    Where one of them fails or ends, all do, and only the first to know says why, and how the work is done again.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield ALONE
@@ -173,18 +175,18 @@ def joined() -> Iterator[Peers]:
     if missing := [name for name in _NEEDED if name not in os.environ]:
         raise UsageError(
             f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but not set: {', '.join(missing)}. Start with torchrun, which "
-            "sets them all, or unset WORLD_SIZE to train in one process"
+            "sets them all, or unset WORLD_SIZE to work in one process"
         )
-    store, peers = _join()
+    store, peers = _join(work)
     try:
         yield peers
         peers.barrier()  # a launcher that sees one of them end may end the others
     except Exception as error:
-        raise _said_once(error, store) from error
+        raise _said_once(error, store, work, again) from error
     distributed.destroy_process_group()
 
 
-def _join() -> tuple[Store, Peers]:
+def _join(work: str) -> tuple[Store, Peers]:
     """Meet the others; CPU tensors go by gloo, those on a GPU by NCCL."""
     try:
         store, rank, num_ranks = next(rendezvous("env://"))
@@ -197,24 +199,24 @@ def _join() -> tuple[Store, Peers]:
         )
         group = distributed.new_group(backend="gloo", timeout=_LONGEST_WAIT)
     except (RuntimeError, ValueError) as error:
-        raise TrainingError(f"the processes of this training did not find each other: {error}") from error
+        raise TrainingError(f"the processes of this {work} did not find each other: {error}") from error
     local_rank, num_local = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     return store, Peers(rank, num_ranks, local_rank, num_local, group)
 
 
-def _said_once(error: Exception, store: Store) -> Exception:
+def _said_once(error: Exception, store: Store, work: str, again: str) -> Exception:
     """The error as this process is to report it."""
     try:
         is_first = store.add("failed", 1) == 1
     except RuntimeError:  # the store went with the process that kept it
         is_first = True
     if not is_first:
-        return PeerError("another process of this training failed, and says why")
+        return PeerError(f"another process of this {work} failed, and says why")
     if not _tells_of_a_peer(error):
         return error
     return TrainingError(
-        "another process of this training ended without a word; torchrun names it below, with its signal or exit code "
-        "(SIGKILL often means that memory ran out). What was saved before is kept: start all again with --resume RUN"
+        f"another process of this {work} ended without a word; torchrun names it below, with its signal or exit code "
+        f"(SIGKILL often means that memory ran out). {again}"
     )
 
 

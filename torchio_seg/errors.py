@@ -6,7 +6,7 @@
     ├── DataError              a file or a case is at fault (exit code 1)
     │   └── VolumeError        one volume cannot be trusted, or cannot be written
     └── TrainingError          training cannot go on (exit code 1)
-        └── PeerError          another process of the same training failed, and has said so: no message
+        └── PeerError          another process of the same work failed, and has said so: no message
 
 A message says what was given, what is allowed and what to do now.
 """
@@ -41,4 +41,4 @@ class TrainingError(TorchioSegError):
 
 
 class PeerError(TrainingError):
-    """Another process of the same training failed, and says why."""
+    """Another process of the same work failed, and says why."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,9 +14,12 @@ from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, gather, parse_size
 
 if TYPE_CHECKING:
-    from torchio_seg.workflows.predict import Written
+    from torchio_seg.workflows.predictions import Predictions
 
 SETTINGS = "Settings"
+PRINTED = "-"
+"""In place of the summary's file."""
+AGAIN = "Volumes that were written are whole; the same command goes on with the others"
 
 
 def predict(  # noqa: PLR0913 (flags are what the command line is made of)
@@ -35,12 +41,38 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     regions: Annotated[
         bool, typer.Option("--regions", help="Write one mask for each region too.", rich_help_panel="Output")
     ] = False,
+    json_: Annotated[
+        str | None,
+        typer.Option(
+            "--json",
+            metavar="FILE|-",
+            help="Write what was found, and what it took, as JSON; - prints it.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     patch_size: PatchSize = None,
     overlap: Annotated[
         float | None, typer.Option(help="Share of a patch, 0 to below 1.", rich_help_panel=SETTINGS)
     ] = None,
     blending: Annotated[
         str | None, typer.Option(help="crop, average, hann or gaussian.", rich_help_panel=SETTINGS)
+    ] = None,
+    tta: Annotated[
+        bool,
+        typer.Option(
+            "--tta",
+            help="Average over mirror images, along the axes that training flipped; slower.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = False,
+    largest: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--keep-largest",
+            metavar="REGION|all",
+            help="Keep only a region's largest piece; may be repeated.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
     batch_size: BatchSize = None,
     precision: Annotated[str | None, typer.Option(help="fp32, bf16 or fp16.", rich_help_panel=SETTINGS)] = None,
@@ -55,9 +87,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg predict scan.nii.gz
 
+    torchio-seg predict scans/ -o masks/ --json masks/summary.json goes on where it was stopped.
+
     torchio-seg predict FLAIR=a.nii.gz T1w=b.nii.gz T1gd=c.nii.gz T2w=d.nii.gz -o patient7.nii.gz
+
+    torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
-    from torchio_seg.workflows.models import load_model
+    from torchio_seg.distributed import joined
+    from torchio_seg.workflows.models import keep_largest, load_model
     from torchio_seg.workflows.predict import Output
     from torchio_seg.workflows.predict import predict as workflow
     from torchio_seg.workflows.runs import newest_trained
@@ -71,26 +108,68 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
     }
-    screen = Screen.shared()
-    loaded = load_model(model or newest_trained(runs), changes=gather(flags, None), trust=trust)
-    screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
-    for note in loaded.notes:
-        screen.say(note)
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
-    written, failures = workflow(loaded, inputs, what, implicit=model is None, progress=screen)
-    _report(written, failures)
+    with joined("prediction", AGAIN) as peers:
+        screen = Screen.shared()
+        if not peers.is_main:
+            screen.say_only_failures()
+        is_stdout_taken = peers.is_main and json_ == PRINTED
+        with screen.results_beside_messages() if is_stdout_taken else nullcontext():
+            place = peers.from_main(lambda: model or newest_trained(runs))
+            peers.from_main(lambda: _require_summary(json_))
+            changes = gather(flags, None)
+            loaded = load_model(place, changes=changes, trust=trust, mirror=tta, local_rank=peers.local_rank)
+            loaded = keep_largest(loaded, largest or [])
+            screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
+            for note in loaded.notes:
+                screen.say(note)
+            predictions = workflow(loaded, inputs, what, implicit=model is None, progress=screen, peers=peers)
+            if json_ is not None and peers.is_main:
+                _summarize(predictions.to_json(loaded), json_)
+            _report(predictions)
+    if predictions.failed:
+        raise typer.Exit(1)
 
 
-def _report(written: list[Written], failures: list[str]) -> None:
-    """Show what was written and what could not be."""
+def _require_summary(json_: str | None) -> None:
+    """Refuse a file for the summary that is none, before anything is computed."""
+    from torchio_seg.errors import UsageError
+
+    if json_ in {None, PRINTED}:
+        return
+    path = Path(str(json_))
+    if path.suffix != ".json" or path.is_dir():
+        raise UsageError(f"--json {json_}: name a file that ends in .json, or - to print it")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--json {json_}: the folder {path.parent} cannot be made: {error.strerror}") from error
+
+
+def _summarize(document: dict[str, Any], json_: str) -> None:
+    from torchio_seg.files import write_json
+
+    if json_ == PRINTED:
+        sys.stdout.write(json.dumps(document, indent=2, allow_nan=False) + "\n")
+    else:
+        write_json(Path(json_), document)
+
+
+def _report(predictions: Predictions) -> None:
+    """Show what was written, what was there, and what could not be; a single case that could not is an error."""
     screen = Screen.shared()
-    for item in written:
+    for item in predictions.written:
         found = ", ".join(f"{name} {voxels}" for name, voxels in item.voxels.items())
         screen.say(f"{item.files[0]}: voxels of {found}")
         for file in item.files[1:]:
             screen.say(f"{file}")
-    if failures:
-        screen.say(f"{len(failures)} of {len(failures) + len(written)} could not be predicted:")
-        for failure in failures:
-            screen.say(f"  {failure}")
-        raise typer.Exit(1)
+    num_cases = len(predictions.outcomes)
+    if predictions.skipped:
+        num = len(predictions.skipped)
+        screen.say(f"{num} of {num_cases} were there already and are as they were; --overwrite predicts them again")
+    if predictions.failed and num_cases == 1:
+        raise predictions.failed[0].error
+    if predictions.failed:
+        screen.say(f"{len(predictions.failed)} of {num_cases} could not be predicted:")
+        for failed in predictions.failed:
+            screen.say(f"  {failed.error}")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import functools
 import logging
 import signal
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import PeerError, TorchioSegError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
@@ -59,6 +60,15 @@ class Screen(logging.Handler):
         """Leave everything else to another process."""
         logging.getLogger("torchio_seg").setLevel(logging.ERROR)
         self.results.quiet = True
+
+    @contextmanager
+    def results_beside_messages(self) -> Iterator[None]:
+        """Results go to stderr inside the block, since stdout is for something that machines read."""
+        results, self.results = self.results, self.errors
+        try:
+            yield
+        finally:
+            self.results = results
 
     def emit(self, record: logging.LogRecord) -> None:
         """One message, one line."""

@@ -40,5 +40,7 @@ def run_demo(runs: Path, *, seed: int, progress: Progress) -> Shown:
     if trained.evaluation is None:
         return Shown(trained, volume, None)
     model = load_model(trained.folder)
-    written, _ = predict(model, [str(volume)], Output(trained.folder / "predictions"), progress=progress)
-    return Shown(trained, volume, written[0].files[0])
+    predictions = predict(model, [str(volume)], Output(trained.folder / "predictions"), progress=progress)
+    for failed in predictions.failed:
+        raise failed.error
+    return Shown(trained, volume, predictions.written[0].files[0])

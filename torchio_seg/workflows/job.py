@@ -9,14 +9,14 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from torchio_seg import checkpoint, devices, machine, speedups
-from torchio_seg.checkpoint import ModelCard
+from torchio_seg.checkpoint import ModelCard, Seen
 from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment, seconds
 from torchio_seg.distributed import ALONE, Peers
@@ -40,6 +40,7 @@ from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_eva
 from torchio_seg.workflows.network import require_sound_gradients
 from torchio_seg.workflows.patches import make_patch_recipe
 from torchio_seg.workflows.runs import find_checkpoint
+from torchio_seg.workflows.seen import describe_cases
 
 log = logging.getLogger(__name__)
 
@@ -323,7 +324,12 @@ class Job:
             progress=progress,
             versions=versions(),
             initial=self.plan.initial,
+            seen=self._seen,
         )
+
+    @cached_property
+    def _seen(self) -> Seen:
+        return describe_cases(self.plan)
 
 
 def _read_model(folder: Path) -> tuple[ModelCard, dict[str, torch.Tensor]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,10 +16,18 @@ from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.network_sizes import sizes_of
+from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
+from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.workflows.assembly import make_window
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
+
+TORCHIO_FLIP = "torchio.RandomFlip"
+"""What may stand beside our own steps and mirrors too."""
+ALL = "all"
+"""In place of the names of all regions."""
+AXES = ("left-right", "back-front", "down-up")
 
 
 @dataclass(frozen=True)
@@ -32,21 +42,49 @@ class LoadedModel:
     predictor: Predictor | Ensemble
 
     @property
+    def members(self) -> tuple[Predictor, ...]:
+        """The predictors of one network each, of which an ensemble has several."""
+        return (self.predictor,) if isinstance(self.predictor, Predictor) else self.predictor.members
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """What is mended of its label maps."""
+        return () if isinstance(self.predictor, Predictor) else self.predictor.steps
+
+    @property
+    def mirrored(self) -> tuple[int, ...]:
+        """The axes along which its networks see mirror images too."""
+        return tuple(
+            sorted({axis for each in self.members if isinstance(each.network, Mirrored) for axis in each.network.axes})
+        )
+
+    @property
     def notes(self) -> list[str]:
         """What is said of it before it predicts."""
-        if isinstance(self.predictor, Predictor):
-            return []
-        combined = f"{len(self.predictor.members)} models, {ensemble.MEAN}"
-        return [combined, *(f"post-processing: {step}" for step in self.predictor.steps)]
+        combined = [f"{len(self.members)} models, {ensemble.MEAN}"] if len(self.members) > 1 else []
+        mirrored = [f"mirrored along {_axes(self.mirrored)}"] if self.mirrored else []
+        return [*combined, *mirrored, *(f"post-processing: {step}" for step in self.steps)]
 
 
-def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: bool = False) -> LoadedModel:
-    """Open a run, a checkpoint or an ensemble; changes are settings that prediction follows, not training's."""
+def load_model(
+    model: Path,
+    *,
+    changes: dict[str, object] | None = None,
+    trust: bool = False,
+    mirror: bool = False,
+    local_rank: int | None = None,
+) -> LoadedModel:
+    """Open a run, a checkpoint or an ensemble; changes are settings that prediction follows, not training's.
+
+    `mirror`: networks also see mirror images, along the axes of their training. `local_rank`: this is one of several
+    processes on the machine, each of which takes a GPU of its own.
+    """
     folder = find_ensemble(model)
+    load = partial(_load, changes=changes or {}, trust=trust, mirror=mirror, local_rank=local_rank)
     if folder is None:
-        return _load(find_checkpoint(model), changes or {}, trust=trust)
+        return load(find_checkpoint(model))
     record = ensemble.read(folder)
-    members = {member.folder: _load(folder / member.folder, changes or {}, trust=trust) for member in record.members}
+    members = {member.folder: load(folder / member.folder) for member in record.members}
     require_alike({name: member.card for name, member in members.items()})
     first, *_ = members.values()
     if unknown := {step.region for step in record.postprocessing} - {
@@ -55,6 +93,17 @@ def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: 
         raise DataError(f"{folder} mends regions that its members do not know: {', '.join(sorted(unknown))}")
     predictors = tuple(member.predictor for member in members.values() if isinstance(member.predictor, Predictor))
     return LoadedModel(folder, first.card, first.experiment, Ensemble(predictors, record.postprocessing))
+
+
+def keep_largest(model: LoadedModel, regions: Sequence[str]) -> LoadedModel:
+    """The model, of whose regions of these names only the largest piece is kept; `all`: of every region."""
+    known = tuple(region.name for region in model.card.labels.regions)
+    chosen = known if list(regions) == [ALL] and ALL not in known else tuple(dict.fromkeys(regions))
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"--keep-largest {name}: no such region{components.suggestion(name, (*known, ALL))}")
+    steps = (*model.steps, *(Step(name, "keep_largest") for name in chosen))
+    return replace(model, predictor=Ensemble(model.members, steps)) if chosen else model
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:
@@ -75,7 +124,9 @@ def _comparable(card: ModelCard, what: str) -> object:
     return replace(card.recipe, statistics=(), landmarks=()) if what == "recipe" else getattr(card, what)
 
 
-def _load(folder: Path, changes: dict[str, object], *, trust: bool) -> LoadedModel:
+def _load(
+    folder: Path, *, changes: dict[str, object], trust: bool, mirror: bool, local_rank: int | None
+) -> LoadedModel:
     card = checkpoint.read_card(folder)
     if (names := named_code(card.experiment)) and not trust:
         raise UsageError(
@@ -83,15 +134,47 @@ def _load(folder: Path, changes: dict[str, object], *, trust: bool) -> LoadedMod
             "you trust that code, add --trust"
         )
     experiment = resolve(card.experiment, changes, f"the model {folder} with these options")
-    device = devices.choose(experiment.device)
+    device = devices.choose(experiment.device, local_rank)
     network = components.assemble(
         "networks", experiment.network.section, len(card.channels), card.labels.num_channels, card.patch_size
     )
     _load_weights(network, folder, card)
     window = make_window(experiment, card.patch_size, sizes_of(network))
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
-    predictor = Predictor(network.to(device).eval(), card.labels, recipe, window, device, experiment.training.precision)
+    answer: Callable[[torch.Tensor], torch.Tensor] = network.to(device).eval()
+    if mirror:
+        answer = Mirrored(answer, _trained_axes(folder, experiment), card.labels.exclusive)
+    predictor = Predictor(answer, card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
+
+
+def _trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:
+    """The axes that the model saw mirrored in its training."""
+    axes = mirrored_axes([step.section for step in experiment.augmentation.spatial])
+    if not axes:
+        raise UsageError(
+            f"{folder} was trained without flips, so that left and right, front and back may mean something to it, and "
+            "mirror images would mislead it: leave --tta out, or use a model with flip in augmentation.spatial"
+        )
+    return axes
+
+
+def mirrored_axes(steps: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
+    """The axes that steps of augmentation mirror, those inside one_of too."""
+    found: set[int] = set()
+    for step in steps:
+        section = components.complete("transforms.spatial", step)
+        if section["name"] == "flip" and section["probability"] > 0:
+            found |= set(section["axes"])
+        elif section["name"] == "one_of" and section["probability"] > 0:
+            found |= set(mirrored_axes(section["steps"]))
+        elif section["name"] == TORCHIO_FLIP and section["p"] * section["flip_probability"] > 0:
+            found |= {section["axes"]} if isinstance(section["axes"], int) else set(section["axes"])
+    return tuple(sorted(found))
+
+
+def _axes(axes: Sequence[int]) -> str:
+    return " and ".join(AXES[axis] for axis in axes)
 
 
 def _load_weights(network: torch.nn.Module, folder: Path, card: ModelCard) -> None:

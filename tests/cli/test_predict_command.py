@@ -1,0 +1,256 @@
+"""`torchio-seg predict` over folders: what is skipped, what fails, what is said for machines."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from small_runs import Call
+
+from torchio_seg import checkpoint
+from torchio_seg.errors import UsageError
+from torchio_seg.predictor.native import Predictor
+from torchio_seg.progress import Silent
+from torchio_seg.volumes.nifti import create
+from torchio_seg.workflows.inputs import find_cases
+from torchio_seg.workflows.models import LoadedModel, keep_largest, load_model
+from torchio_seg.workflows.predict import Output, _without_outputs, predict
+
+REGIONS = ("whole_tumor", "tumor_core", "enhancing_tumor")
+
+
+@pytest.fixture
+def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the run, and three scans in `in`."""
+    (tmp_path / "runs").symlink_to(trained / "runs")
+    (tmp_path / "in").mkdir()
+    for image in sorted((trained / "data" / "phantom" / "imagesTr").glob("*.nii.gz"))[:3]:
+        shutil.copy(image, tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+# ── folders ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_there_is_skipped_and_said_unless_all_is_to_be_done_again(work: Path, call: Call) -> None:
+    assert call("predict", "in/phantom_001.nii.gz", "-o", "out").code == 0
+    marked = work / "out" / "phantom_001_seg.nii.gz"
+    marked.write_bytes(b"as it was")
+    result = call("predict", "in", "-o", "out")
+    assert result.code == 0, result.err
+    assert "1 of 3 were there already" in result.out
+    assert "--overwrite" in result.out
+    assert marked.read_bytes() == b"as it was"
+    assert names(work / "out") == [f"phantom_00{n}_seg.nii.gz" for n in range(3)]
+    again = call("predict", "in", "-o", "out", "--overwrite")
+    assert "already" not in again.out
+    assert marked.read_bytes() != b"as it was"
+
+
+def test_half_of_a_cases_files_are_neither_skipped_nor_replaced(work: Path, call: Call) -> None:
+    assert call("predict", "in", "-o", "out").code == 0
+    before = {name: (work / "out" / name).read_bytes() for name in names(work / "out")}
+    refused = call("predict", "in", "-o", "out", "--probabilities")
+    assert refused.code == 2
+    for word in ("phantom_000_seg.nii.gz exists", "phantom_000_probabilities.nii.gz does not", "--overwrite"):
+        assert word in refused.err
+    assert {name: (work / "out" / name).read_bytes() for name in names(work / "out")} == before
+
+
+def test_predictions_beside_their_scans_are_no_scans(work: Path, call: Call) -> None:
+    """With four channels they are known by these already; with one, only by their names."""
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    (work / "flat").mkdir()
+    for name in ("a", "a_seg", "a_tumor_core", "a_probabilities", "b_seg"):
+        create(work / "flat" / f"{name}.nii.gz", np.zeros((1, 4, 4, 4), np.int16), np.eye(4))
+    cases = find_cases(["flat"], ["CT"])
+    assert [case.id for case in _without_outputs(model, cases, Output(work / "flat"))] == ["a", "b_seg"]
+    assert len(_without_outputs(model, cases, Output(work / "elsewhere"))) == len(cases)
+
+
+class _Impatient(Silent):
+    """Ctrl-C after the first volume."""
+
+    def advance(self, parts: int = 1, **_: float) -> None:
+        if parts and list(Path("out").glob("*_seg.nii.gz")):
+            raise KeyboardInterrupt
+
+
+def test_what_is_stopped_leaves_whole_files_and_goes_on(work: Path) -> None:
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    with pytest.raises(KeyboardInterrupt):
+        predict(model, ["in"], Output(Path("out")), progress=_Impatient())
+    assert names(work / "out") == ["phantom_000_seg.nii.gz"]
+    predictions = predict(model, ["in"], Output(Path("out")))
+    assert [each.case.id for each in predictions.skipped] == ["phantom_000"]
+    assert [each.case.id for each in predictions.written] == ["phantom_001", "phantom_002"]
+
+
+def test_a_case_of_which_one_file_cannot_be_written_has_none(work: Path) -> None:
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    (work / "out").mkdir()
+
+    class Blocking(Silent):
+        """Puts a folder in the way of the second file once the network is asked."""
+
+        def start(self, what: str, total: int | None) -> None:
+            if what == "patches" and total:
+                (work / "out" / "phantom_000_whole_tumor.nii.gz").mkdir(exist_ok=True)
+
+    output = Output(Path("out"), regions=True)
+    predictions = predict(model, ["in/phantom_000.nii.gz"], output, progress=Blocking())
+    assert "phantom_000_whole_tumor.nii.gz" in str(predictions.failed[0].error)
+    assert names(work / "out") == ["phantom_000_whole_tumor.nii.gz"]
+
+
+def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work: Path) -> None:
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    assert isinstance(model.predictor, Predictor)
+    network = model.predictor.network
+
+    def failing(first: RuntimeError) -> LoadedModel:
+        errors = [first]
+
+        def answer(images: torch.Tensor) -> torch.Tensor:
+            if errors:
+                raise errors.pop()
+            return network(images)
+
+        return replace(model, predictor=replace(model.predictor, network=answer))
+
+    predictions = predict(failing(torch.OutOfMemoryError("CUDA out of memory")), ["in"], Output(Path("out")))
+    assert "phantom_000.nii.gz: memory ran out on cpu" in str(predictions.failed[0].error)
+    assert "--patch-size" in str(predictions.failed[0].error)
+    assert [each.case.id for each in predictions.written] == ["phantom_001", "phantom_002"]
+    with pytest.raises(RuntimeError, match="a defect"):
+        predict(failing(RuntimeError("a defect")), ["in"], Output(Path("other")))
+
+
+# ── for machines ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_summary_has_every_case_as_it_was_written_skipped_or_failed(work: Path, call: Call) -> None:
+    broken = work / "in" / "phantom_001.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    assert call("predict", "in/phantom_002.nii.gz", "-o", "out").code == 0
+    result = call("predict", "in", "-o", "out", "--regions", "--json", "new/summary.json", "--overwrite")
+    assert result.code == 1
+    summary = json.loads((work / "new" / "summary.json").read_text())
+    assert [(case["id"], case["status"]) for case in summary["cases"]] == [
+        ("phantom_000", "written"),
+        ("phantom_001", "failed"),
+        ("phantom_002", "written"),
+    ]
+    totals = summary["totals"]
+    assert [totals[key] for key in ("cases", "written", "skipped", "failed")] == [3, 2, 0, 1]
+    assert "phantom_001.nii.gz" in summary["cases"][1]["error"]
+    _hold_against_files(summary["cases"][0])
+    model, settings = summary["model"], summary["settings"]
+    assert (model["dataset"], model["channels"]) == ("phantom_brain", ["FLAIR", "T1w", "T1gd", "T2w"])
+    assert model["sha256"] == checkpoint.read_card((work / "runs/latest/checkpoints/best").resolve()).sha256
+    assert (settings["overlap"], settings["precision"], settings["mirrored_axes"]) == (0.5, "fp32", [])
+    again = call("predict", "in/phantom_000.nii.gz", "in/phantom_002.nii.gz", "-o", "out", "--json", "again.json")
+    assert again.code == 0
+    skipped = json.loads((work / "again.json").read_text())
+    assert [case["status"] for case in skipped["cases"]] == ["skipped", "skipped"]
+    assert skipped["totals"]["skipped"] == 2
+
+
+def _hold_against_files(case: dict[str, Any]) -> None:
+    assert case["inputs"] == ["in/phantom_000.nii.gz"]
+    assert case["files"] == ["out/phantom_000_seg.nii.gz", *(f"out/phantom_000_{name}.nii.gz" for name in REGIONS)]
+    for name, file in zip(REGIONS, case["files"][1:], strict=True):
+        image = nib.load(file)
+        voxels = int(np.count_nonzero(np.asarray(image.dataobj)))
+        mm3 = voxels * abs(np.linalg.det(image.affine[:3, :3]))
+        assert case["regions"][name] == {"voxels": voxels, "mm3": pytest.approx(mm3)}
+    assert set(case["seconds"]) == {"read", "network", "write"}
+    assert all(0 < seconds < 60 for seconds in case["seconds"].values())
+    assert 50e6 < case["peak_bytes"] < 50e9
+    assert case["gpu_peak_bytes"] is None
+    assert case["warnings"] == []
+
+
+def test_a_printed_summary_is_all_that_standard_output_has(work: Path, call: Call) -> None:
+    result = call("predict", "in/phantom_000.nii.gz", "--json", "-")
+    assert result.code == 0, result.err
+    assert json.loads(result.out)["totals"]["written"] == 1
+    assert "phantom_000_seg.nii.gz: voxels of whole_tumor" in result.err
+
+
+def test_a_single_volume_that_fails_has_a_summary_and_an_error(work: Path, call: Call) -> None:
+    (work / "in" / "phantom_000.nii.gz").write_bytes(b"nothing")
+    result = call("predict", "in/phantom_000.nii.gz", "--json", "-")
+    assert result.code == 1
+    [case] = json.loads(result.out)["cases"]
+    assert (case["status"], case["inputs"]) == ("failed", ["in/phantom_000.nii.gz"])
+    assert f"error: {case['error']}" in result.err
+
+
+def test_a_summary_never_takes_the_place_of_another_kind_of_file(work: Path, call: Call) -> None:
+    before = (work / "in" / "phantom_000.nii.gz").read_bytes()
+    for place in ("in/phantom_000.nii.gz", "in", "runs/latest/config.yaml"):
+        result = call("predict", "in", "-o", "out", "--json", place)
+        assert result.code == 2
+        assert ".json" in result.err
+    assert (work / "in" / "phantom_000.nii.gz").read_bytes() == before
+    assert not (work / "out").exists()
+
+
+# ── mirror images and largest pieces ────────────────────────────────────────────────────────────────────────────
+
+
+def test_mirror_images_are_those_of_training(work: Path, call: Call) -> None:
+    assert call("predict", "in/phantom_000.nii.gz", "-o", "plain", "--probabilities").code == 0
+    result = call("predict", "in/phantom_000.nii.gz", "-o", "tta", "--probabilities", "--tta", "--json", "tta.json")
+    assert result.code == 0, result.err
+    assert "mirrored along left-right and back-front and down-up" in result.out
+    assert json.loads((work / "tta.json").read_text())["settings"]["mirrored_axes"] == [0, 1, 2]
+    plain, mirrored = (
+        np.asarray(nib.load(work / folder / "phantom_000_probabilities.nii.gz").dataobj) for folder in ("plain", "tta")
+    )
+    assert 0 < np.abs(plain - mirrored).max() <= 1
+
+
+def test_a_model_trained_without_flips_is_not_mirrored(work: Path, call: Call) -> None:
+    folder = work / "straight"
+    shutil.copytree((work / "runs" / "latest").resolve() / "checkpoints" / "last", folder)
+    card = json.loads((folder / "model.json").read_text())
+    card["experiment"]["augmentation"]["spatial"] = []
+    (folder / "model.json").write_text(json.dumps(card))
+    result = call("predict", "in/phantom_000.nii.gz", "--model", folder, "--tta")
+    assert result.code == 2
+    assert "trained without flips" in result.err
+    assert "leave --tta out" in result.err
+    assert call("predict", "in/phantom_000.nii.gz", "--model", folder).code == 0
+
+
+def test_only_the_largest_piece_of_a_region_is_kept_where_that_is_asked_for(work: Path, call: Call) -> None:
+    from scipy import ndimage
+
+    words = ["in", "-o", "out", "--keep-largest", "whole_tumor", "--keep-largest", "tumor_core", "--json", "one.json"]
+    result = call("predict", *words)
+    assert result.code == 0, result.err
+    assert "whole_tumor: only the largest piece is kept" in result.out
+    assert len(json.loads((work / "one.json").read_text())["settings"]["postprocessing"]) == 2
+    for file in (work / "out").iterdir():
+        whole = np.asarray(nib.load(file).dataobj) > 0
+        sizes = np.bincount(ndimage.label(whole, np.ones((3, 3, 3)))[0][whole])[1:]
+        assert len(set(sizes.tolist())) <= 1  # of several that are the largest none is dropped
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    assert [step.region for step in keep_largest(model, ["all"]).steps] == list(REGIONS)
+    assert keep_largest(model, []) is model
+    with pytest.raises(UsageError, match=r"no such region, did you mean 'tumor_core'.*all"):
+        keep_largest(model, ["tumour_core"])

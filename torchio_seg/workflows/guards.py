@@ -1,0 +1,100 @@
+"""What a volume must have before a model is used on it."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from torchio_seg.errors import DataError
+from torchio_seg.listings.brats_names import LABEL, NEW, OLD
+from torchio_seg.transforms.preprocessing import find_grids
+from torchio_seg.volumes.nifti import stem
+from torchio_seg.workflows.seen import NONSENSE, Lengths, differences, is_far
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torchio_seg.records import Case
+    from torchio_seg.volumes.nifti import Volume
+    from torchio_seg.workflows.models import LoadedModel
+
+LOWEST_CT, HIGHEST_AIR = -1100.0, -500.0
+"""Hounsfield units: no body part is below the first; a CT that shows air goes below the second."""
+
+
+MOST_BYTES = 8 * 2**30
+"""Of a volume on the model's grid."""
+KNOWN_NAMES = {**OLD, **NEW}
+"""How files' names end that say which channel is in them."""
+
+
+def inspect(model: LoadedModel, volume: Volume, case: Case, *, implicit: bool) -> list[str]:
+    """Refuse what the model can make nothing of; a sentence for each thing that is odd, or unlike its training."""
+    require_contrast(model, volume)
+    if implicit:
+        require_modality(model, volume)
+    require_size(model, volume)
+    card = model.card
+    found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
+    zeroed = f"{volume.num_zeroed} voxels that are NaN or infinite are read as 0"
+    sentences = [*([zeroed] if volume.num_zeroed else []), *otherwise_named(model, case), *found]
+    return [f"{volume.path}: {sentence}" for sentence in sentences]
+
+
+def require_size(model: LoadedModel, volume: Volume) -> None:
+    """Refuse a voxel size in another unit, which resampling would follow."""
+    lengths, seen = Lengths.of(volume), model.card.seen
+    told = " x ".join(f"{edge:.3g}" for edge in lengths.spacing_mm)
+    if seen is not None and is_far(lengths.spacing_mm, seen.spacing_mm, NONSENSE):
+        lowest, highest = min(seen.spacing_mm[0]), max(seen.spacing_mm[1])
+        raise DataError(
+            f"{volume.path}: its header says that voxels are {told} mm, the model was trained on {lowest:.3g} to "
+            f"{highest:.3g} mm; the header may count in metres or micrometres, or be empty: correct it first"
+        )
+    shape = find_grids(volume.shape, volume.affine, model.card.recipe).resampled_shape
+    if (needed := 4 * volume.num_channels * prod(shape)) > MOST_BYTES:
+        raise DataError(
+            f"{volume.path}: with voxels of {told} mm it has {' x '.join(map(str, shape))} voxels on the model's grid, "
+            f"{needed / 2**30:.0f} GiB; its header may be wrong: correct it, or cut the volume"
+        )
+
+
+def otherwise_named(model: LoadedModel, case: Case) -> list[str]:
+    """What is odd where a file's name says that another channel is in it than the one it is given as."""
+    if len(case.images) != len(model.card.channels):
+        return []
+    said = [_said_by_name(image) for image in case.images]
+    pairs = zip(case.images, said, model.card.channels, strict=True)
+    kinds = {kind.lower() for kind in KNOWN_NAMES.values()}
+    return [
+        f"{image.name} is given as {channel}, its name says {other}"
+        for image, other, channel in pairs
+        if other is not None and other.lower() != channel.lower() and (other == LABEL or channel.lower() in kinds)
+    ]
+
+
+def _said_by_name(image: Path) -> str | None:
+    name = stem(image).lower()
+    return next((KNOWN_NAMES[end] for end in KNOWN_NAMES if name.endswith((f"_{end}", f"-{end}"))), None)
+
+
+def require_contrast(model: LoadedModel, volume: Volume) -> None:
+    """Refuse a volume of which a channel shows nothing."""
+    for name, channel in zip(model.card.channels, volume.array, strict=True):
+        if channel.min() == channel.max():
+            raise DataError(
+                f"{volume.path}: channel {name} is {channel.flat[0]:g} everywhere; there is nothing to segment"
+            )
+
+
+def require_modality(model: LoadedModel, volume: Volume) -> None:
+    """A model that the user did not name must at least be of the input's kind."""
+    lowest = float(volume.array.min())
+    looks_like_ct = LOWEST_CT * 3 < lowest < HIGHEST_AIR
+    if model.card.is_ct == looks_like_ct:
+        return
+    found = "looks like CT (there is air" if looks_like_ct else "does not look like CT (nothing is as dark as air"
+    raise DataError(
+        f"{volume.path} {found}: lowest value {lowest:g}), but the newest model, {model.folder}, was trained on "
+        f"{', '.join(model.card.channels)}. Name the model to use with --model"
+    )
