@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -38,6 +39,17 @@ class LoadedModel:
             return []
         combined = f"{len(self.predictor.members)} models, {ensemble.MEAN}"
         return [combined, *(f"post-processing: {step}" for step in self.predictor.steps)]
+
+    def predict(self, image: Any, *, affine: Any = None, probabilities: bool = False) -> Any:
+        """The label map of an image, of the image's own kind, on its own grid (docs/python.md).
+
+        `image`: a path, a nibabel image, a `tio.ScalarImage`, or an array (C) I J K with `affine`; of several channels
+        also a list of these in the model's order, or a dict by the model's names. `probabilities`: hand back a pair,
+        label map and probabilities of the network's channels.
+        """
+        from torchio_seg.workflows.in_python import predict
+
+        return predict(self, image, affine, probabilities=probabilities)
 
 
 def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: bool = False) -> LoadedModel:
