@@ -14,10 +14,11 @@ from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
-from torchio_seg.network_sizes import sizes_of
+from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
 
 
@@ -53,7 +54,9 @@ class LoadedModel:
 
 
 def load_model(model: Path, *, changes: dict[str, object] | None = None, trust: bool = False) -> LoadedModel:
-    """Open a run, a checkpoint or an ensemble; changes are settings that prediction follows, not training's."""
+    """Open a run, a checkpoint, an ensemble or what was exported; changes are settings that prediction follows."""
+    if is_exported(model):
+        return _load_exported(model, changes or {}, trust=trust)
     folder = find_ensemble(model)
     if folder is None:
         return _load(find_checkpoint(model), changes or {}, trust=trust)
@@ -89,11 +92,7 @@ def _comparable(card: ModelCard, what: str) -> object:
 
 def _load(folder: Path, changes: dict[str, object], *, trust: bool) -> LoadedModel:
     card = checkpoint.read_card(folder)
-    if (names := named_code(card.experiment)) and not trust:
-        raise UsageError(
-            f"{folder} names {', '.join(names)}, code from outside this package, which using the model would run. If "
-            "you trust that code, add --trust"
-        )
+    _require_trust(card, folder, trust=trust)
     experiment = resolve(card.experiment, changes, f"the model {folder} with these options")
     device = devices.choose(experiment.device)
     network = components.assemble(
@@ -104,6 +103,24 @@ def _load(folder: Path, changes: dict[str, object], *, trust: bool) -> LoadedMod
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
     predictor = Predictor(network.to(device).eval(), card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
+
+
+def _load_exported(path: Path, changes: dict[str, object], *, trust: bool) -> LoadedModel:
+    network, card = open_exported(path, trust=trust)
+    _require_trust(card, path, trust=trust)
+    experiment = resolve(card.experiment, in_fp32(path, changes), f"the model {path} with these options")
+    window = make_window(experiment, exported_size(card), Sizes(fixed_size=exported_size(card)))
+    network, device = placed(network, experiment, path)
+    recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
+    return LoadedModel(path, card, experiment, Predictor(network, card.labels, recipe, window, device, "fp32"))
+
+
+def _require_trust(card: ModelCard, model: Path, *, trust: bool) -> None:
+    if (names := named_code(card.experiment)) and not trust:
+        raise UsageError(
+            f"{model} names {', '.join(names)}, code from outside this package, which using the model would run. If "
+            "you trust that code, add --trust"
+        )
 
 
 def _load_weights(network: torch.nn.Module, folder: Path, card: ModelCard) -> None:
