@@ -21,13 +21,20 @@ NETWORKS: dict[str, dict[str, Any]] = {
     "segresnet": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
 }
 """Options that make each quick."""
+OTHERS: dict[str, dict[str, Any]] = {
+    "resencunet": {"channels": [4, 6, 8], "strides": [[1, 1, 1], [2, 2, 2], [2, 2, 2]], "blocks": [1, 2, 1]},
+    "swinunetr": {"feature_size": 12, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 2, 2], "window_size": 2},
+    "unet_plain": {"channels": [4, 8]},
+    "unetr": {"feature_size": 4, "hidden_size": 24, "mlp_size": 32, "num_heads": 2},
+}
 AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 1.25, -20], [0, 1.5, 0, 10], [0, 0, 0, 1]])
 """Of a scan that is stored left, up, front."""
 
 
 def save_model(folder: Path, name: str = "unet", patch_size: tuple[int, int, int] = (16, 16, 16)) -> Path:
     """A checkpoint of a small network with random weights, for two channels and two classes beside background."""
-    changes = {f"network.{key}": value for key, value in {"name": name, **NETWORKS[name]}.items()}
+    options = {**NETWORKS, **OTHERS}.get(name, {})
+    changes = {f"network.{key}": value for key, value in {"name": name, **options}.items()}
     experiment = load(shipped()["phantom"], {**changes, "training.precision": "fp32", "device": "cpu"})
     labels = Labels.of_classes({0: "background", 1: "oedema", 2: "core"})
     with torch.random.fork_rng():

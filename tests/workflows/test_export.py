@@ -14,6 +14,8 @@ from small_models import CHANNELS, NETWORKS, save_model
 from torchio_seg import TorchioSegError, checkpoint, components
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.export import onnx, torchscript
+from torchio_seg.predictor.ensemble import Ensemble
+from torchio_seg.predictor.native import Predictor
 from torchio_seg.weights.reading import read as read_weights
 from torchio_seg.workflows.export import FORMATS, Exported, export
 from torchio_seg.workflows.models import LoadedModel, load_model
@@ -40,7 +42,7 @@ def logits_of(model: LoadedModel, images: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("to", "name"),
     [
-        pytest.param(to, name, marks=[pytest.mark.slow] * (to == "onnx" and name != "segresnet"))
+        pytest.param(to, name, marks=[pytest.mark.slow] * (to in {"onnx", "torch-export"} and name != "segresnet"))
         for to in FORMATS
         for name in NETWORKS
     ],
@@ -59,6 +61,35 @@ def test_exported_networks_give_the_same_logits_for_any_number_of_patches(
         with torch.no_grad():
             torch.testing.assert_close(network(images), logits_of(models[name], images), rtol=0, atol=1e-4)
     assert [path.name for path in tmp_path.iterdir()] == [done.path.name]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in {"swinunetr", "unetr"}))
+        for name in components.names("networks")
+        if name not in NETWORKS
+    ],
+)
+def test_every_other_network_can_be_exported_too(name: str, tmp_path: Path) -> None:
+    size = (64, 64, 64) if name == "swinunetr" else SIZE  # the smallest that it takes
+    model = load_model(save_model(tmp_path / "model", name, size))
+    assert exported(model, "torchscript", tmp_path).difference <= 1e-4
+    assert exported(model, "monai-bundle", tmp_path / "out").difference <= 1e-4
+
+
+def test_an_ensemble_is_exported_member_by_member(models: dict[str, LoadedModel], tmp_path: Path) -> None:
+    predictor = models["unet"].predictor
+    assert isinstance(predictor, Predictor)
+    with pytest.raises(UsageError, match="is an ensemble; export its members"):
+        exported(replace(models["unet"], predictor=Ensemble((predictor,))), "torchscript", tmp_path)
+
+
+def test_a_folder_that_is_no_bundle_is_never_replaced(models: dict[str, LoadedModel], tmp_path: Path) -> None:
+    (tmp_path / "scan.nii.gz").write_bytes(b"dear")
+    with pytest.raises(UsageError, match="no bundle, so it is not replaced"):
+        export(models["unet"], "monai-bundle", tmp_path, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.nii.gz"]
 
 
 @pytest.mark.slow

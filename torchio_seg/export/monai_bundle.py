@@ -24,6 +24,7 @@ from torchio_seg.errors import DataError
 from torchio_seg.export import torchscript
 from torchio_seg.export.exportable import CARD, Exportable
 from torchio_seg.files import write_json, write_text
+from torchio_seg.networks.segresnet import NUM_GROUPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -75,6 +76,11 @@ def read(folder: Path) -> Network:
     return both
 
 
+def is_bundle(folder: Path) -> bool:
+    """Whether this is the folder of a bundle."""
+    return (folder / "configs" / "metadata.json").is_file()
+
+
 def _inference(exportable: Exportable) -> dict[str, Any]:
     settings = exportable.card.experiment["prediction"]
     inferer = {
@@ -124,7 +130,7 @@ def _segresnet(options: Mapping[str, Any]) -> dict[str, Any]:
         "blocks_down": options["blocks_down"],
         "blocks_up": options["blocks_up"],
         "dropout_prob": options["dropout"] or None,
-        "norm": ["group", {"num_groups": 8}],
+        "norm": ["group", {"num_groups": NUM_GROUPS}],
         "upsample_mode": "nontrainable" if options["upsampling"] == "linear" else "deconv",
     }
 

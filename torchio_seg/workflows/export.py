@@ -47,6 +47,7 @@ def export(model: LoadedModel, format_name: str, path: Path, *, overwrite: bool 
         raise UsageError(f"unknown format '{format_name}'{suggestion(format_name, tuple(FORMATS))}")
     kind = FORMATS[format_name]
     exportable = _exportable(model)
+    path = path.resolve() if path.name in {"", ".."} else path
     _require_free(path, kind.SUFFIX, overwrite=overwrite)
     draft = path.with_name(f".{path.stem}.{os.getpid()}.tmp{kind.SUFFIX}")
     try:
@@ -115,10 +116,12 @@ def _require_free(path: Path, suffix: str, *, overwrite: bool) -> None:
         raise UsageError(f"-o {path}: this format is written as {suffix}")
     if path.is_dir() and suffix:
         raise UsageError(f"-o {path} is a folder; name a file that ends in {suffix}")
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists; --overwrite replaces it, -o names another place")
     if path.is_file() and not suffix:
         raise UsageError(f"-o {path} is a file; a bundle is a folder, name another place")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists; --overwrite replaces it, -o names another place")
+    if path.is_dir() and not monai_bundle.is_bundle(path):
+        raise UsageError(f"{path} is a folder that is no bundle, so it is not replaced; name another place with -o")
 
 
 def _replace(draft: Path, path: Path) -> None:
@@ -126,7 +129,11 @@ def _replace(draft: Path, path: Path) -> None:
     if draft.is_dir() and path.exists():
         former = draft.with_name(f"{draft.name}.former")
         path.rename(former)
-        draft.rename(path)
+        try:
+            draft.rename(path)
+        except OSError:
+            former.rename(path)
+            raise
         shutil.rmtree(former)
     else:
         draft.replace(path)
