@@ -24,7 +24,7 @@ LAYERS = (
         *("devices", "speedups", "distributed", "sampling", "averaging", "step", "timing", "memory", "checkpoint"),
         *("ensemble", "trackers"),
     ),
-    ("check", "planning", "trainer", "predictor", "reports"),
+    ("check", "planning", "trainer", "predictor", "export", "reports"),
     ("workflows",),
     ("cli",),
 )
@@ -60,7 +60,8 @@ LADDERS = {
 
 ONLY_IN = {
     "torchio": {"subjects", "transforms", "sampling", "predictor", "workflows"},
-    "monai": {"networks"},
+    "monai": {"networks", "export"},
+    "onnxruntime": {"export"},
     "wandb": {"trackers"},
     "typer": {"cli"},
     "rich": {"cli"},

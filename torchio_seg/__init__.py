@@ -4,7 +4,7 @@ from torchio_seg import load_experiment, load_model, train
 
 trained = train(load_experiment(Path("mine.yaml")), Path("runs"))
 model = load_model(trained.folder)
-prediction = model.predictor(array, affine)     # array C I J K
+label_map = model.predict("scan.nii.gz")        # an image in the scan's own space; docs/python.md has the rest
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from torchio_seg.config.resolve import load as load_experiment
     from torchio_seg.config.sections import Experiment
     from torchio_seg.errors import TorchioSegError
-    from torchio_seg.workflows.models import load_model
+    from torchio_seg.workflows.in_python import load_model
     from torchio_seg.workflows.train import start as train
 
 __all__ = ["Experiment", "TorchioSegError", "load_experiment", "load_model", "train"]
@@ -25,7 +25,7 @@ _HOMES = {
     "Experiment": ("torchio_seg.config.sections", "Experiment"),
     "TorchioSegError": ("torchio_seg.errors", "TorchioSegError"),
     "load_experiment": ("torchio_seg.config.resolve", "load"),
-    "load_model": ("torchio_seg.workflows.models", "load_model"),
+    "load_model": ("torchio_seg.workflows.in_python", "load_model"),
     "train": ("torchio_seg.workflows.train", "start"),
 }
 

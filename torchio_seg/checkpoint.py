@@ -94,7 +94,7 @@ def save(folder: Path, network: torch.nn.Module, card: ModelCard, trainer_state:
         draft.mkdir(parents=True)
         save_file(_owned(network.state_dict()), draft / WEIGHTS)
         card = replace(card, sha256=sha256_of(draft / WEIGHTS))
-        (draft / CARD).write_bytes(_CARD.dump_json(card, indent=2))
+        (draft / CARD).write_text(card_text(card), encoding="utf-8")
         torch.save(dict(trainer_state), draft / TRAINER)
         for file in (*draft.iterdir(), draft):
             _sync(file)
@@ -109,11 +109,25 @@ def read_card(folder: Path) -> ModelCard:
     """The card of a checkpoint."""
     path = _present(folder) / CARD
     try:
-        card = _CARD.validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
+        text = path.read_bytes()
+    except OSError as error:
         raise DataError(f"{folder} is not a model folder: {CARD} cannot be used ({error})") from error
+    return parse_card(text, str(folder))
+
+
+def card_text(card: ModelCard) -> str:
+    """A card as JSON."""
+    return _CARD.dump_json(card, indent=2).decode()
+
+
+def parse_card(text: str | bytes, name: str) -> ModelCard:
+    """A card from JSON that was found in what has this name."""
+    try:
+        card = _CARD.validate_json(text)
+    except ValidationError as error:
+        raise DataError(f"{name} is not a model folder or file: {CARD} cannot be used ({error})") from error
     if card.format != FORMAT:
-        raise DataError(f"{folder}: written in format {card.format}, this version reads {FORMAT}")
+        raise DataError(f"{name}: written in format {card.format}, this version reads {FORMAT}")
     return card
 
 

@@ -25,7 +25,11 @@ IMAGE, LABEL = "image", "label"
 
 def read_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfinite = "refuse") -> Volume:
     """One volume C I J K from a file of all channels or from one file per channel, on one grid."""
-    volumes = [read(path, nonfinite=nonfinite) for path in paths]
+    return join_channels([read(path, nonfinite=nonfinite) for path in paths], num_channels)
+
+
+def join_channels(volumes: Sequence[Volume], num_channels: int) -> Volume:
+    """One volume C I J K of the channels of several on one grid."""
     first = volumes[0]
     for other in volumes[1:]:
         if not on_one_grid(other, first):
@@ -35,7 +39,8 @@ def read_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfin
             )
     array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
     if len(array) != num_channels:
-        raise DataError(f"{', '.join(map(str, paths))}: {len(array)} channels, {num_channels} are expected")
+        names = ", ".join(str(volume.path) for volume in volumes)
+        raise DataError(f"{names}: {len(array)} channels, {num_channels} are expected")
     return Volume(first.path, array, first.affine, first.header, sum(volume.num_zeroed for volume in volumes))
 
 

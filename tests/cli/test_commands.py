@@ -30,6 +30,7 @@ COMMANDS = [
     "crossval",
     "predict",
     "evaluate",
+    "export",
     "datasets",
     "config",
     "config show",

@@ -18,6 +18,7 @@ from torchio_seg.cli import (
     demo,
     download,
     evaluate,
+    export,
     importing,
     phantom,
     plan,
@@ -51,6 +52,7 @@ app.command("train", rich_help_panel="Work")(command(train.train))
 app.command("crossval", rich_help_panel="Work")(command(crossval.crossval))
 app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
+app.command("export", rich_help_panel="Work")(command(export.export))
 app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
 app.add_typer(config.app, name="config", rich_help_panel="Look things up")
 

@@ -28,7 +28,9 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         typer.Argument(metavar="VOLUME...", help="Files, folders, patterns, or CHANNEL=FILE for each channel."),
     ],
     *,
-    model: Annotated[Path | None, typer.Option(help="Run, model or ensemble folder; the newest run otherwise.")] = None,
+    model: Annotated[
+        Path | None, typer.Option(help="Run, model or ensemble folder, or exported file; else the newest run.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder, or file for one volume.", rich_help_panel="Output")
     ] = Path(),

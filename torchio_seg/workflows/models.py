@@ -15,12 +15,13 @@ from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
-from torchio_seg.network_sizes import sizes_of
+from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
 
 TORCHIO_FLIP = "torchio.RandomFlip"
@@ -65,6 +66,17 @@ class LoadedModel:
         mirrored = [f"mirrored along {_axes(self.mirrored)}"] if self.mirrored else []
         return [*combined, *mirrored, *(f"post-processing: {step}" for step in self.steps)]
 
+    def predict(self, image: Any, *, affine: Any = None, probabilities: bool = False) -> Any:
+        """The label map of an image, of the image's own kind, on its own grid (docs/python.md).
+
+        `image`: a path, a nibabel image, a `tio.ScalarImage`, or an array (C) I J K with `affine`; of several channels
+        also a list of these in the model's order, or a dict by the model's names. `probabilities`: hand back a pair,
+        label map and probabilities of the network's channels.
+        """
+        from torchio_seg.workflows.in_python import predict
+
+        return predict(self, image, affine, probabilities=probabilities)
+
 
 def load_model(
     model: Path,
@@ -74,11 +86,13 @@ def load_model(
     mirror: bool = False,
     local_rank: int | None = None,
 ) -> LoadedModel:
-    """Open a run, a checkpoint or an ensemble; changes are settings that prediction follows, not training's.
+    """Open a run, a checkpoint, an ensemble or what was exported; changes are settings that prediction follows.
 
     `mirror`: networks also see mirror images, along the axes of their training. `local_rank`: this is one of several
     processes on the machine, each of which takes a GPU of its own.
     """
+    if is_exported(model):
+        return _load_exported(model, changes or {}, trust=trust, mirror=mirror)
     folder = find_ensemble(model)
     load = partial(_load, changes=changes or {}, trust=trust, mirror=mirror, local_rank=local_rank)
     if folder is None:
@@ -128,11 +142,7 @@ def _load(
     folder: Path, *, changes: dict[str, object], trust: bool, mirror: bool, local_rank: int | None
 ) -> LoadedModel:
     card = checkpoint.read_card(folder)
-    if (names := named_code(card.experiment)) and not trust:
-        raise UsageError(
-            f"{folder} names {', '.join(names)}, code from outside this package, which using the model would run. If "
-            "you trust that code, add --trust"
-        )
+    _require_trust(card, folder, trust=trust)
     experiment = resolve(card.experiment, changes, f"the model {folder} with these options")
     device = devices.choose(experiment.device, local_rank)
     network = components.assemble(
@@ -175,6 +185,26 @@ def mirrored_axes(steps: Iterable[Mapping[str, Any]]) -> tuple[int, ...]:
 
 def _axes(axes: Sequence[int]) -> str:
     return " and ".join(AXES[axis] for axis in axes)
+
+
+def _load_exported(path: Path, changes: dict[str, object], *, trust: bool, mirror: bool) -> LoadedModel:
+    network, card = open_exported(path, trust=trust)
+    _require_trust(card, path, trust=trust)
+    experiment = resolve(card.experiment, in_fp32(path, changes), f"the model {path} with these options")
+    window = make_window(experiment, exported_size(card), Sizes(fixed_size=exported_size(card)))
+    network, device = placed(network, experiment, path)
+    recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
+    if mirror:
+        network = Mirrored(network, _trained_axes(path, experiment), card.labels.exclusive)
+    return LoadedModel(path, card, experiment, Predictor(network, card.labels, recipe, window, device, "fp32"))
+
+
+def _require_trust(card: ModelCard, model: Path, *, trust: bool) -> None:
+    if (names := named_code(card.experiment)) and not trust:
+        raise UsageError(
+            f"{model} names {', '.join(names)}, code from outside this package, which using the model would run. If "
+            "you trust that code, add --trust"
+        )
 
 
 def _load_weights(network: torch.nn.Module, folder: Path, card: ModelCard) -> None:

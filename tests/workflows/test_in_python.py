@@ -1,0 +1,162 @@
+"""A model in a Python program gives what the command writes, in the kind of image that it was given."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+import torchio as tio
+from small_models import AFFINE, CHANNELS, save_model, scan
+
+from torchio_seg import TorchioSegError, load_model
+from torchio_seg.cli import main
+from torchio_seg.predictor.native import Predictor
+from torchio_seg.volumes.nifti import create, read
+from torchio_seg.workflows.models import LoadedModel
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model in runs/latest, a scan of both channels, one of each, and what the command makes of the first."""
+    place = tmp_path_factory.mktemp("python")
+    save_model(place / "runs" / "latest")
+    create(place / "scan.nii.gz", scan(), AFFINE)
+    for channel, voxels in zip(CHANNELS, scan(), strict=True):
+        create(place / f"{channel}.nii.gz", voxels, AFFINE)
+    words = ["predict", place / "scan.nii.gz", "--model", place / "runs" / "latest", "-o", place, "--probabilities"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["torchio-seg", *map(str, words)])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+    return place
+
+
+@pytest.fixture(scope="module")
+def model(folder: Path) -> LoadedModel:
+    return load_model(folder / "runs" / "latest")
+
+
+@pytest.fixture(scope="module")
+def written(folder: Path) -> nib.Nifti1Image:
+    image = nib.load(folder / "scan_seg.nii.gz")
+    assert set(np.unique(np.asanyarray(image.dataobj))) == {0, 1, 2}  # or all below would compare nothing
+    return image
+
+
+GIVEN: dict[str, Callable[[Path], Any]] = {
+    "a path": lambda folder: folder / "scan.nii.gz",
+    "a path as text": lambda folder: str(folder / "scan.nii.gz"),
+    "a path a channel": lambda folder: [folder / f"{channel}.nii.gz" for channel in CHANNELS],
+    "paths by channel": lambda folder: {channel: folder / f"{channel}.nii.gz" for channel in reversed(CHANNELS)},
+    "a nibabel image": lambda folder: nib.load(folder / "scan.nii.gz"),
+    "a nibabel image a channel": lambda folder: [nib.load(folder / f"{channel}.nii.gz") for channel in CHANNELS],
+}
+
+
+@pytest.mark.parametrize("kind", GIVEN)
+def test_paths_and_nibabel_images_give_the_file_that_the_command_writes(
+    kind: str, folder: Path, model: LoadedModel, written: nib.Nifti1Image
+) -> None:
+    labels, probabilities = model.predict(GIVEN[kind](folder), probabilities=True)
+    assert isinstance(labels, nib.Nifti1Image)
+    assert labels.get_data_dtype() == written.get_data_dtype()
+    assert np.array_equal(np.asanyarray(labels.dataobj), np.asanyarray(written.dataobj))
+    assert np.array_equal(labels.affine, written.affine)
+    for key in ("qform_code", "sform_code", "pixdim", "xyzt_units", "srow_x", "quatern_b"):
+        assert np.array_equal(labels.header[key], written.header[key]), key
+    stored = nib.load(folder / "scan_probabilities.nii.gz")
+    assert np.array_equal(np.asanyarray(probabilities.dataobj), np.asanyarray(stored.dataobj))
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one of two channels", "one a channel"])
+def test_torchio_images_give_a_label_map_in_their_space(split: bool, model: LoadedModel, written: Any) -> None:
+    tensors = [torch.from_numpy(scan())] if not split else [torch.from_numpy(each)[None] for each in scan()]
+    images = [tio.ScalarImage(tensor=tensor, affine=AFFINE) for tensor in tensors]
+    labels, probabilities = model.predict(images if split else images[0], probabilities=True)
+    assert type(labels) is tio.LabelMap
+    assert type(probabilities) is tio.ScalarImage
+    assert np.array_equal(labels.affine, AFFINE)
+    assert np.array_equal(labels.data[0].numpy(), np.asanyarray(written.dataobj))
+    assert probabilities.data.shape == (3, *labels.spatial_shape)
+    assert np.array_equal(probabilities.data.argmax(dim=0).numpy(), labels.data[0].numpy())
+
+
+@pytest.mark.parametrize("split", [False, True], ids=["one of two channels", "one a channel"])
+def test_arrays_give_arrays(split: bool, model: LoadedModel, written: Any) -> None:
+    array = scan()
+    kept = array.copy()
+    labels = model.predict(list(array) if split else array, affine=AFFINE)
+    assert isinstance(labels, np.ndarray)
+    assert np.array_equal(labels, np.asanyarray(written.dataobj))
+    assert np.array_equal(array, kept)
+
+
+def test_results_can_be_saved_and_read_strictly(tmp_path: Path, folder: Path, model: LoadedModel) -> None:
+    path = tmp_path / "labels.nii.gz"
+    model.predict(folder / "scan.nii.gz").to_filename(path)
+    assert np.array_equal(read(path).array, read(folder / "scan_seg.nii.gz").array)
+
+
+def test_settings_of_prediction_are_heeded_and_checked(folder: Path, model: LoadedModel) -> None:
+    place = folder / "runs" / "latest"
+    other = load_model(str(place), device="cpu", patch_size=(16, 16, 20), overlap=0, blending="crop", batch_size=2)
+    assert isinstance(other.predictor, Predictor)
+    window = other.predictor.window
+    assert (window.patch_size, window.overlap, window.blending, window.batch_size) == ((16, 16, 20), 0, "crop", 2)
+    with pytest.raises(TorchioSegError, match=r"prediction\.overlap"):
+        load_model(place, overlap=1.5)
+
+
+NOISE = scan()
+SPOILT = NOISE.copy()
+SPOILT[0, 1, 2, 3] = np.nan
+FLAT = NOISE.copy()
+FLAT[1] = 7
+ELSEWHERE = nib.Nifti1Image(NOISE[0], AFFINE @ np.diag([1, 1, 1.5, 1]))
+WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
+    "no affine": (NOISE, {}, "the image is an array.*affine="),
+    "an affine too many": (ELSEWHERE, {"affine": AFFINE}, "affine= belongs to an array"),
+    "no space": (NOISE, {"affine": np.zeros((4, 4))}, "no place"),
+    "a channel short": (NOISE[0], {"affine": AFFINE}, "1 channels, 2 are expected"),
+    "two grids": ([nib.Nifti1Image(NOISE[0], AFFINE), ELSEWHERE], {}, "image 2 is not on the grid of image 1"),
+    "a NaN": (SPOILT, {"affine": AFFINE}, "1 of 15840 voxels are NaN.*nonfinite"),
+    "nothing to see": (FLAT, {"affine": AFFINE}, "channel T1w is 7 everywhere"),
+    "complex": (NOISE.astype(np.complex64), {"affine": AFFINE}, "complex64 voxels"),
+    "another kind": (torch.zeros(2, 8, 8, 8), {}, "the image is Tensor; give a path"),
+    "an unknown channel": ({"FLAIR": NOISE, "T2w": NOISE}, {}, "FLAIR, T2w; the model's channels are FLAIR, T1w"),
+    "no image": ([], {}, "empty list"),
+    "no file": ("nowhere.nii.gz", {}, "nowhere.nii.gz: does not exist"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_what_cannot_be_predicted_is_told(case: str, model: LoadedModel) -> None:
+    image, options, message = WRONG[case]
+    with pytest.raises(TorchioSegError, match=re.compile(message, re.DOTALL)):
+        model.predict(image, **options)
+
+
+def test_voxels_that_are_not_finite_are_0_where_that_is_asked_for(folder: Path) -> None:
+    lenient = load_model(folder / "runs" / "latest", nonfinite="zero")
+    zeroed = SPOILT.copy()
+    zeroed[0, 1, 2, 3] = 0
+    assert np.array_equal(lenient.predict(SPOILT, affine=AFFINE), lenient.predict(zeroed, affine=AFFINE))
+
+
+def test_the_example_of_the_page_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    [code] = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(compile(code, "docs/python.md", "exec"), names)  # noqa: S102 - the documentation's own
+    expected = read(folder / "scan_seg.nii.gz").array[0]
+    assert np.array_equal(read(folder / "labels.nii.gz").array[0], expected)
+    assert np.array_equal(names["labels"], expected)
