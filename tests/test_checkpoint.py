@@ -3,10 +3,12 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import resource
 import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,21 @@ def test_a_save_that_fails_keeps_the_earlier_checkpoint_and_leaves_nothing(tmp_p
         checkpoint.save(folder, Tied(1), CARD_OF_TESTS, {"seed": Unsavable()})
     assert checkpoint.read_trainer_state(folder)["seed"] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["last"]
+
+
+@pytest.mark.parametrize("room", [100, 20_000, 60_000])
+def test_a_full_disk_keeps_the_earlier_checkpoint_and_says_so(tmp_path: Path, room: int) -> None:
+    """Whichever file is cut: the card, the weights (43 kB) or what the trainer keeps (twice that)."""
+    folder = tmp_path / "last"
+    network = torch.nn.Linear(100, 100)
+    state = {"averages": torch.zeros(20_000)}
+    checkpoint.save(folder, network, replace(CARD_OF_TESTS, dataset="earlier"), state)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        with pytest.raises(DataError, match=r"last could not be written: .*make room and --resume"):
+            checkpoint.save(folder, network, CARD_OF_TESTS, state)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert checkpoint.read_card(folder).dataset == "earlier"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last"]

@@ -65,7 +65,8 @@ def test_every_epoch_takes_every_batch_once_and_is_saved() -> None:
     watched = Watched(Training(epochs=3, validation_every=2))
     assert watched.trainer().run()
     assert watched.seen == [(epoch, number) for epoch in range(3) for number in range(BATCHES)]
-    assert [entry for entry in watched.saved if entry[0] == "last"] == [("last", 1, 0), ("last", 2, 0), ("last", 3, 0)]
+    epochs = [epoch for name, epoch, _ in watched.saved if name == "last"]
+    assert epochs == [1, 2, 2, 3, 3], "before a validation, which a kill may end, and after it"
     assert [record["epoch"] for record in watched.records if record["kind"] == "validation"] == [2, 3]
 
 
@@ -197,3 +198,23 @@ def test_time_that_is_up_ends_training_as_it_is() -> None:
     assert trainer.run()
     assert trainer.position.step == 1
     assert watched.subsets == [None]
+
+
+def test_a_stop_at_an_epochs_end_saves_at_once_and_leaves_its_validation_to_the_resumed_training() -> None:
+    whole = Watched(Training(epochs=3, validation_every=1))
+    whole.trainer().run()
+    watched = Watched(Training(epochs=3, validation_every=1), stop_after=BATCHES)
+    first = watched.trainer()
+    assert not first.run()
+    assert watched.saved == [("last", 1, 0)]
+    assert watched.subsets == []
+    resumed = Watched(Training(epochs=3, validation_every=1))
+    assert resumed.trainer(first.position).run()
+    assert resumed.subsets == whole.subsets == [0, 1, None]
+
+
+def test_some_cases_may_end_a_training_but_all_of_them_judge_its_last_model() -> None:
+    settings = Training(epochs=9, validation_every=1, validation_cases=2, patience=1)
+    watched = Watched(settings, dice=[0.5, 0.4])
+    assert watched.trainer().run()
+    assert watched.subsets == [0, 1, None]

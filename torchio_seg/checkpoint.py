@@ -99,8 +99,11 @@ def save(folder: Path, network: torch.nn.Module, card: ModelCard, trainer_state:
         for file in (*draft.iterdir(), draft):
             _sync(file)
         _swap(draft, folder)
-    except OSError as error:
-        raise DataError(f"the checkpoint {folder} could not be written: {error}; an earlier one is kept") from error
+    except (OSError, SafetensorError, RuntimeError) as error:  # the latter two from writers of weights, on a full disk
+        raise DataError(
+            f"the checkpoint {folder} could not be written: {_first_line(error)}; make room and --resume: an earlier "
+            "one is kept"
+        ) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -193,6 +196,10 @@ def sha256_of(path: Path) -> str:
     """The digest of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _sync(path: Path) -> None:

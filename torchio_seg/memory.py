@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from torchio_seg.errors import TrainingError
+from torchio_seg.errors import ConfigError, TrainingError
 
 _LOOK_EVERY_S = 0.01
 _PR_SET_PDEATHSIG = 1
@@ -100,7 +100,10 @@ def _read(code: int, answer: str, said: str) -> Outcome:
         return Outcome(False, 0, 0, why="memory")  # by the system, which does so when there is none left
     if code != 0 or not answer:
         raise TrainingError(f"a trial ended with {code}: {said[-_SAID:].strip() or 'without a word'}")
-    return Outcome(**json.loads(answer))
+    found = json.loads(answer)
+    if (wrong := found.get("wrong")) is not None:
+        raise ConfigError(wrong)
+    return Outcome(**found)
 
 
 def _text_of(file: IO[bytes]) -> str:
@@ -144,7 +147,11 @@ def work() -> None:
     reset_peak()
     before = peak_bytes()
     try:
-        found = {"fits": True, "answer": task(request["argument"])}
+        found: dict[str, Any] = {"fits": True, "answer": task(request["argument"])}
+    except ConfigError as error:
+        with answer:
+            json.dump({"wrong": str(error)}, answer)
+        return
     except (MemoryError, RuntimeError) as error:  # torch's own error for a GPU is a RuntimeError
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
             raise

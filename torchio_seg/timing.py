@@ -73,22 +73,30 @@ class Allowance:
 
 
 class StepTimer:
-    """The mean time of a step from the first warm ones on, waiting for patches included."""
+    """The mean time from one step to the next, from the first warm ones on, waiting for patches included."""
 
     def __init__(self) -> None:
-        self._marks: list[float] = []
+        self._intervals: list[float] = []
+        self._last: float | None = None
 
     def mark(self) -> None:
         """A step is done."""
-        self._marks.append(time.perf_counter())
+        now = time.perf_counter()
+        if self._last is not None:
+            self._intervals.append(now - self._last)
+        self._last = now
+
+    def interrupt(self) -> None:
+        """Something else is done before the next step, which is not counted."""
+        self._last = None
 
     @property
     def num_steps(self) -> int:
-        return max(0, len(self._marks) - 1 - WARM_UP_STEPS)
+        return max(0, len(self._intervals) - WARM_UP_STEPS)
 
     @property
     def seconds(self) -> float:
-        return self._marks[-1] - self._marks[WARM_UP_STEPS] if self.num_steps else 0.0
+        return sum(self._intervals[WARM_UP_STEPS:])
 
     @property
     def seconds_per_step(self) -> float:

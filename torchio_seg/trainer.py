@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from torchio_seg.step import Pair
     from torchio_seg.timing import Allowance
 
+    Validate = Callable[[int | None, Progress], "Validation"]
+
 
 @dataclass(frozen=True)
 class Validation:
@@ -68,7 +70,7 @@ class Parts:
     batches: Callable[[int, int], Iterator[Pair]]
     """Images and masks of an epoch from some batch on, always the same for the same epoch."""
     batches_per_epoch: int
-    validate: Callable[[int | None, Progress], Validation] | None
+    validate: Validate | None
     """Of all cases, or of the n-th subset of them; None where no case is kept for it."""
     save: Callable[[str, Position], None]
     """Keep the model as `best` or `last`."""
@@ -94,14 +96,15 @@ class Trainer:
         """Train to the end; False where a stop was asked for before."""
         position, num_epochs = self.position, self._num_epochs()
         with self._shown("training", None if num_epochs is None else num_epochs - position.epoch):
+            if position.step:
+                self._validate_if_due()  # which a stop may have kept from being done
             while not self.is_over():
-                complete = self._train_epoch()
-                stopped = self.parts.should_stop() and not self.is_over()
-                if (complete and self._validation_is_due()) or (self.is_over() and not stopped):
-                    self._validate()
+                self._train_epoch()
                 self.parts.save("last", position)
-                if stopped:
+                if self.parts.should_stop() and not self.is_over():
                     return False
+                self._validate_if_due()
+                self._timer.interrupt()
                 self.parts.progress.advance()
         return True
 
@@ -114,8 +117,8 @@ class Trainer:
             return True
         return self.parts.allowance is not None and position.step > 0 and self.parts.allowance.is_up()
 
-    def _train_epoch(self) -> bool:
-        """The steps of one epoch that are not done yet; False where training ends in between."""
+    def _train_epoch(self) -> None:
+        """The steps of one epoch that are not done yet, or those until training ends in between."""
         clock = EpochClock()
         losses: list[float] = []
         with self._shown(f"epoch {self.position.epoch + 1}", self._steps_left_of_epoch()):
@@ -126,13 +129,11 @@ class Trainer:
                 self._after_step(result, len(pairs), clock)
                 if self.is_over() or self.parts.should_stop():
                     break
-        complete = self.position.batches_done >= self.parts.batches_per_epoch
-        if complete:
+        if self.position.batches_done >= self.parts.batches_per_epoch:
             self.position.epoch += 1
             self.position.batches_done = 0
         rate = self.parts.stepper.learning_rate
         self._log("epoch", loss=_mean(losses), learning_rate=rate, skipped=self.position.skipped, **clock.figures())
-        return complete
 
     def _groups(self) -> Iterator[list[Pair]]:
         """The batches that are left of this epoch, as many at a time as one step takes."""
@@ -168,17 +169,25 @@ class Trainer:
             "budget", num_steps=self.position.num_steps, seconds_per_step=seconds_per_step, **asdict(allowance.upkeep)
         )
 
-    def _validation_is_due(self) -> bool:
-        return self.position.epoch % self.settings.validation_every == 0
+    def _validate_if_due(self) -> None:
+        """At the end of the training, and of every so many epochs."""
+        position, is_last = self.position, self.is_over()
+        is_due = position.batches_done == 0 and position.epoch % self.settings.validation_every == 0
+        if self.parts.validate is None or position.validated_at == position.step or not (is_due or is_last):
+            return
+        self._validate(self.parts.validate, whole=is_last)
+        if not is_last and self.settings.validation_cases is not None and self.is_over():
+            since = position.validations_since_best
+            self._validate(self.parts.validate, whole=True)  # some cases ended the training; all of them judge it
+            position.validations_since_best = since
+        self.parts.save("last", position)
 
-    def _validate(self) -> None:
+    def _validate(self, validate: Validate, *, whole: bool) -> None:
         """Score the model as it is, and keep it unless an earlier one was better."""
         position = self.position
-        if self.parts.validate is None or position.validated_at == position.step:
-            return
-        subset = None if self.is_over() else position.epoch // self.settings.validation_every - 1
+        subset = None if whole else position.epoch // self.settings.validation_every - 1
         with self.parts.stepper.averaged():
-            validation = self.parts.validate(subset, self.parts.progress)
+            validation = validate(subset, self.parts.progress)
         position.validated_at = position.step
         score = validation.score(self.settings.best)
         improved = score is not None and (position.best_score is None or score >= position.best_score)

@@ -80,3 +80,17 @@ def test_a_layout_of_ones_own_is_planned_and_trained(scans: Path, call: Call, mo
     assert "no mirroring: what few steps teach" in " ".join(text.replace("#", "").split())
     assert load(Path("run/plan.yaml")).training.epochs == 1
     assert Path("run/plan.fingerprint.json").is_file()
+
+
+def test_a_network_that_does_not_fit_is_a_sentence(scans: Path, call: Call) -> None:
+    words = ("--dataset", "folders", "--root", "scans", "--max-time", "1h", *SMALL)
+    wrong = call("plan", *words, "--set", "loss.dice_weight=0", "--set", "loss.ce_weight=0")
+    assert wrong.code == 2
+    assert "Traceback" not in wrong.err
+
+
+def test_a_series_of_what_has_no_experiment_asks_for_a_plan(scans: Path, call: Call) -> None:
+    for words in (("crossval",), ("train", "--repeats", "2")):
+        refused = call(*words, "--dataset", "mine.build", "--root", "scans")
+        assert refused.code == 2
+        assert "torchio-seg plan --dataset mine.build -o plan.yaml" in refused.err

@@ -298,11 +298,24 @@ class Job:
         devices.restore_generators(self.device, state["generators"][self.peers.rank])
         position = Position(**state["position"])
         position.batches_done = position.batches_done * state["batch_size"] // self.experiment.training.batch_size
+        before = position.num_steps
         if self._num_steps is not None or card.experiment["training"]["max_time"] != self.experiment.training.max_time:
             position.num_steps = self._num_steps
-        if position.num_steps is not None:
-            stepper.expect(position.num_steps)
+        if (expected := position.num_steps or before) is not None:
+            stepper.expect(expected)  # where the new length is not known yet, the rate follows the old one
         log.info("going on after epoch %d, step %d", position.epoch, position.step)
+        if before is not None and position.num_steps != before:
+            now = "as many as fit the new time" if position.num_steps is None else str(position.num_steps)
+            log.info("its length was %d steps and is now %s; the learning rate follows the new length", before, now)
+            position.validations_since_best = 0
+        elif (patience := self.experiment.training.patience) is not None and (
+            position.validations_since_best >= patience
+        ):
+            log.info(
+                "it ended after %d validations without a better one; a longer --epochs, or a larger training.patience, "
+                "trains on",
+                position.validations_since_best,
+            )
         if position.num_steps is not None and position.step >= position.num_steps:
             log.info(
                 "all %d steps (%d epochs) are done; --epochs, --steps or --max-time with more of it trains on",

@@ -7,7 +7,7 @@ import json
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ ADJECTIVES = (
     "warm",
 )
 NOUNS = ("alder", "birch", "brook", "cedar", "falcon", "heron", "lark", "maple", "otter", "robin", "willow", "wren")
+KEPT = "make room and --resume: the last checkpoint is kept"
 LATEST = "latest"
 ENSEMBLE = "ensemble"
 """In a cross-validation's folder."""
@@ -124,27 +125,34 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.records: list[dict[str, Any]] = []
+        """All but those of single steps, of which there may be hundreds of thousands."""
         self._file = path.open("a", encoding="utf-8")
         self.keep_until(None)
 
     def keep_until(self, step: int | None) -> None:
         """Forget what a kill cut short, and steps beyond this one, which a resumed training takes again."""
         records = read_journal(self.path)
-        self.records = [record for record in records if step is None or record.get("step", 0) <= step]
+        kept = [record for record in records if step is None or record.get("step", 0) <= step]
+        self.records = [record for record in kept if record.get("kind") != "step"]
         self._file.close()
-        write_text(self.path, "".join(json.dumps(record) + "\n" for record in self.records))
+        write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))
         self._file = self.path.open("a", encoding="utf-8")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Write one record and when it was; a number that is not finite is written as null."""
         clean = json.loads(json.dumps({**record, "time": round(time.time(), 3)}), parse_constant=lambda _: None)
-        self.records.append(clean)
-        self._file.write(json.dumps(clean, allow_nan=False) + "\n")
-        self._file.flush()
+        if clean.get("kind") != "step":
+            self.records.append(clean)
+        try:
+            self._file.write(json.dumps(clean, allow_nan=False) + "\n")
+            self._file.flush()
+        except OSError as error:
+            raise DataError(f"{self.path} could not be written: {error.strerror or error}; {KEPT}") from error
 
     def finish(self) -> None:
         """Close the file."""
-        self._file.close()
+        with suppress(OSError):  # what could not be written was said when it was to be
+            self._file.close()
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:

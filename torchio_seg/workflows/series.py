@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from torchio_seg import checkpoint
 from torchio_seg.config.comparing import differing
-from torchio_seg.config.resolve import choose, load, resolve
+from torchio_seg.config.resolve import choose, is_layout, load, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, DataError, UsageError
 from torchio_seg.files import write_json
@@ -48,6 +48,11 @@ def settle(
     dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, folder: Path | None, kind: Kind
 ) -> Experiment:
     """The experiment that is named, else that of the series in the folder, changed."""
+    if config is None and is_layout(dataset):
+        raise UsageError(
+            f"no experiment is called {dataset}: make one, torchio-seg plan --dataset {dataset} -o plan.yaml, and give "
+            "it with --config plan.yaml, so that all these trainings follow one plan"
+        )
     if dataset is not None or config is not None:
         return choose(dataset, config, changes)
     if folder is None or (kept := recall(folder, kind, changes)) is None:
