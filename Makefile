@@ -31,7 +31,7 @@ demo: setup
 	$(PY) -P -m torchio_seg demo --seed $(SEED)
 
 test: setup
-	$(PY) -m pytest -q -m "not slow"
+	OMP_NUM_THREADS=1 $(PY) -m pytest -q -n 2 --dist loadfile -m "not slow"
 
 test-all: setup
 	$(PY) -m pytest -q

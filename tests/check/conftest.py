@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from torchio_seg.cli import main
+from torchio_seg.cli.screen import Screen
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,8 @@ def check(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) ->
         settings = [f"split.{part}" for part in ("validation=1", "test=0")] + ["preprocessing.spacing=native"]
         given = [word for setting in settings for word in ("--set", setting)]
         monkeypatch.setattr(sys, "argv", ["torchio-seg", "check", *given, *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "80")
+        Screen.shared.cache_clear()  # a command has a process, and a screen, of its own
         capfd.readouterr()
         code: object = 0
         try:

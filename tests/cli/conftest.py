@@ -9,6 +9,7 @@ import pytest
 from small_runs import TINY, Call, Result
 
 from torchio_seg.cli import main
+from torchio_seg.cli.screen import Screen
 
 
 @pytest.fixture
@@ -18,6 +19,7 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     def run(*words: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["torchio-seg", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "200")
+        Screen.shared.cache_clear()  # a command has a process, and a screen, of its own
         capfd.readouterr()
         try:
             main()
