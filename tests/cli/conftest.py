@@ -14,11 +14,11 @@ from torchio_seg.cli.screen import Screen
 
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    """Run `torchio-seg` with these words."""
+    """Run `torchio-seg` with these words, on a wide screen unless a test sets another."""
+    monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: object) -> Result:
         monkeypatch.setattr(sys, "argv", ["torchio-seg", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
         Screen.shared.cache_clear()  # a command has a process, and a screen, of its own
         capfd.readouterr()
         try:

@@ -113,10 +113,8 @@ def test_every_experiment_can_be_asked_for(call: Call, name: str) -> None:
 
 @pytest.mark.parametrize("columns", [80, 120])
 def test_no_line_is_wider_than_the_screen(call: Call, monkeypatch: pytest.MonkeyPatch, columns: int) -> None:
-    from torchio_seg.cli.screen import Screen
-
+    monkeypatch.setenv("COLUMNS", str(columns))
     for words in ((), ("brats",), ("btcv",), ("lctsc",), ("datalist",), ("Task03",)):
-        monkeypatch.setattr(Screen.shared().results, "_width", columns)
         lines = call("datasets", *words).out.splitlines()
         commands = [line for line in lines if "torchio-seg" in line]  # the way to the program is as long as it is
         assert max(len(line) for line in lines if line not in commands) <= min(columns, WIDEST)
