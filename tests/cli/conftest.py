@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -42,3 +43,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current folder with the run, and three scans in `in`."""
+    (tmp_path / "runs").symlink_to(trained / "runs")
+    (tmp_path / "in").mkdir()
+    for image in sorted((trained / "data" / "phantom" / "imagesTr").glob("*.nii.gz"))[:3]:
+        shutil.copy(image, tmp_path / "in")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path

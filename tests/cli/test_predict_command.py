@@ -26,17 +26,6 @@ from torchio_seg.workflows.predict import Output, _without_outputs, predict
 REGIONS = ("whole_tumor", "tumor_core", "enhancing_tumor")
 
 
-@pytest.fixture
-def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with the run, and three scans in `in`."""
-    (tmp_path / "runs").symlink_to(trained / "runs")
-    (tmp_path / "in").mkdir()
-    for image in sorted((trained / "data" / "phantom" / "imagesTr").glob("*.nii.gz"))[:3]:
-        shutil.copy(image, tmp_path / "in")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir())
 

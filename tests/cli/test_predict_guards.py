@@ -16,17 +16,6 @@ from torchio_seg import checkpoint
 from torchio_seg.volumes.nifti import create
 
 
-@pytest.fixture
-def work(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A current folder with the run, and three scans in `in`."""
-    (tmp_path / "runs").symlink_to(trained / "runs")
-    (tmp_path / "in").mkdir()
-    for image in sorted((trained / "data" / "phantom" / "imagesTr").glob("*.nii.gz"))[:3]:
-        shutil.copy(image, tmp_path / "in")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def without_seen(work: Path) -> Path:
     """The run's model as it was before cards told of the training cases."""
     folder = work / "old"

@@ -88,7 +88,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
 
-    A layout without an experiment of its own is planned first, as by 'torchio-seg plan'.
+    A layout without an experiment of its own is planned first, as by 'torchio-seg plan'; --repeats asks for that plan.
 
     torchrun --nproc-per-node 4 -m torchio_seg train --dataset decathlon ... trains on four GPUs.
     """

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 LOWEST_CT, HIGHEST_AIR = -1100.0, -500.0
 """Hounsfield units: no body part is below the first; a CT that shows air goes below the second."""
-
-
 MOST_BYTES = 8 * 2**30
 """Of a volume on the model's grid."""
 KNOWN_NAMES = {**OLD, **NEW}
@@ -36,9 +34,14 @@ def inspect(model: LoadedModel, volume: Volume, case: Case, *, implicit: bool) -
     require_size(model, volume)
     card = model.card
     found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
-    zeroed = f"{volume.num_zeroed} voxels that are NaN or infinite are read as 0"
-    sentences = [*([zeroed] if volume.num_zeroed else []), *otherwise_named(model, case), *found]
-    return [f"{volume.path}: {sentence}" for sentence in sentences]
+    return [*zeroed(volume), *(f"{volume.path}: {sentence}" for sentence in (*otherwise_named(model, case), *found))]
+
+
+def zeroed(volume: Volume) -> list[str]:
+    """A sentence where voxels were not read as they are."""
+    if not volume.num_zeroed:
+        return []
+    return [f"{volume.path}: {volume.num_zeroed} voxels that are NaN or infinite are read as 0"]
 
 
 def require_size(model: LoadedModel, volume: Volume) -> None:

@@ -17,7 +17,7 @@ from torchio_seg.subjects import join_channels
 from torchio_seg.volumes.images import from_array, from_image, image_like, is_image
 from torchio_seg.volumes.nifti import Volume, read
 from torchio_seg.workflows import models
-from torchio_seg.workflows.guards import require_contrast
+from torchio_seg.workflows.guards import require_contrast, zeroed
 
 if TYPE_CHECKING:
     from torchio_seg.transforms.recipe import Nonfinite
@@ -75,8 +75,8 @@ def predict(model: LoadedModel, image: Any, affine: Any, *, probabilities: bool)
         for number, each in _numbered(image, channels)
     ]
     volume = join_channels([each.volume for each in taken], len(channels))
-    if volume.num_zeroed:
-        log.warning("%s: %d voxels that are NaN or infinite are read as 0", volume.path, volume.num_zeroed)
+    for warning in zeroed(volume):
+        log.warning("%s", warning)
     require_contrast(model, volume)
     prediction = model.predictor(volume.array, volume.affine, probabilities=probabilities)
     labels = taken[0].as_labels(prediction.label_map)

@@ -31,7 +31,7 @@ from torchio_seg.workflows.trying import Tryer, require_network, rig_of, tell_if
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
     from torchio_seg.planning.fingerprint import Fingerprint
-    from torchio_seg.planning.schedule import SHORT, Schedule
+    from torchio_seg.planning.schedule import Schedule
     from torchio_seg.progress import Progress
 
 PLAN, FINGERPRINT = "plan.yaml", "plan.fingerprint.json"

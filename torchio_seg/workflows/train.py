@@ -202,7 +202,10 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
     peers = job.peers
     with _opened(job, folder) as ledger:
         with stop_requests(launched=peers.num_ranks > 1) as request:
-            should_stop = lambda: peers.any(request.signal is not None)  # noqa: E731 (shorter than a function)
+
+            def should_stop() -> bool:
+                return peers.any(request.signal is not None)
+
             surroundings = Surroundings(folder, ledger.log, progress, should_stop, situation.began)
             resume = peers.from_main(lambda: checkpoint.exists(folder / "checkpoints" / "last"))
             trainer = job.trainer(surroundings, resume=resume)

@@ -128,13 +128,13 @@ class Tryer:
 
     def __call__(self, candidate: Candidate) -> Trial:
         """Take some steps with it, or learn that it is too large."""
-        trial = self._try(candidate, channels_last=self.channels_last)
-        if self._knows_layout or not self.measures_layout or not trial.fits or trial.seconds == inf:
-            return trial
+        tried = self._try(candidate, channels_last=self.channels_last)
+        if self._knows_layout or not self.measures_layout or not tried.fits or tried.seconds == inf:
+            return tried
         other = self._try(candidate, channels_last=True)
-        self.channels_last = other.fits and other.seconds < _WORTH_IT * trial.seconds
+        self.channels_last = other.fits and other.seconds < _WORTH_IT * tried.seconds
         self._knows_layout = True
-        return other if self.channels_last else trial
+        return other if self.channels_last else tried
 
     def _try(self, candidate: Candidate, *, channels_last: bool) -> Trial:
         rig = self.rig
