@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -14,11 +15,22 @@ from torchio_seg.errors import UsageError
 from torchio_seg.workflows import runs
 
 
-def test_a_run_has_a_folder_of_its_own_and_latest_points_to_the_newest(tmp_path: Path) -> None:
+def test_latest_points_to_the_newest_run(tmp_path: Path) -> None:
     folders = [runs.create(tmp_path, "brain") for _ in range(3)]
-    assert len(set(folders)) == 3
     assert (tmp_path / "latest").resolve() == folders[-1].resolve()
     assert not (tmp_path / "latest").readlink().is_absolute()
+
+
+def test_trainings_that_begin_in_the_same_second_have_folders_of_their_own(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: runs.create(tmp_path, "brain"), range(60)))
+    assert len(set(folders)) == 60
+
+
+def test_a_file_in_the_way_of_the_runs_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UsageError, match=r"runs/brain.* cannot be made"):
+        runs.create(tmp_path / "runs", "brain")
 
 
 def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:

@@ -39,10 +39,19 @@ ENSEMBLE = "ensemble"
 
 
 def create(runs: Path, experiment: str) -> Path:
-    """A new, empty folder for a training."""
-    moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-    folder = runs / experiment / f"{moment}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
-    claim(folder)
+    """A new, empty folder for a training, its own even where others begin in the same second."""
+    while True:
+        moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+        folder = runs / experiment / f"{moment}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            folder.mkdir()
+            break
+        except FileExistsError:
+            if not folder.is_dir():
+                raise UsageError(f"the run folder {folder} cannot be made: a file is in its way") from None
+        except OSError as error:
+            raise _cannot_be_made(folder, error) from error
     link = runs / LATEST
     draft = runs / f".{LATEST}.{secrets.token_hex(4)}"
     draft.symlink_to(folder.relative_to(runs), target_is_directory=True)
@@ -56,9 +65,13 @@ def claim(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         occupied = any(folder.iterdir())
     except OSError as error:
-        raise UsageError(f"the run folder {folder} cannot be made: {error.strerror}") from error
+        raise _cannot_be_made(folder, error) from error
     if occupied:
         raise UsageError(f"{folder} already holds a training or other files; name another folder, or --resume it")
+
+
+def _cannot_be_made(folder: Path, error: OSError) -> UsageError:
+    return UsageError(f"the run folder {folder} cannot be made: {error.strerror}")
 
 
 @contextmanager
