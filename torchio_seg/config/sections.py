@@ -96,8 +96,8 @@ class Split(Section):
     """auto: as the data set says; where it does not, hold_out, or k_fold once a fold is named. hold_out and k_fold:
     at random, patients kept together, classes spread evenly. nnunet: its five folds. monai: DecathlonDataset's
     division. in_order: the first ids test, the next validate, the others train."""
-    validation: Part = 0.2
-    """Cases that choose the best epoch: a share (0.2) or a number (2)."""
+    validation: Part = 0.1
+    """Cases that choose the best epoch: a share (0.1) or a number (2)."""
     test: Part = 0.0
     """Cases that are evaluated once, with the best model, when training ends: a share or a number."""
     folds: Annotated[int, Field(ge=2)] = 5
