@@ -189,6 +189,8 @@ def report(trained: Trained) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+        if evaluation.part == "validation" and trained.model.name == "best":
+            screen.say("these cases chose the model among its epochs, so that other cases will score a little less")
     if trained.stopped_by is None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")
