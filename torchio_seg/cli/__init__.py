@@ -25,6 +25,7 @@ from torchio_seg.cli import (
     predict,
     prepare,
     preview,
+    runs,
     store,
     train,
 )
@@ -54,6 +55,7 @@ app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
 app.command("export", rich_help_panel="Work")(command(export.export))
 app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
+app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
 app.add_typer(config.app, name="config", rich_help_panel="Look things up")
 
 
