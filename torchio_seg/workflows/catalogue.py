@@ -64,7 +64,7 @@ def _shipped(file: Path) -> Trainable:
 
 
 def _planned(layout: str) -> Trainable:
-    about = "a network, patches and length that are planned for the data before they are trained"
+    about = "Whatever lies in this layout: network, patches and length are planned for it first."
     return _trainable(choose(layout, None, {}), about, PLANNED)
 
 
