@@ -86,7 +86,7 @@ def test_missing_linked_and_foreign_paths_are_told_apart(tmp_path):
         "gone.nii": "does not exist",
         "link.nii": "link to a file that does not exist",
         "folder.nii": "folder",
-        "scan.mgz": "only .nii and .nii.gz",
+        "scan.mgz": "only .nii.gz, .nii, .nrrd, .nhdr, .mha and .mhd",
     }.items():
         with pytest.raises(VolumeError, match=words):
             read(tmp_path / name)

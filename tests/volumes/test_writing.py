@@ -135,7 +135,7 @@ def test_input_is_never_replaced_by_its_own_output(tmp_path):
 
 def test_impossible_outputs_are_refused_before_any_work(tmp_path):
     (tmp_path / "folder.nii").mkdir()
-    for name, words in {"out.mha": "end the name so", "folder.nii": "folder", "gone/out.nii": "does not exist"}.items():
+    for name, words in {"out.mhd": "end the name so", "folder.nii": "folder", "gone/out.nii": "does not exist"}.items():
         with pytest.raises((UsageError, VolumeError), match=words):
             create(tmp_path / name, MASK, AFFINE, overwrite=True)
     for affine in (np.zeros((4, 4)), np.full((4, 4), np.nan), np.eye(3)):

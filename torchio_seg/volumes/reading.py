@@ -14,8 +14,7 @@ import numpy as np
 
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.geometry import is_sheared, spacing_of
-from torchio_seg.volumes.header import read_layout
-from torchio_seg.volumes.stream import open_stream
+from torchio_seg.volumes.opening import open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -44,9 +43,11 @@ class Volume:
     """C I J K."""
     affine: Affine
     header: Any
-    """The nibabel header, unrepaired."""
+    """What its format's header says, unrepaired; None for what came from no file."""
     num_zeroed: int = 0
     """Voxels that were NaN or infinite and were read as 0, because the reader was told so."""
+    slope: float = 1.0
+    """What stored numbers were multiplied by."""
 
     @property
     def shape(self) -> Shape:
@@ -71,8 +72,8 @@ class Volume:
 
 def read_geometry(path: Path) -> Geometry:
     """What a volume is, from its header alone, held to the same rules as by `read`."""
-    with open_stream(path) as stream:
-        return read_layout(stream).geometry
+    with open_volume(path) as (_, layout):
+        return layout.geometry
 
 
 def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse", "zero"] = "refuse") -> Volume:
@@ -81,8 +82,7 @@ def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse"
     A sheared volume is read; preprocessing refuses to resample it. Voxels that are NaN or infinite are an error, or
     become 0 and are counted.
     """
-    with open_stream(path) as stream:
-        layout = read_layout(stream)
+    with open_volume(path) as (stream, layout):
         _require_budget(stream, layout, max_bytes)
         _skip(stream, layout)
         voxels, num_bad = _read_voxels(stream, layout)
@@ -94,8 +94,8 @@ def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse"
             "--set preprocessing.nonfinite=zero, predict: --nonfinite zero)"
         )
     geometry = layout.geometry
-    stored = voxels.reshape((*geometry.shape, geometry.num_channels), order="F")
-    return Volume(geometry.path, np.moveaxis(stored, -1, 0), geometry.affine, layout.header, num_bad)
+    array = layout.arranged(voxels)
+    return Volume(geometry.path, array, geometry.affine, layout.header, num_bad, layout.slope)
 
 
 def read_label(path: Path, allowed: Collection[int], *, max_bytes: int = _MAX_BYTES) -> Volume:
@@ -194,7 +194,7 @@ def _require_whole(volume: Volume, voxels: Array) -> None:
     """Hold that every label is an integer, but for what a scale factor costs: labels 0..7 in 8 bits come as 0.988."""
     if voxels.dtype.kind != "f":
         return
-    half_step = 0.51 * abs(float(volume.header["scl_slope"]))
+    half_step = 0.51 * abs(volume.slope)
     rounding = half_step if _ROUNDING < half_step < _MAX_ROUNDING else _ROUNDING
     broken = [piece[np.abs(piece - np.rint(piece)) > rounding] for piece in _pieces(voxels)]
     if num_broken := sum(values.size for values in broken):

@@ -1,8 +1,8 @@
 """Write one volume so that it is complete or absent, in the space it came from.
 
 The file is written under a hidden name in the same folder, flushed to the disk, read back through the strict
-reader, compared voxel by voxel, and only then renamed. Header extensions of the input are not copied: they
-describe its intensities, and often its patient.
+reader, compared voxel by voxel, and only then renamed. Header extensions and keys of the input are not
+copied: they describe its intensities, and often its patient.
 """
 
 from __future__ import annotations
@@ -11,50 +11,58 @@ import contextlib
 import gzip
 import os
 import secrets
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 
 from torchio_seg.errors import UsageError, VolumeError
-from torchio_seg.volumes.geometry import is_degenerate, is_sheared, spacing_of
+from torchio_seg.volumes import metaimage, nifti_header, nrrd
+from torchio_seg.volumes.content import LEVELS, planes
+from torchio_seg.volumes.geometry import is_degenerate
+from torchio_seg.volumes.metaimage_header import MetaHeader
+from torchio_seg.volumes.names import WHOLE, listed, suffix
+from torchio_seg.volumes.nrrd_header import NrrdHeader
 from torchio_seg.volumes.reading import read
-from torchio_seg.volumes.stream import SUFFIXES, suffix
 
 if TYPE_CHECKING:
-    import io
+    from collections.abc import Callable, Mapping
+    from typing import BinaryIO
 
-    from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.geometry import Affine, Array
     from torchio_seg.volumes.reading import Volume
 
-_COMPRESSION = {1: 6, 2: 1, 4: 1}  # by bytes a voxel: label maps halve for little time, images hardly shrink
-_SCANNER = 1  # NIfTI's code for scanner coordinates
+
+@dataclass(frozen=True)
+class _Format:
+    """How files of one suffix are written."""
+
+    kinds: tuple[type, ...]
+    """Of headers that outputs of their own format are given."""
+    header_at: Callable[[Array, Affine], Any]
+    """A new header, for voxels at a place."""
+    header_like: Callable[[Array, Any], Any]
+    """The header of an input, for voxels on its grid."""
+    affine_of: Callable[[Any], Affine]
+    write: Callable[[BinaryIO, Array, Any], None]
 
 
 def create(path: Path, array: Array, affine: Array, *, overwrite: bool = False) -> None:
-    """Write a new file of `array` (I J K or C I J K) whose sform and qform are `affine`, in millimetres.
-
-    A sheared affine has no qform, so it is written as sform alone.
-    """
+    """Write a new file of `array` (I J K or C I J K) at `affine`, in millimetres; its suffix says in which format."""
     path = Path(path)
     stored = _stored(path, array)
-    kind: Any = nib.Nifti1Header if max(stored.shape) < 2**15 else nib.Nifti2Header
-    header = kind()
-    header.set_data_shape(stored.shape)
     affine = np.asarray(affine, dtype=np.float64)
     if affine.shape != (4, 4) or is_degenerate(affine):
         raise VolumeError(f"{path}: {affine.tolist()} gives voxels no place; give a finite, invertible 4x4 affine")
-    header["pixdim"][1:4] = spacing_of(affine)
-    if not is_sheared(affine):
-        header.set_qform(affine, _SCANNER)
-    header.set_sform(affine, _SCANNER)
-    header.set_xyzt_units("mm", "sec")
-    _write(path, stored, header, overwrite=overwrite)
+    _write(path, stored, _format_of(path).header_at(stored, affine), overwrite=overwrite)
 
 
 def write_like(path: Path, array: Array, like: Volume, *, overwrite: bool = False) -> None:
-    """Write `array` (I J K or C I J K) with the header of `like`: affine, codes, spacing, units bit for bit."""
+    """Write `array` (I J K or C I J K) where `like` is.
+
+    In the format of `like` with its header: affine, codes, spacing, units bit for bit; in another at its affine.
+    """
     path = Path(path)
     stored = _stored(path, array)
     if stored.shape[:3] != like.shape:
@@ -64,10 +72,9 @@ def write_like(path: Path, array: Array, like: Volume, *, overwrite: bool = Fals
         )
     if path.exists() and like.path.exists() and path.samefile(like.path):
         raise UsageError(f"{path}: this is the input itself, which is never replaced; choose another output name")
-    header = like.header.as_byteswapped("<")
-    header.set_data_shape(stored.shape)
-    header["cal_min"] = header["cal_max"] = 0
-    header.set_intent("none")
+    own = _format_of(path)
+    is_own = isinstance(like.header, own.kinds)
+    header = own.header_like(stored, like.header) if is_own else own.header_at(stored, like.affine)
     _write(path, stored, header, overwrite=overwrite)
 
 
@@ -104,10 +111,6 @@ def _storage_type(path: Path, array: Array) -> np.dtype[Any]:
 def _write(path: Path, stored: Array, header: Any, *, overwrite: bool) -> None:
     """Write, check and rename; whatever happens on the way, nothing but a complete file carries the name."""
     _require_free(path, overwrite=overwrite)
-    header.set_data_dtype(stored.dtype)
-    header["scl_slope"] = header["scl_inter"] = np.nan
-    header["vox_offset"] = header.single_vox_offset
-    header["magic"] = header.single_magic
     partial = path.with_name(f".partial-{secrets.token_hex(8)}{suffix(path)}")
     try:
         _write_file(partial, stored, header)
@@ -129,8 +132,6 @@ def _write(path: Path, stored: Array, header: Any, *, overwrite: bool) -> None:
 
 def _require_free(path: Path, *, overwrite: bool) -> None:
     """Refuse a name that we cannot or must not write to, before any work."""
-    if suffix(path) is None:
-        raise UsageError(f"{path}: volumes are written as {' or '.join(SUFFIXES)}; end the name so")
     if not path.parent.is_dir():
         raise VolumeError(f"{path}: the folder {path.parent} does not exist; create it first")
     if path.is_dir():
@@ -139,32 +140,39 @@ def _require_free(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path}: exists already; pass --overwrite to replace it, or choose another name")
 
 
+def _format_of(path: Path) -> _Format:
+    ending = suffix(path, WHOLE)
+    if ending is None:
+        raise UsageError(f"{path}: volumes are written as {listed(WHOLE, last='or')}; end the name so")
+    return _FORMATS[ending]
+
+
 def _write_file(path: Path, stored: Array, header: Any) -> None:
-    """The plain bytes of a NIfTI file; the same voxels give the same bytes on any day."""
+    """The bytes of a file; the same voxels give the same bytes on any day."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the umask takes away what it must
     with os.fdopen(descriptor, "wb") as file:
-        if suffix(path) == ".nii.gz":
-            level = _COMPRESSION[stored.itemsize]
-            with gzip.GzipFile("", "wb", compresslevel=level, fileobj=file, mtime=0) as compressed:
-                _write_content(compressed, stored, header)
-        else:
-            _write_content(file, stored, header)
+        _format_of(path).write(file, stored, header)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _write_content(file: io.BufferedIOBase, stored: Array, header: Any) -> None:
+def _write_compressed(file: BinaryIO, stored: Array, header: Any) -> None:
+    with gzip.GzipFile("", "wb", compresslevel=LEVELS[stored.itemsize], fileobj=file, mtime=0) as compressed:
+        _write_content(compressed, stored, header)
+
+
+def _write_content(file: BinaryIO | gzip.GzipFile, stored: Array, header: Any) -> None:
     """Header, four zero bytes for "no extensions", then planes, first axis fastest."""
     file.write(header.binaryblock + bytes(4))
-    planes = stored.T
-    file.writelines(np.ascontiguousarray(planes[index]).data for index in np.ndindex(planes.shape[:-2]))
+    file.writelines(planes(stored, channels_first=False))
 
 
 def _require_equal(path: Path, stored: Array, header: Any) -> None:
     """Read the file back as strictly as any input, and compare."""
     found = read(path, max_bytes=2 * stored.nbytes)
+    affine = _format_of(path).affine_of(header)
     expected = stored[None] if stored.ndim == 3 else np.moveaxis(stored, -1, 0)
-    if not np.array_equal(found.array, expected) or not np.array_equal(found.affine, header.get_best_affine()):
+    if not np.array_equal(found.array, expected) or not np.array_equal(found.affine, affine):
         raise VolumeError("voxels or affine differ")
 
 
@@ -176,3 +184,28 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _as_it_is(_: Array, header: Any) -> Any:
+    """Headers of text hold nothing of an input but where it is."""
+    return header
+
+
+def _affine_of_nifti(header: Any) -> Affine:
+    affine: Affine = header.get_best_affine()
+    return affine
+
+
+def _affine_of_text(header: NrrdHeader | MetaHeader) -> Affine:
+    return header.affine
+
+
+_NIFTI = _Format(
+    nifti_header.NIFTI_HEADERS, nifti_header.header_at, nifti_header.header_like, _affine_of_nifti, _write_content
+)
+_FORMATS: Mapping[str, _Format] = {
+    ".nii": _NIFTI,
+    ".nii.gz": replace(_NIFTI, write=_write_compressed),
+    ".nrrd": _Format((NrrdHeader,), nrrd.header_at, _as_it_is, _affine_of_text, nrrd.write_nrrd),
+    ".mha": _Format((MetaHeader,), metaimage.header_at, _as_it_is, _affine_of_text, metaimage.write_metaimage),
+}
