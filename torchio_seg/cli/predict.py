@@ -28,6 +28,10 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         typer.Argument(metavar="VOLUME...", help="Files, folders, patterns, or CHANNEL=FILE for each channel."),
     ],
     *,
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="Of DICOM with several series: number, UID or description."),
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Run, model or ensemble folder, or exported file; else the newest run.")
     ] = None,
@@ -91,6 +95,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg predict scans/ -o masks/ --json masks/summary.json goes on where it was stopped.
 
+    torchio-seg predict study.zip --series 4 -o liver.mha
+
     torchio-seg predict FLAIR=a.nii.gz T1w=b.nii.gz T1gd=c.nii.gz T2w=d.nii.gz -o patient7.nii.gz
 
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
@@ -125,7 +131,9 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)
-            predictions = workflow(loaded, inputs, what, implicit=model is None, progress=screen, peers=peers)
+            predictions = workflow(
+                loaded, inputs, what, series=series, implicit=model is None, progress=screen, peers=peers
+            )
             if json_ is not None and peers.is_main:
                 _summarize(predictions.to_json(loaded), json_)
             _report(predictions)

@@ -130,7 +130,7 @@ def _shown(root: Path, paths: Sequence[Path]) -> str:
     ]
     names += [entry.name for entry in entries if not entry.is_dir()]
     scans = few([path.relative_to(root).as_posix() for path in paths])
-    lines = [f"there is: {few(names) or 'nothing'}", f"{len(paths)} NIfTI files{f': {scans}' if scans else ''}"]
+    lines = [f"there is: {few(names) or 'nothing'}", f"{len(paths)} volumes{f': {scans}' if scans else ''}"]
     return "\n".join([*lines, *_channels_each(paths), UNDERSTOOD])
 
 

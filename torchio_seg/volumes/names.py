@@ -30,6 +30,12 @@ def stem(path: Path) -> str:
     return name[: len(name) - len(suffix(path) or "")]
 
 
+def same_format(path: Path) -> str:
+    """The suffix of outputs in the format of an input; what is none of these, such as DICOM, becomes NIfTI."""
+    found = suffix(path)
+    return next((kind[0] for kind in (NRRD, METAIMAGE) if found in kind), NIFTI[0])
+
+
 def listed(endings: Sequence[str], *, last: str = "and") -> str:
     """Several suffixes in a sentence."""
     return f"{', '.join(endings[:-1])} {last} {endings[-1]}"

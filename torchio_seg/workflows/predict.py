@@ -18,16 +18,17 @@ from torchio_seg.memory import peak_bytes, reset_peak
 from torchio_seg.predictor.native import Prediction
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
-from torchio_seg.subjects import read_channels
+from torchio_seg.volumes.names import WHOLE, listed, same_format, stem, suffix
 from torchio_seg.volumes.nifti import Volume, write_like
+from torchio_seg.workflows.dicom_inputs import read_images
 from torchio_seg.workflows.guards import inspect
-from torchio_seg.workflows.inputs import SUFFIXES, find_cases
+from torchio_seg.workflows.inputs import find_cases
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.predictions import Effort, Failed, Predictions, Skipped, Written
 
 log = logging.getLogger(__name__)
 
-OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy"}
+OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nhdr", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy", ".zip"}
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,26 @@ class _Planned:
     files: dict[str, Path]
     is_there: bool
     """Whether all of them are, so that nothing is to be done."""
+    series: str | None = None
+    """Which series is meant where its images are DICOM."""
 
 
-def predict(
+def predict(  # noqa: PLR0913 (what a command is given)
     model: LoadedModel,
     inputs: Sequence[str],
     output: Output,
     *,
+    series: str | None = None,
     implicit: bool = False,
     progress: Progress | None = None,
     peers: Peers = ALONE,
 ) -> Predictions:
-    """Predict every case, peers each their share, and tell what became of it; files of an earlier call are kept."""
+    """Predict every case, peers each their share, and tell what became of it; files of an earlier call are kept.
+
+    `series` says which one is meant where an input is DICOM with several.
+    """
     begun = time.monotonic()
-    plan = peers.from_main(lambda: _plan(model, inputs, output))
+    plan = peers.from_main(lambda: _plan(model, inputs, output, series))
     own = peers.part([each for each in plan if not each.is_there])
     made = peers.whole(_predict_all(model, own, output, implicit=implicit, progress=progress or Silent()))
     for outcome in (outcome for number, outcome in enumerate(made) if number % peers.num_ranks != peers.rank):
@@ -73,13 +80,13 @@ def predict(
     return Predictions(tuple(outcomes), time.monotonic() - begun)
 
 
-def _plan(model: LoadedModel, inputs: Sequence[str], output: Output) -> list[_Planned]:
+def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[_Planned]:
     """What each case will get; what cannot be is refused before anything is computed."""
-    cases = _without_outputs(model, find_cases(inputs, model.card.channels), output)
+    cases = _without_outputs(model, find_cases(inputs, model.card.channels, series), output)
     plan = []
     for case in cases:
         files = _targets(model, case, output, alone=len(cases) == 1)
-        plan.append(_Planned(case, files, _are_there(files, output, alone=len(cases) == 1)))
+        plan.append(_Planned(case, files, _are_there(files, output, alone=len(cases) == 1), series))
     return plan
 
 
@@ -116,7 +123,8 @@ def _predict_case(
     case, device = planned.case, model.members[0].device
     _count_anew(device)
     begun = time.monotonic()
-    volume = read_channels(case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
+    nonfinite = model.predictor.recipe.nonfinite
+    volume = read_images(case.images, len(model.card.channels), wanted=planned.series, nonfinite=nonfinite)
     warnings = inspect(model, volume, case, implicit=implicit)
     for warning in warnings:
         log.warning("%s", warning)
@@ -195,28 +203,28 @@ def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> 
 
 def _names(model: LoadedModel, main: Path, output: Output) -> dict[str, Path]:
     """The files of a case whose label map has this one."""
-    suffix = ".nii.gz" if main.name.endswith(".nii.gz") else ".nii"
-    base = main.name.removesuffix(suffix).removesuffix("_seg")
+    base = stem(main).removesuffix("_seg")
+    ending = main.name[len(stem(main)) :]
     files = {"seg": main}
     if output.regions:
         for region in model.card.labels.regions:
-            files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{suffix}")
+            files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{ending}")
     if output.probabilities:
-        files["probabilities"] = main.with_name(f"{base}_probabilities{suffix}")
+        files["probabilities"] = main.with_name(f"{base}_probabilities{ending}")
     return files
 
 
 def _without_outputs(model: LoadedModel, cases: list[Case], output: Output) -> list[Case]:
     """The cases but for those that are predictions of others, as where a folder is both input and output."""
-    if len(cases) == 1 or output.place.name.endswith(SUFFIXES):
+    if len(cases) == 1 or suffix(output.place, WHOLE):
         return cases
     everything = replace(output, probabilities=True, regions=True)
     makers = {
-        file.resolve(): case.id
+        file.resolve().with_name(stem(file)): case.id
         for case in cases
         for file in _names(model, _main_file(case, output, alone=False), everything).values()
     }
-    own = [case for case in cases if not any(image.resolve() in makers for image in case.images)]
+    own = [case for case in cases if not any(image.resolve().with_name(stem(image)) in makers for image in case.images)]
     if len(own) < len(cases):
         log.info("%d files are left out: by their names they are predictions of others", len(cases) - len(own))
     return own
@@ -239,13 +247,13 @@ def _are_there(files: Mapping[str, Path], output: Output, *, alone: bool) -> boo
 
 def _main_file(case: Case, output: Output, *, alone: bool) -> Path:
     """The file of the case's label map."""
-    if output.place.name.endswith(SUFFIXES):
+    if suffix(output.place, WHOLE):
         if not alone:
             raise UsageError(f"-o {output.place} names one file, but there are several cases; name a folder")
         return output.place
     if output.place.suffix in OTHER_IMAGES and not output.place.is_dir():
-        raise UsageError(f"-o {output.place}: label maps are written as .nii.gz or .nii; or name a folder")
-    return output.place / f"{case.id}_seg.nii.gz"
+        raise UsageError(f"-o {output.place}: label maps are written as {listed(WHOLE, last='or')}; or name a folder")
+    return output.place / f"{case.id}_seg{same_format(case.images[0])}"
 
 
 def _safe(name: str) -> str:
