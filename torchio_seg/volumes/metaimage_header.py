@@ -71,22 +71,28 @@ class MetaHeader:
 
 def read_fields(file: BinaryIO, path: Path) -> dict[str, str]:
     """The fields by their usual names; the last one says where the voxels are."""
-    lines = read_lines(file, path, lambda line: line.partition("=")[0].strip() == LAST)
-    fields: dict[str, str] = {}
-    for line in lines:
-        name, separator, value = line.partition("=")
-        name = _ALIASES.get(name.strip(), name.strip())
-        if not separator and name:
-            raise VolumeError(f"{path}: not MetaImage: the header's line {line[:60]!r} is no 'Name = value'")
-        if fields.get(name, value.strip()) != value.strip():
-            raise VolumeError(f"{path}: the header says twice what {name} is; keep one")
-        fields[name] = value.strip()
-    if fields.get("ObjectType", "Image") != "Image" or not fields.get(LAST):
+    lines = read_lines(file, path, lambda line: _parted(line)[0] == LAST)
+    if "=" not in lines[0] or _parted(lines[0])[1] not in {"Image", "3", "4"}:
         raise VolumeError(
-            f"{path}: not a whole MetaImage: 'ObjectType = Image' and '{LAST} = ...' belong into its header; "
-            "convert the scan again"
+            f"{path}: not MetaImage: the file begins with {lines[0][:40]!r}, an image of this format with "
+            "'ObjectType = Image' or 'NDims = 3'; convert the scan again"
         )
+    if not (_parted(lines[-1])[0] == LAST and _parted(lines[-1])[1]):
+        raise VolumeError(f"{path}: truncated: it ends within the header; copy or download it again")
+    fields: dict[str, str] = {}
+    for line in filter(None, lines):
+        name, value = _parted(line)
+        if "=" not in line or fields.get(name, value) != value:
+            what = "contradicts one before" if "=" in line else "is no 'Name = value'"
+            raise VolumeError(f"{path}: the header's line '{line[:60]}' {what}; the header is damaged, export it again")
+        fields[name] = value
     return fields
+
+
+def _parted(line: str) -> tuple[str, str]:
+    """Name and value of a field."""
+    name, _, value = line.partition("=")
+    return _ALIASES.get(name.strip(), name.strip()), value.strip()
 
 
 def layout_of(path: Path, fields: Mapping[str, str], stream: ByteStream) -> Layout:
@@ -175,5 +181,5 @@ def is_true(path: Path, fields: Mapping[str, str], name: str, *, default: bool |
 
 def _field(path: Path, fields: Mapping[str, str], name: str) -> str:
     if not fields.get(name):
-        raise VolumeError(f"{path}: the header has no {name}, which is needed to know what and where voxels are")
+        raise VolumeError(f"{path}: the header has no {name}, without which its voxels mean nothing; export it again")
     return fields[name]

@@ -155,8 +155,9 @@ def _placed(path: Path, fields: Mapping[str, str], directions: Array) -> tuple[s
     space = _SHORT.get(space, space)
     if space not in SPACES:
         raise VolumeError(f"{path}: its space is '{space}'; {', '.join(SPACES)} are read. Convert it to one of these")
-    if odd := set(re.findall(r'"([^"]*)"', fields.get("space units", ""))) - _MILLIMETRES:
-        raise VolumeError(f"{path}: its space units are {', '.join(sorted(odd))}; only mm are read. Convert it")
+    units = f"{fields.get('space units', '')} {fields.get('units', '')}"
+    if odd := set(re.findall(r'"([^"]*)"', units)) - _MILLIMETRES:
+        raise VolumeError(f"{path}: its units are {', '.join(sorted(odd))}; only mm are read. Convert it")
     if _has_numbers(fields.get("spacings", "")):
         raise VolumeError(f"{path}: has spacings and space directions, which may differ; keep the latter")
     origin = _field(path, fields, "space origin")
