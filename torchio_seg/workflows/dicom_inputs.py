@@ -107,9 +107,10 @@ def _table(found: Sequence[Series]) -> str:
     rows = [("number", "description", "modality", "slices", "size", "UID")]
     for series in found:
         first = series.slices[0]
-        size = f"{first.columns} x {first.rows}" + (f" (no volume: {series.no_volume})" if series.no_volume else "")
+        size = f"{first.columns} x {first.rows}"
+        uid = f"{series.uid} (no volume: {series.no_volume})" if series.no_volume else series.uid
         number = "?" if series.number is None else str(series.number)
-        rows.append((number, series.description or "-", series.modality, str(len(series.slices)), size, series.uid))
+        rows.append((number, series.description or "-", series.modality, str(len(series.slices)), size, uid))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
