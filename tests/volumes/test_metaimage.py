@@ -62,6 +62,7 @@ UNUSUAL = {
     "other names of the place": content(TransformMatrix=None, Rotation=FIELDS["TransformMatrix"], Offset=None,
         Position=FIELDS["Offset"]),
     "no type of object": content(ObjectType=None),
+    "a comment first": b"Comment = of a phantom\n" + content(),
     "compressed with its size": content(SQUEEZED, CompressedData="True", CompressedDataSize=str(len(SQUEEZED))),
     "compressed without": content(SQUEEZED, CompressedData="True"),
     "lines that end as on Windows": content(b"").replace(b"\n", b"\r\n") + PLAIN,
@@ -88,7 +89,7 @@ def test_channels_are_found_in_each_voxel_and_as_a_fourth_axis(tmp_path: Path) -
 
 BAD = {
     "another format": (b"P5 512 512\n" + PLAIN, "not MetaImage"),
-    "another object": (content(ObjectType="Tube"), "not MetaImage"),
+    "another object": (content(ObjectType="Tube"), "not a MetaImage but a Tube"),
     "text": (content(BinaryData="False"), "written as text"),
     "no matrix": (content(TransformMatrix=None), "no TransformMatrix"),
     "no offset": (content(Offset=None), "no Offset"),
@@ -113,6 +114,8 @@ BAD = {
         "4-D with sizes .* and 2 channels",
     ),
     "no voxels": (content(DimSize="5 6 0"), "impossible"),
+    "two numbers of channels": (content(ElementNumberOfChannels="1 1"), "one number"),
+    "an empty number of channels": (content(ElementNumberOfChannels=""), "one number"),
     "no channels": (content(ElementNumberOfChannels="0"), "impossible"),
     "sizes that are none": (content(DimSize="5 6 seven"), "whole numbers"),
     "dimensions unlike sizes": (content(NDims="4"), "NDims 4 but DimSize"),

@@ -160,6 +160,7 @@ BAD = {
     "a field twice": (content(more="type: float"), "comes twice"),
     "a line that is no field": (content(more="what is this"), "no 'field: value'"),
     "lines to skip": (content(line_skip="1"), "'line skip' is 1"),
+    "two numbers of bytes to skip": (content(byte_skip="1 1"), "one number"),
     "too many bytes to skip": (content(byte_skip=str(1 << 40)), "'byte skip' is"),
     "voxels at the end of what is compressed": (content(gzip.compress(PLAIN), encoding="gzip", byte_skip="-1"), "skip"),
     "gzip that is none": (content(encoding="gzip"), "gzip data are wrong"),

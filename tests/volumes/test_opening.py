@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 from pathlib import Path
 
@@ -164,3 +165,20 @@ def test_a_header_beyond_the_budget_is_refused_before_anything_is_allocated(tmp_
     with pytest.raises(VolumeError, match="the budget is"):
         read(write_by_itk(tmp_path / "b.mha", VOXELS[None], GRIDS["straight"]), max_bytes=419)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 200 << 10
+
+
+@pytest.mark.parametrize("ending", [".nrrd", ".mha"])
+def test_whatever_a_header_says_the_answer_is_a_volume_or_a_sentence(tmp_path: Path, ending: str) -> None:
+    whole = write_by_itk(tmp_path / f"a{ending}", CHANNELS, GRIDS["oblique"], compressed=False).read_bytes()
+    end = whole.index(b"\n\n" if ending == ".nrrd" else b"LOCAL\n")
+    rng = np.random.default_rng(5)
+    for number in range(400):
+        header = bytearray(whole[:end])
+        at, length = int(rng.integers(0, end)), int(rng.integers(0, 12))
+        header[at : at + length] = (
+            rng.choice(list(b"0123456789-.,()= \n:none%\xff"), int(rng.integers(0, 6))).astype("u1").tobytes()
+        )
+        path = tmp_path / f"{number}{ending}"
+        path.write_bytes(bytes(header) + whole[end:])
+        with contextlib.suppress(VolumeError):
+            assert read(path).array.size == CHANNELS.size

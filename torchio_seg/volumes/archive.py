@@ -34,7 +34,7 @@ def unpacked(path: Path, *, max_bytes: int = _MOST_BYTES) -> Iterator[Path]:
                 _require_room(path, files, Path(folder), max_bytes)
                 for file in files:
                     _unpack(archive, file, Path(folder, _place(path, file)))
-        except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError) as error:
             raise VolumeError(f"{path}: is no zip archive, or damaged ({error}); copy or download it again") from error
         except OSError as error:
             raise VolumeError(

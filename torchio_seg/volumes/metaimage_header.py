@@ -11,7 +11,14 @@ import numpy as np
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.geometry import is_degenerate
 from torchio_seg.volumes.header import Geometry, Layout
-from torchio_seg.volumes.text_header import LPS, read_lines, real_numbers, require_sizes, whole_numbers
+from torchio_seg.volumes.text_header import (
+    LPS,
+    read_lines,
+    real_numbers,
+    require_sizes,
+    whole_number,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -72,10 +79,10 @@ class MetaHeader:
 def read_fields(file: BinaryIO, path: Path) -> dict[str, str]:
     """The fields by their usual names; the last one says where the voxels are."""
     lines = read_lines(file, path, lambda line: _parted(line)[0] == LAST)
-    if "=" not in lines[0] or _parted(lines[0])[1] not in {"Image", "3", "4"}:
+    if "=" not in lines[0]:
         raise VolumeError(
             f"{path}: not MetaImage: the file begins with {lines[0][:40]!r}, an image of this format with "
-            "'ObjectType = Image' or 'NDims = 3'; convert the scan again"
+            "'ObjectType = Image'; convert the scan again"
         )
     if not (_parted(lines[-1])[0] == LAST and _parted(lines[-1])[1]):
         raise VolumeError(f"{path}: truncated: it ends within the header; copy or download it again")
@@ -86,6 +93,8 @@ def read_fields(file: BinaryIO, path: Path) -> dict[str, str]:
             what = "contradicts one before" if "=" in line else "is no 'Name = value'"
             raise VolumeError(f"{path}: the header's line '{line[:60]}' {what}; the header is damaged, export it again")
         fields[name] = value
+    if fields.get("ObjectType", "Image") != "Image":
+        raise VolumeError(f"{path}: not a MetaImage but a {fields['ObjectType']}; only images are read")
     return fields
 
 
@@ -96,13 +105,14 @@ def _parted(line: str) -> tuple[str, str]:
 
 
 def layout_of(path: Path, fields: Mapping[str, str], stream: ByteStream) -> Layout:
+    """What the voxels in the stream are and where, checked."""
     if not is_true(path, fields, "BinaryData", default=True):
         raise VolumeError(f"{path}: its voxels are written as text; write it again with BinaryData = True")
     sizes = whole_numbers(path, "DimSize", _field(path, fields, "DimSize"))
     require_sizes(path, sizes)
     if str(len(sizes)) != _field(path, fields, "NDims"):
         raise VolumeError(f"{path}: NDims {fields['NDims']} but DimSize {sizes}; the header is damaged")
-    [per_voxel] = whole_numbers(path, "ElementNumberOfChannels", fields.get("ElementNumberOfChannels", "1"))
+    per_voxel = whole_number(path, "ElementNumberOfChannels", fields.get("ElementNumberOfChannels", "1"))
     require_sizes(path, [per_voxel])
     if len(sizes) not in (3, 4) or (len(sizes) == 4 and 1 not in (per_voxel, sizes[3])):
         raise VolumeError(
@@ -153,10 +163,10 @@ def _stored_type(path: Path, fields: Mapping[str, str]) -> np.dtype[Any]:
 def _offset(path: Path, fields: Mapping[str, str], stream: ByteStream, size: int) -> int:
     """How many bytes before the voxels are passed over; -1 says that the voxels end the file."""
     text = fields.get("HeaderSize", "0")
-    skipped = whole_numbers(path, "HeaderSize", text)
-    if skipped == [-1] and not stream.compressed:
-        skipped = [max(0, stream.file_size - size)]
-    if len(skipped) != 1 or not 0 <= skipped[0] <= (0 if stream.compressed else _MOST_SKIPPED):
+    skipped = whole_number(path, "HeaderSize", text)
+    if skipped == -1 and not stream.compressed:
+        skipped = max(0, stream.file_size - size)
+    if not 0 <= skipped <= (0 if stream.compressed else _MOST_SKIPPED):
         raise VolumeError(
             f"{path}: HeaderSize is {text}; 0 to {_MOST_SKIPPED} are allowed, -1 where the voxels end the file, and "
             "only 0 where they are compressed"
@@ -167,7 +177,7 @@ def _offset(path: Path, fields: Mapping[str, str], stream: ByteStream, size: int
             f"{path}: {SIZE} is {stated}, but {stream.file_size} bytes are there; the file is truncated or "
             "damaged, copy or download it again"
         )
-    return skipped[0]
+    return skipped
 
 
 def is_true(path: Path, fields: Mapping[str, str], name: str, *, default: bool | None) -> bool:

@@ -16,7 +16,14 @@ import numpy as np
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.geometry import is_degenerate
 from torchio_seg.volumes.header import Geometry, Layout
-from torchio_seg.volumes.text_header import LPS, read_lines, real_numbers, require_sizes, whole_numbers
+from torchio_seg.volumes.text_header import (
+    LPS,
+    read_lines,
+    real_numbers,
+    require_sizes,
+    whole_number,
+    whole_numbers,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +100,7 @@ def read_fields(file: BinaryIO, path: Path) -> dict[str, str]:
 
 
 def is_compressed(path: Path, fields: Mapping[str, str]) -> bool:
+    """Whether its voxels are, once their encoding is one that is read."""
     encoding = _field(path, fields, "encoding").lower()
     if encoding not in _ENCODINGS:
         raise VolumeError(f"{path}: its encoding is {encoding}; raw and gzip are read. Write it again so")
@@ -102,6 +110,7 @@ def is_compressed(path: Path, fields: Mapping[str, str]) -> bool:
 
 
 def layout_of(path: Path, fields: Mapping[str, str], stream: ByteStream) -> Layout:
+    """What the voxels in the stream are and where, checked."""
     sizes = whole_numbers(path, "sizes", _field(path, fields, "sizes"))
     axes = _axes(path, fields, sizes)
     channel_axis = axes.index(None) if None in axes else None
@@ -190,9 +199,9 @@ def _stored_type(path: Path, fields: Mapping[str, str]) -> np.dtype[Any]:
 def _offset(path: Path, fields: Mapping[str, str], stream: ByteStream, size: int) -> int:
     """How many bytes before the voxels are passed over; -1 says that the voxels end the file."""
     text = fields.get("byte skip", "0")
-    [skipped] = whole_numbers(path, "byte skip", text) if len(text.split()) == 1 else [-2]
+    skipped = whole_number(path, "byte skip", text)
     if skipped == -1 and not stream.compressed:
-        return max(0, stream.file_size - size)
+        skipped = max(0, stream.file_size - size)
     if not 0 <= skipped <= _MOST_SKIPPED:
         raise VolumeError(f"{path}: 'byte skip' is {text}; 0 to {_MOST_SKIPPED} are allowed, and -1 where it is raw")
     return skipped

@@ -43,6 +43,14 @@ def whole_numbers(path: Path, field: str, text: str) -> list[int]:
         raise VolumeError(f"{path}: '{field}' is '{text}', where whole numbers belong; export it again") from error
 
 
+def whole_number(path: Path, field: str, text: str) -> int:
+    """One of them."""
+    numbers = whole_numbers(path, field, text)
+    if len(numbers) != 1:
+        raise VolumeError(f"{path}: '{field}' is '{text}', where one number belongs; export it again")
+    return numbers[0]
+
+
 def real_numbers(path: Path, field: str, text: str, count: int) -> Array:
     """So many finite numbers."""
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torchio_seg.transforms.recipe import Nonfinite
+
+log = logging.getLogger(__name__)
 
 ZIP = ".zip"
 
@@ -46,7 +49,9 @@ def read_images(paths: Sequence[Path], num_channels: int, *, wanted: str | None,
 def read_dicom(path: Path, wanted: str | None = None) -> Volume:
     """The voxels of the series; the header that comes with them is its grid."""
     with _series_in(path) as found:
-        volume = read_series(choose(path, found, wanted))
+        chosen = choose(path, found, wanted)
+        log.info("%s: series %s '%s' (%s)", path, chosen.number, chosen.description, chosen.uid)
+        volume = read_series(chosen)
         return Volume(path, volume.array, volume.affine, volume.grid)
 
 
