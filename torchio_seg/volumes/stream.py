@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from isal import isal_zlib
+
 from torchio_seg.errors import VolumeError
 
 if TYPE_CHECKING:
@@ -82,7 +84,7 @@ class ByteStream:
         self.position = 0
         self._file = file
         self._pending = b""
-        self._inflater = zlib.decompressobj(_GZIP)
+        self._inflater = isal_zlib.decompressobj(_GZIP)
 
     def require_size(self, expected: int) -> None:
         """Hold, before anything is allocated, that a file of this size can have `expected` bytes of content."""
@@ -132,13 +134,14 @@ class ByteStream:
         done = 0
         while done < len(view):
             self._pending = self._pending or self._file.read(_INPUT_SIZE)
-            if not self._pending:
-                break
+            is_over = not self._pending
             if self._inflater.eof:
-                self._inflater = zlib.decompressobj(_GZIP)
+                if is_over:
+                    break
+                self._inflater = isal_zlib.decompressobj(_GZIP)
             try:
                 piece = self._inflater.decompress(self._pending, len(view) - done)
-            except zlib.error as error:
+            except isal_zlib.error as error:
                 raise VolumeError(
                     f"{self.path}: damaged: the gzip data are wrong near byte {self.position + done} of the content "
                     f"({error}); copy or download it again"
@@ -146,4 +149,6 @@ class ByteStream:
             self._pending = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
             view[done : done + len(piece)] = piece
             done += len(piece)
+            if is_over and not piece:  # the inflater keeps some of its output back, also when it has all input
+                break
         return done
