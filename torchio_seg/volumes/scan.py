@@ -128,7 +128,7 @@ def _inflated(stream: ByteStream, layout: Layout, held_bytes: int) -> Iterator[P
         stream.finish(layout.content_size)
         yield Bytes(content)
         return
-    with scratch_file() as file:
+    with scratch_file(size, str(stream.path)) as file:
         buffer = memoryview(bytearray(SLAB_BYTES))
         for first in range(0, size, SLAB_BYTES):
             piece = buffer[: size - first]
@@ -157,8 +157,3 @@ def _survey(source: Stored) -> tuple[tuple[Range, ...], tuple[Array, ...], int]:
             ranges[channel] = min(low, float(planes.min())), max(high, float(planes.max()))
             samples[channel].append(planes.ravel(order="F")[-first * i * j % every :: every])
     return tuple(ranges), tuple(np.concatenate(parts) for parts in samples), num_bad
-
-
-def as_source(image: Source | Array) -> Source:
-    """An array C I J K as what is read slab by slab."""
-    return InMemory(image) if isinstance(image, np.ndarray) else image

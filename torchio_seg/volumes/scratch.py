@@ -34,9 +34,10 @@ def room_for(num_bytes: int, what: str) -> Iterator[None]:
         ) from error
 
 
-def scratch_file() -> BinaryIO:
-    """A file to write and read in the folder for temporary files (TMPDIR); it is gone once it is closed."""
-    return tempfile.TemporaryFile(prefix="torchio-seg-")  # type: ignore[return-value]
+def scratch_file(num_bytes: int, what: str) -> BinaryIO:
+    """A file for so much in the folder for temporary files (TMPDIR); it is gone once it is closed."""
+    with room_for(num_bytes, what):
+        return tempfile.TemporaryFile(prefix="torchio-seg-")  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class LabelRoom:
 
 
 def _mapped(size: int) -> Array:
-    with room_for(size, "a label map"), scratch_file() as file:
+    with room_for(size, "a label map"), scratch_file(size, "a label map") as file:
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)  # a full disk says so here, not as a signal later
         else:

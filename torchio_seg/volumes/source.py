@@ -139,3 +139,8 @@ class Stored:
         if self.plain.fill(view, start) < len(view):
             raise VolumeError(f"{self.layout.geometry.path}: became shorter while it was read; copy it again")
         return raw.T
+
+
+def as_source(image: Source | Array) -> Source:
+    """An array C I J K as what is read a slab at a time."""
+    return InMemory(image) if isinstance(image, np.ndarray) else image
