@@ -134,9 +134,8 @@ def _inflated(stream: ByteStream, layout: Layout, held_bytes: int) -> Iterator[P
             piece = buffer[: size - first]
             stream.fill(piece, layout.content_size)
             with room_for(size, str(stream.path)):
-                file.write(piece)
-        with room_for(size, str(stream.path)):
-            file.flush()
+                while piece:
+                    piece = piece[file.write(piece) :]
         stream.finish(layout.content_size)
         yield OpenFile(file)
 
