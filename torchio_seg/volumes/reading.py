@@ -141,7 +141,7 @@ def whole_values(volume: Volume) -> dict[int, int]:
     _require_whole(volume, voxels)
     counts: dict[int, int] = {}
     for piece in _pieces(voxels):
-        for value, count in _counted(np.rint(piece) if piece.dtype.kind == "f" else piece):
+        for value, count in counted(np.rint(piece) if piece.dtype.kind == "f" else piece):
             counts[value] = counts.get(value, 0) + count
         if len(counts) > _MOST_LABELS:
             raise VolumeError(
@@ -150,7 +150,7 @@ def whole_values(volume: Volume) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def _counted(piece: Array) -> Iterator[tuple[int, int]]:
+def counted(piece: Array) -> Iterator[tuple[int, int]]:
     """The values of a piece of whole numbers and how often each stands in it; near ones count fastest in bins."""
     low, high = int(piece.min()), int(piece.max())
     if low == high:

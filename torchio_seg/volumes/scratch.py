@@ -49,8 +49,9 @@ class LabelRoom:
     """Of I J K, along which planes come; each of them lies together."""
 
     def __call__(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-        """An array I J K, zeros or anything; of its other axes the first is fastest, as in a NIfTI file."""
-        order = (self.axis, *(axis for axis in (2, 1, 0) if axis != self.axis))  # slowest first
+        """An array I J K that holds anything."""
+        others = tuple(axis for axis in range(3) if axis != self.axis)
+        order = (2, 1, 0) if self.axis == 2 else (self.axis, *others)  # slowest first; the former is as files have it
         laid = [shape[axis] for axis in order]
         size = prod(shape) * dtype.itemsize
         room = np.empty(laid, dtype) if size <= self.held_bytes else _mapped(size).view(dtype).reshape(laid)

@@ -16,9 +16,11 @@ import numpy as np
 from torchio_seg.errors import UsageError, VolumeError
 from torchio_seg.volumes.draft import Draft
 from torchio_seg.volumes.geometry import is_degenerate, is_sheared, spacing_of
+from torchio_seg.volumes.scratch import rest
+from torchio_seg.volumes.source import SLAB_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from torchio_seg.volumes.geometry import Array, Shape
 
@@ -80,6 +82,24 @@ def draft_like(path: Path, shape: Sequence[int], dtype: np.dtype[Any], like: Lik
     header["cal_min"] = header["cal_max"] = 0
     header.set_intent("none")
     return Draft(path, _plain(header, dtype), overwrite=overwrite)
+
+
+def write_slabs_like(
+    path: Path, label_map: Array, like: Like, pick: Callable[[Array], Array], *, overwrite: bool = False
+) -> None:
+    """Write what `pick` makes of a label map I J K, which need not be in memory, some planes at a time."""
+    with draft_like(path, label_map.shape, pick(label_map[:1, :1, :1]).dtype, like, overwrite=overwrite) as draft:
+        for planes in slabs_of(label_map):
+            draft.add(pick(planes))
+        draft.commit()
+
+
+def slabs_of(array: Array) -> Iterator[Array]:
+    """I J k in the order of a file; of an array that lies in a file, no more than this stays in memory."""
+    step = max(1, SLAB_BYTES // array[:, :, 0].nbytes)
+    for first in range(0, array.shape[2], step):
+        yield array[:, :, first : first + step]
+        rest(array)
 
 
 def _stored(path: Path, array: Array) -> Array:
