@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, Protocol, Self
 
 import numpy as np
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torchio_seg.volumes.stream import ByteStream
 
 Range = tuple[float, float]
+_PIECE_BYTES = 1 << 20
 
 
 class Image(Protocol):
@@ -122,22 +123,30 @@ def _inflated(stream: ByteStream, layout: Layout, held_bytes: int) -> Iterator[P
     skip_to_voxels(stream, layout)
     size = layout.content_size - layout.offset
     if size <= held_bytes:
-        content = memoryview(bytearray(size))
-        for first in range(0, size, SLAB_BYTES):
-            stream.fill(content[first : first + SLAB_BYTES], layout.content_size)
-        stream.finish(layout.content_size)
-        yield Bytes(content)
+        yield Bytes(_content(stream, layout, size))
         return
     with scratch_file(size, str(stream.path)) as file:
-        buffer = memoryview(bytearray(SLAB_BYTES))
-        for first in range(0, size, SLAB_BYTES):
-            piece = buffer[: size - first]
-            stream.fill(piece, layout.content_size)
-            with room_for(size, str(stream.path)):
-                while piece:
-                    piece = piece[file.write(piece) :]
-        stream.finish(layout.content_size)
+        _copy(stream, layout, size, file)
         yield OpenFile(file)
+
+
+def _content(stream: ByteStream, layout: Layout, size: int) -> memoryview:
+    content = memoryview(bytearray(size))
+    for first in range(0, size, _PIECE_BYTES):
+        stream.fill(content[first : first + _PIECE_BYTES], layout.content_size)
+    stream.finish(layout.content_size)
+    return content
+
+
+def _copy(stream: ByteStream, layout: Layout, size: int, file: BinaryIO) -> None:
+    buffer = memoryview(bytearray(_PIECE_BYTES))
+    for first in range(0, size, _PIECE_BYTES):
+        piece = buffer[: size - first]
+        stream.fill(piece, layout.content_size)
+        with room_for(size, str(stream.path)):
+            while piece:
+                piece = piece[file.write(piece) :]
+    stream.finish(layout.content_size)
 
 
 def _survey(source: Stored) -> tuple[tuple[Range, ...], tuple[Array, ...], int]:
