@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from torchio_seg.transforms.normalization import LANDMARK_PERCENTILES, measure
 from torchio_seg.transforms.prepared import Planes, Rolling, prepare
 from torchio_seg.transforms.preprocessing import find_grids
 from torchio_seg.transforms.recipe import Recipe, Statistics
+from torchio_seg.volumes.source import InMemory
 
 GRIDS = [
     {"spacing": None, "resize": None},
@@ -115,8 +116,10 @@ def test_no_more_than_a_chunk_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch)
     left = []
     planes = Planes(OnlySlabs(array, 16 * 16 * 16), grids, recipe, grids.model_shape, axis=1)
     rolling = prepare(planes, held_bytes=0, between=lambda: left.append(True))
-    for start in range(0, 72, 6):
-        assert rolling[:, :8, start : start + 8, 8:].shape == (1, 8, 8, 8)
+    whole = prepare(replace(planes, source=InMemory(array)))
+    patches = [rolling[:, :8, start : start + 8, 8:] for start in range(0, 72, 6)]
+    for start, patch in zip(range(0, 72, 6), patches, strict=True):
+        torch.testing.assert_close(patch, whole[:, :8, start : start + 8, 8:])
     assert len(left) == 12
     with pytest.raises(ValueError, match="were left behind"):
         rolling[:, :8, 60:68, :8]

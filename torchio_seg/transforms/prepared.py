@@ -63,7 +63,8 @@ class Rolling:
         if along.stop > self._end:
             self._advance(along.start, along.stop)
         here = slice(along.start - self._first, along.stop - self._first)
-        return self._window[(*inside[: 1 + self._axis], here, *inside[2 + self._axis :])]
+        patch = self._window[(*inside[: 1 + self._axis], here, *inside[2 + self._axis :])]
+        return patch.clone()  # the window moves on under it
 
     def _advance(self, first: int, end: int) -> None:
         """Keep the planes from the first on that are there, and read those up to the end."""
