@@ -14,7 +14,7 @@ from torchio_seg.errors import DataError, UsageError
 from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.volumes.dicom import Grid
 from torchio_seg.volumes.nifti import create
-from torchio_seg.workflows.dicom_inputs import is_dicom, read_dicom, read_images
+from torchio_seg.workflows.dicom_inputs import is_dicom, open_images, read_dicom
 from torchio_seg.workflows.inputs import find_cases
 
 SHAPE = (6, 5, 4)
@@ -123,8 +123,8 @@ def test_series_are_channels_where_they_are_assigned(tmp_path: Path) -> None:
         write_series(tmp_path / name, picture(number), AFFINE, Origin("P1", modality="MR", number=number))
     [case] = find_cases([f"T2w={tmp_path / 'b'}", f"FLAIR={tmp_path / 'a'}"], ["FLAIR", "T2w"])
     assert case.images == (tmp_path / "a", tmp_path / "b")
-    found = read_images(case.images, 2, wanted=None, nonfinite="refuse")
-    assert np.array_equal(found.array, np.stack([picture(0), picture(1)]))
+    with open_images(case.images, 2, wanted=None, nonfinite="refuse") as found:
+        assert np.array_equal(found.source.read(2, 0, SHAPE[2]), np.stack([picture(0), picture(1)]))
     with pytest.raises(DataError, match="has 1 channel, the model takes 2"):
         find_cases([str(tmp_path / "a")], ["FLAIR", "T2w"])
 

@@ -103,8 +103,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     """
     from torchio_seg.distributed import joined
     from torchio_seg.workflows.models import keep_largest, load_model
-    from torchio_seg.workflows.predict import Output
     from torchio_seg.workflows.predict import predict as workflow
+    from torchio_seg.workflows.predict_case import Output
     from torchio_seg.workflows.runs import newest_trained
 
     flags = {

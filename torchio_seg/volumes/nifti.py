@@ -3,6 +3,17 @@
 from torchio_seg.volumes.header import Geometry
 from torchio_seg.volumes.names import stem
 from torchio_seg.volumes.reading import Volume, read, read_geometry, read_label, whole_values
-from torchio_seg.volumes.writing import create, write_like
+from torchio_seg.volumes.writing import create, draft_like, write_like
 
-__all__ = ["Geometry", "Volume", "create", "read", "read_geometry", "read_label", "stem", "whole_values", "write_like"]
+__all__ = [
+    "Geometry",
+    "Volume",
+    "create",
+    "draft_like",
+    "read",
+    "read_geometry",
+    "read_label",
+    "stem",
+    "whole_values",
+    "write_like",
+]

@@ -6,28 +6,22 @@ at most one axis of channels, before or after them. What is written: .nrrd, gzip
 
 from __future__ import annotations
 
-import gzip
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from torchio_seg.volumes.content import LEVELS, planes
+from torchio_seg.volumes.form import Form
 from torchio_seg.volumes.nrrd_header import SPACES, TYPES, NrrdHeader, is_compressed, layout_of, read_fields
 from torchio_seg.volumes.stream import GZIP, ByteStream, open_file
 from torchio_seg.volumes.text_header import as_text, beside
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from torchio_seg.volumes.geometry import Affine, Array
+    from torchio_seg.volumes.geometry import Affine
     from torchio_seg.volumes.header import Layout
-
-
-def header_at(_: Array, affine: Affine) -> NrrdHeader:
-    """A new header, in the directions that most programs write."""
-    return NrrdHeader("left-posterior-superior", affine)
 
 
 @contextmanager
@@ -47,16 +41,21 @@ def open_nrrd(path: Path) -> Iterator[tuple[ByteStream, Layout]]:
         yield stream, layout
 
 
-def write_nrrd(file: BinaryIO, stored: Array, header: NrrdHeader) -> None:
-    """A whole file of voxels I J K or I J K C."""
+def form_at(shape: Sequence[int], dtype: np.dtype[Any], affine: Affine) -> Form:
+    """A new file, in the directions that most programs write."""
+    return form_like(shape, dtype, NrrdHeader("left-posterior-superior", affine))
+
+
+def form_like(shape: Sequence[int], dtype: np.dtype[Any], header: NrrdHeader) -> Form:
+    """A file of I J K or I J K C where another lies."""
     signs = np.array(SPACES[header.space])[:, None]
     *directions, origin = (f"({','.join(as_text(column))})" for column in (signs * header.affine[:3]).T)
-    channels = stored.shape[3:]
+    channels = shape[3:]
     fields = {
-        "type": TYPES[stored.dtype.str[1:]][-1],
-        "dimension": str(stored.ndim),
+        "type": TYPES[dtype.str[1:]][-1],
+        "dimension": str(len(shape)),
         "space": header.space,
-        "sizes": " ".join(map(str, (*channels, *stored.shape[:3]))),
+        "sizes": " ".join(map(str, (*channels, *shape[:3]))),
         "space directions": " ".join((*("none" for _ in channels), *directions)),
         "kinds": " ".join((*("list" for _ in channels), "domain", "domain", "domain")),
         "endian": "little",
@@ -64,7 +63,5 @@ def write_nrrd(file: BinaryIO, stored: Array, header: NrrdHeader) -> None:
         "space origin": origin,
     }
     lines = ["NRRD0004", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
-    file.write("\n".join(lines).encode("ascii"))
-    level = LEVELS[stored.itemsize]
-    with gzip.GzipFile("", "wb", compresslevel=level, fileobj=file, mtime=0) as compressed:
-        compressed.writelines(planes(stored, channels_first=True))
+    plain = "\n".join(lines).encode("ascii")
+    return Form(tuple(shape), dtype, header.affine, plain, wbits=GZIP, channels_first=True)

@@ -6,6 +6,8 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, BinaryIO
 
+from isal import isal_zlib
+
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.names import suffix
 
@@ -79,12 +81,13 @@ class ByteStream:
         """`start` is where in the file the content begins, `wbits` how it is wrapped where it is compressed."""
         self.path = path
         self.compressed = compressed
+        self.start = start
         self.file_size = path.stat().st_size - start
         self.position = 0
         self._file = file
         self._pending = b""
         self._wbits, self._kind = wbits, "gzip" if wbits == GZIP else "zlib"
-        self._inflater = zlib.decompressobj(wbits)
+        self._inflater = isal_zlib.decompressobj(wbits)
 
     def require_size(self, expected: int) -> None:
         """Hold, before anything is allocated, that a file of this size can have `expected` bytes of content."""
@@ -134,13 +137,14 @@ class ByteStream:
         done = 0
         while done < len(view):
             self._pending = self._pending or self._file.read(_INPUT_SIZE)
-            if not self._pending:
-                break
+            is_over = not self._pending
             if self._inflater.eof:
-                self._inflater = zlib.decompressobj(self._wbits)
+                if is_over:
+                    break
+                self._inflater = isal_zlib.decompressobj(self._wbits)
             try:
                 piece = self._inflater.decompress(self._pending, len(view) - done)
-            except zlib.error as error:
+            except isal_zlib.error as error:
                 raise VolumeError(
                     f"{self.path}: damaged: the {self._kind} data are wrong near byte {self.position + done} of the "
                     f"content ({error}); copy or download it again"
@@ -148,4 +152,6 @@ class ByteStream:
             self._pending = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
             view[done : done + len(piece)] = piece
             done += len(piece)
+            if is_over and not piece:  # the inflater keeps some of its output back, also when it has all input
+                break
         return done

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import DataError, UsageError, VolumeError
-from torchio_seg.subjects import join_channels
+from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.archive import unpacked
 from torchio_seg.volumes.dicom import Series, find_identity, read_series, scan
-from torchio_seg.volumes.nifti import Volume, read
+from torchio_seg.volumes.nifti import Volume
+from torchio_seg.volumes.scan import Scan, open_scan
+from torchio_seg.volumes.scratch import HELD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +42,22 @@ def name_of(path: Path, wanted: str | None) -> str:
         return f"{name}_{chosen.uid.rpartition('.')[2] if chosen.number is None else chosen.number}"
 
 
-def read_images(paths: Sequence[Path], num_channels: int, *, wanted: str | None, nonfinite: Nonfinite) -> Volume:
-    """One volume C I J K from a file or series of all channels or from one for each channel, on one grid."""
-    volumes = [read_dicom(path, wanted) if is_dicom(path) else read(path, nonfinite=nonfinite) for path in paths]
-    return join_channels(volumes, num_channels)
+@contextmanager
+def open_images(
+    paths: Sequence[Path], num_channels: int, *, wanted: str | None, nonfinite: Nonfinite
+) -> Iterator[Scan]:
+    """The volume of a file or series of all channels, or of one for each channel, on one grid.
+
+    Of files a slab is in memory at a time, and they stay open meanwhile; series are read whole.
+    """
+    with ExitStack() as stack:
+        scans = [
+            Scan.of(read_dicom(path, wanted))
+            if is_dicom(path)
+            else stack.enter_context(open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // len(paths)))
+            for path in paths
+        ]
+        yield join_scans(scans, num_channels)
 
 
 def read_dicom(path: Path, wanted: str | None = None) -> Volume:
