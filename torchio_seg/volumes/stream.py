@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUFFIXES = (".nii.gz", ".nii")
 _INPUT_SIZE = 1 << 16
 _GZIP = 16 + zlib.MAX_WBITS
+_DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs call the class an object
 _MAX_RATIO = 1032  # DEFLATE cannot expand further
 _FOREIGN = {
     b"version https://git-lfs": "a git-lfs pointer, not the scan it stands for; run `git lfs pull`",
@@ -141,7 +142,7 @@ class ByteStream:
                 self._inflater = isal_zlib.decompressobj(_GZIP)
             try:
                 piece = self._inflater.decompress(self._pending, len(view) - done)
-            except isal_zlib.error as error:
+            except _DAMAGED as error:
                 raise VolumeError(
                     f"{self.path}: damaged: the gzip data are wrong near byte {self.position + done} of the content "
                     f"({error}); copy or download it again"
