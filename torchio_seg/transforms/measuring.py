@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,7 +32,7 @@ def measure_parts(parts: Parts, *, histogram: bool) -> tuple[Measures, ...]:
     if not histogram:
         return measures
     percentiles = [
-        _percentiles(lambda number=number: _nonzero(parts, number), measured.nonzero.number)
+        _percentiles(partial(_nonzero, parts, number), measured.nonzero.number)
         for number, measured in enumerate(measures)
     ]
     pieces = [[between(values, known) for values in _nonzero(parts, n)] for n, known in enumerate(percentiles)]
@@ -107,4 +108,4 @@ def _keys(values: NDArray[np.float32]) -> NDArray[np.uint32]:
 
 def _value(key: int) -> np.float32:
     bits = key ^ (0x80000000 if key >> 31 else 0xFFFFFFFF)
-    return np.array([bits], np.uint32).view(np.float32)[0]
+    return np.float32(np.array([bits], np.uint32).view(np.float32)[0])

@@ -37,7 +37,7 @@ def room_for(num_bytes: int, what: str) -> Iterator[None]:
 def scratch_file(num_bytes: int, what: str) -> BinaryIO:
     """A file for so much in the folder for temporary files (TMPDIR); it is gone once it is closed."""
     with room_for(num_bytes, what):
-        return tempfile.TemporaryFile(buffering=0, prefix="torchio-seg-")  # type: ignore[return-value]
+        return tempfile.TemporaryFile(buffering=0, prefix="torchio-seg-")
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _INPUT_SIZE = 1 << 16
 GZIP, ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 """How zlib is told what its data are wrapped in."""
+_DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs call the class an object
 _MAX_RATIO = 1032  # DEFLATE cannot expand further
 _FOREIGN = {
     b"version https://git-lfs": "a git-lfs pointer, not the scan it stands for; run `git lfs pull`",
@@ -144,7 +145,7 @@ class ByteStream:
                 self._inflater = isal_zlib.decompressobj(self._wbits)
             try:
                 piece = self._inflater.decompress(self._pending, len(view) - done)
-            except isal_zlib.error as error:
+            except _DAMAGED as error:
                 raise VolumeError(
                     f"{self.path}: damaged: the {self._kind} data are wrong near byte {self.position + done} of the "
                     f"content ({error}); copy or download it again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from typing import Generic, TypeVar
 
 Made = TypeVar("Made")
@@ -54,7 +54,9 @@ class Task(Generic[Made]):
         self._unwanted(made)
 
 
-def ahead(calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]) -> Iterator[Task[Made]]:
+def ahead(
+    calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]
+) -> Generator[Task[Made], None, None]:
     """The calls in order, each ended; the next one is at work while the last one's result is used, no other."""
     rest = iter(calls)
     first = next(rest, None)
@@ -70,7 +72,9 @@ def ahead(calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], obj
             current.abandon()
 
 
-def in_turn(calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]) -> Iterator[Task[Made]]:
+def in_turn(
+    calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]
+) -> Generator[Task[Made], None, None]:
     """The same with nothing at work meanwhile."""
     for call in calls:
         task = Task(call, unwanted=unwanted)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import TorchioSegError, UsageError
+from torchio_seg.machine import free_memory
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
 from torchio_seg.volumes.names import WHOLE, listed, same_format, stem, suffix
+from torchio_seg.volumes.scratch import HELD_BYTES
 from torchio_seg.workflows.inputs import find_cases
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.overlap import Task, ahead, in_turn
@@ -23,6 +25,8 @@ from torchio_seg.workflows.predictions import Failed, Predictions, Skipped, Writ
 
 log = logging.getLogger(__name__)
 
+BESIDE_BYTES = 2 * HELD_BYTES
+"""What a case that is read ahead and one that is still being written hold at most; probabilities are held whole."""
 OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nhdr", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy", ".zip"}
 
 
@@ -68,7 +72,8 @@ def _predict_all(
     """Each in turn; the next one is read while the network works, and the last one written, where memory allows it."""
     outcomes = _Outcomes(progress, is_single=len(plan) == 1)
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
-    read = in_turn if output.probabilities else ahead  # which are held whole
+    is_tight = output.probabilities or free_memory() < BESIDE_BYTES
+    read = in_turn if is_tight else ahead
     progress.start("volumes", len(plan))
     try:
         with closing(read(calls, unwanted=Opened.close)) as tasks:
@@ -78,7 +83,7 @@ def _predict_all(
                 except TorchioSegError as error:
                     outcomes.fail(each.case, error)
                 else:
-                    outcomes.write(each.case, partial(write_case, computed, output), wait=output.probabilities)
+                    outcomes.write(each.case, partial(write_case, computed, output), wait=is_tight)
         outcomes.settle()
     except (KeyboardInterrupt, SystemExit):
         outcomes.settle()
