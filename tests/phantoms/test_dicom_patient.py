@@ -6,7 +6,7 @@ import pytest
 
 from torchio_seg.phantoms import dicom
 from torchio_seg.phantoms.catalogue import KINDS
-from torchio_seg.phantoms.dicom_contours import trace
+from torchio_seg.volumes.contours import trace
 from torchio_seg.phantoms.scanner import Phantom
 from torchio_seg.volumes.dicom import read_series, scan
 from torchio_seg.volumes.rtstruct import read_structures
