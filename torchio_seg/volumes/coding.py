@@ -1,4 +1,4 @@
-"""How DICOM calls what is segmented: coded terms for the names of classes, from a short table that is known to be right.
+"""How DICOM calls what is segmented: coded terms for names of classes, from a short table that is known to be right.
 
 The codes are those of SNOMED CT as the standard's context groups 7150, 7151, 7159 and 244 list them (DICOM PS3.16). A
 name that is not in the table, nor in the model's own settings, is coded as "Anatomical Structure", nothing more.

@@ -116,7 +116,7 @@ def _write(path: Path, stored: Array, header: Any, *, overwrite: bool) -> None:
         _write_file(partial, stored, header)
         _require_equal(partial, stored, header)
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise VolumeError(
             f"{path}: could not be written ({error.strerror or error}); free space or choose another folder, "
@@ -176,7 +176,7 @@ def _require_equal(path: Path, stored: Array, header: Any) -> None:
         raise VolumeError("voxels or affine differ")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name itself survive a power loss."""
     with contextlib.suppress(OSError):  # some network file systems cannot; the file is complete all the same
         descriptor = os.open(folder, os.O_RDONLY)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.subjects import join_channels
 from torchio_seg.volumes.archive import unpacked
-from torchio_seg.volumes.dicom import Series, find_identity, read_series, scan
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_identity, read_series, scan
 from torchio_seg.volumes.nifti import Volume, read
 
 if TYPE_CHECKING:
@@ -44,6 +44,13 @@ def read_images(paths: Sequence[Path], num_channels: int, *, wanted: str | None,
     """One volume C I J K from a file or series of all channels or from one for each channel, on one grid."""
     volumes = [read_dicom(path, wanted) if is_dicom(path) else read(path, nonfinite=nonfinite) for path in paths]
     return join_channels(volumes, num_channels)
+
+
+@contextmanager
+def opened(path: Path, wanted: str | None) -> Iterator[Grid]:
+    """The grid of the series, whose files can be read for as long as it is needed."""
+    with _series_in(path) as found:
+        yield arrange(choose(path, found, wanted))
 
 
 def read_dicom(path: Path, wanted: str | None = None) -> Volume:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from torchio_seg.memory import peak_bytes, reset_peak
 from torchio_seg.predictor.native import Prediction
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
-from torchio_seg.volumes.names import WHOLE, listed, same_format, stem, suffix
+from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
 from torchio_seg.volumes.nifti import Volume, write_like
+from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import read_images
 from torchio_seg.workflows.guards import inspect
 from torchio_seg.workflows.inputs import find_cases
@@ -40,6 +42,8 @@ class Output:
     overwrite: bool = False
     probabilities: bool = False
     regions: bool = False
+    to: tuple[str, ...] = ()
+    """Kinds of files for the label map (`dicom_outputs.KINDS`); none named: a volume in the format of the input."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,9 @@ def predict(  # noqa: PLR0913 (what a command is given)
 def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[_Planned]:
     """What each case will get; what cannot be is refused before anything is computed."""
     cases = _without_outputs(model, find_cases(inputs, model.card.channels, series), output)
+    dicom_outputs.require_dicom(cases, output.to)
+    if set(output.to) & set(dicom_outputs.ENDINGS):
+        dicom_outputs.tell_codes(model)
     plan = []
     for case in cases:
         files = _targets(model, case, output, alone=len(cases) == 1)
@@ -125,13 +132,15 @@ def _predict_case(
     begun = time.monotonic()
     nonfinite = model.predictor.recipe.nonfinite
     volume = read_images(case.images, len(model.card.channels), wanted=planned.series, nonfinite=nonfinite)
+    if set(planned.files) & set(dicom_outputs.ENDINGS):
+        dicom_outputs.require_referable_series(volume)
     warnings = inspect(model, volume, case, implicit=implicit)
     for warning in warnings:
         log.warning("%s", warning)
     read = time.monotonic()
     prediction = _use(model, volume, output, progress)
     computed = time.monotonic()
-    _write(_contents(prediction, planned.files), volume, output)
+    _write(_contents(model, planned, prediction, volume=volume, output=output))
     effort = Effort(read - begun, computed - read, time.monotonic() - computed, peak_bytes(), _gpu_peak(device))
     voxels = {region.name: int(prediction.mask(region).sum()) for region in prediction.labels.regions}
     voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
@@ -151,14 +160,14 @@ def _use(model: LoadedModel, volume: Volume, output: Output, progress: Progress)
         ) from error
 
 
-def _write(contents: Iterable[tuple[Path, np.ndarray]], volume: Volume, output: Output) -> None:
+def _write(contents: Iterable[tuple[Path, Callable[[Path], None]]]) -> None:
     """All files of a case, or none."""
     done: list[Path] = []
     try:
-        for file, content in contents:
+        for file, write in contents:
             if is_new := not file.exists():
                 done.append(file)  # before, should the signal come between its writing and the next line
-            write_like(file, content, volume, overwrite=output.overwrite)
+            write(file)
             if not is_new:
                 done.append(file)
     except BaseException:
@@ -178,14 +187,25 @@ def _gpu_peak(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
-def _contents(prediction: Prediction, files: Mapping[str, Path]) -> Iterator[tuple[Path, np.ndarray]]:
-    """What goes into each file, made when it is its turn."""
-    yield files["seg"], prediction.label_map
+def _contents(
+    model: LoadedModel, planned: _Planned, prediction: Prediction, *, volume: Volume, output: Output
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Each file and what writes it, whose content is made when it is its turn."""
+    files = planned.files
+    write = partial(write_like, like=volume, overwrite=output.overwrite)
+    if file := files.get("seg"):
+        yield file, partial(write, array=prediction.label_map)
     if prediction.probabilities is not None:
-        yield files["probabilities"], prediction.probabilities
+        yield files["probabilities"], partial(write, array=prediction.probabilities)
     for region in prediction.labels.regions:
         if file := files.get(f"region {region.name}"):
-            yield file, prediction.mask(region)
+            yield file, partial(write, array=prediction.mask(region))
+    if dicom := [kind for kind in dicom_outputs.ENDINGS if kind in files]:
+        with dicom_outputs.writers(
+            model, planned.case, planned.series, prediction, overwrite=output.overwrite
+        ) as writers:
+            for kind in dicom:
+                yield files[kind], writers[kind]
 
 
 def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> dict[str, Path]:
@@ -205,7 +225,12 @@ def _names(model: LoadedModel, main: Path, output: Output) -> dict[str, Path]:
     """The files of a case whose label map has this one."""
     base = stem(main).removesuffix("_seg")
     ending = main.name[len(stem(main)) :]
-    files = {"seg": main}
+    files = {"seg": main} if dicom_outputs.has_volume(output.to) else {}
+    for kind, dicom in dicom_outputs.ENDINGS.items():
+        if kind in output.to:
+            files[kind] = (
+                output.place if dicom_outputs.names_one(output.place, output.to) else main.with_name(f"{base}{dicom}")
+            )
     if output.regions:
         for region in model.card.labels.regions:
             files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{ending}")
@@ -246,14 +271,22 @@ def _are_there(files: Mapping[str, Path], output: Output, *, alone: bool) -> boo
 
 
 def _main_file(case: Case, output: Output, *, alone: bool) -> Path:
-    """The file of the case's label map."""
-    if suffix(output.place, WHOLE):
+    """The file of the case's label map as a volume, whether it is written or not: the others are named after it."""
+    is_dicom = dicom_outputs.names_one(output.place, output.to)
+    if suffix(output.place, WHOLE) or is_dicom:
         if not alone:
             raise UsageError(f"-o {output.place} names one file, but there are several cases; name a folder")
+        if is_dicom:
+            return output.place.with_name(f"{output.place.stem}{NIFTI[0]}")
+        dicom_outputs.require_volume_name(output.place, output.to)
         return output.place
     if output.place.suffix in OTHER_IMAGES and not output.place.is_dir():
-        raise UsageError(f"-o {output.place}: label maps are written as {listed(WHOLE, last='or')}; or name a folder")
-    return output.place / f"{case.id}_seg{same_format(case.images[0])}"
+        dicom = "; a name in .dcm needs one of --to dicom-seg and --to rtstruct" * (output.place.suffix == ".dcm")
+        raise UsageError(
+            f"-o {output.place}: label maps are written as {listed(WHOLE, last='or')}{dicom}; or name a folder"
+        )
+    ending = NIFTI[0] if dicom_outputs.NIFTI in output.to else same_format(case.images[0])
+    return output.place / f"{case.id}_seg{ending}"
 
 
 def _safe(name: str) -> str:
