@@ -20,18 +20,19 @@ def segments(path: Path, affine: np.ndarray, shape: tuple[int, int, int]) -> dic
     labels = {item.SegmentNumber: item.SegmentLabel for item in dataset.SegmentSequence}
     masks = {label: np.zeros(shape, bool) for label in labels.values()}
     for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence):
-        orientation = group if "PlaneOrientationSequence" in group else shared
-        along_row, down = np.reshape(orientation.PlaneOrientationSequence[0].ImageOrientationPatient, (2, 3)).astype(
-            float
+        position, orientation, identity = (
+            (group if keyword in group else shared)[keyword].value[0]
+            for keyword in ("PlanePositionSequence", "PlaneOrientationSequence", "SegmentIdentificationSequence")
         )
+        along_row, down = np.reshape(orientation.ImageOrientationPatient, (2, 3)).astype(float)
         from_row_to_row, from_column_to_column = map(float, shared.PixelMeasuresSequence[0].PixelSpacing)
-        origin = np.array(group.PlanePositionSequence[0].ImagePositionPatient, float)
+        origin = np.array(position.ImagePositionPatient, float)
         frame = bits[number * rows * columns : (number + 1) * rows * columns]
         row, column = np.divmod(np.flatnonzero(frame), columns)
         points = origin + column[:, None] * from_column_to_column * along_row + row[:, None] * from_row_to_row * down
         voxels = np.linalg.solve(affine[:3, :3], (points * LPS - affine[:3, 3]).T).T
         assert np.abs(voxels - np.rint(voxels)).max(initial=0) < 0.05
-        label = labels[group.SegmentIdentificationSequence[0].ReferencedSegmentNumber]
+        label = labels[identity.ReferencedSegmentNumber]
         masks[label][tuple(np.rint(voxels).astype(int).T)] = True
     return masks
 

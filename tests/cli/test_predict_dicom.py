@@ -1,4 +1,4 @@
-"""`torchio-seg predict --to ...`: series in, NIfTI, DICOM segmentations and structure sets out, all of them the same."""
+"""`torchio-seg predict --to ...`: series in, NIfTI, DICOM segmentations and structure sets out, all the same."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_terms_of_a_file_are_used_and_held_to_the_models_classes(work: Path, ser
     (work / "codes.yaml").write_text('tumour_core: {type: ["7", 99ME, My core]}\n')
     refused = call("predict", *series, "--to", "dicom-seg", "--codes", "codes.yaml", "-o", "other")
     assert refused.code == 2
-    assert "codes.tumour_core: the model has no class or region of this name; did you mean 'tumor_core'?" in refused.err
+    assert "codes.tumour_core: the model has no class or region of this name, did you mean 'tumor_core'?" in refused.err
 
 
 def test_what_cannot_be_written_is_refused_before_anything_is_computed(

@@ -4,31 +4,23 @@ from pydicom.sr.codedict import codes
 from torchio_seg.volumes.coding import ANATOMY, KNOWN, LESION, SIDES, Code, Coding, coding_of
 
 
-def meanings(code: Code) -> set[str]:
-    """What the standard, as pydicom ships it, calls a code."""
-    scheme = getattr(codes, code.scheme)
-    found = (getattr(scheme, name) for name in dir(scheme))
-    return {each.meaning.casefold() for each in found if each.value == code.value}
+def terms(group: object) -> set[tuple[str, str]]:
+    """Codes of a terminology or of a context group of the standard, as pydicom ships them, with their meanings."""
+    found = (getattr(group, name) for name in dir(group))
+    return {(term.value, term.meaning.casefold()) for term in found if hasattr(term, "meaning")}
 
 
 def test_every_code_means_in_the_standard_what_it_means_here() -> None:
-    names = {
-        scheme: {
-            (term.value, term.meaning.casefold())
-            for name in dir(getattr(codes, scheme))
-            for term in [getattr(getattr(codes, scheme), name)]
-        }
-        for scheme in ("SCT", "NCIt")
-    }
+    standard = {scheme: terms(getattr(codes, scheme)) for scheme in ("SCT", "NCIt")}
     for code in (*KNOWN, ANATOMY, LESION, *SIDES.values()):
-        assert (code.value, code.meaning.casefold()) in names[code.scheme], code
+        assert (code.value, code.meaning.casefold()) in standard[code.scheme], code
 
 
-def test_every_type_is_one_that_the_standard_suggests_for_segments() -> None:
-    suggested = {getattr(codes.cid7151, name).value for name in dir(codes.cid7151)}
-    suggested |= {getattr(codes.cid7159, name).value for name in dir(codes.cid7159)}
-    assert [code for code in KNOWN if code.value not in suggested] == []
-    assert {ANATOMY.value, LESION.value} <= {getattr(codes.cid7150, name).value for name in dir(codes.cid7150)}
+def test_every_term_is_one_that_the_standard_suggests_for_its_place() -> None:
+    types = {value for group in (codes.cid7151, codes.cid7159) for value, _ in terms(group)}
+    assert [code for code in KNOWN if code.value not in types] == []
+    assert {ANATOMY.value, LESION.value} <= {value for value, _ in terms(codes.cid7150)}
+    assert {side.value for side in SIDES.values()} <= {value for value, _ in terms(codes.cid244)}
 
 
 @pytest.mark.parametrize(

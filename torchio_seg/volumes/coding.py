@@ -88,11 +88,8 @@ _ORGANS = """
 69748006  Thyroid             thyroid gland
 45289007  Parotid gland       parotid
 81745001  Eye
-18234004  Optic nerve
 91609006  Mandible
 71341001  Femur
-2812003   Head of Femur       femoral head
-272673000 Bone
 """
 _LESIONS = """
 108369006 Neoplasm            tumor; tumour; cancer

@@ -63,6 +63,8 @@ def _make(findings: Findings) -> Any:
     sources = read_sources(grid)
     is_empty = not findings.label_map.any()
     pixels = _pixels(findings)
+    for source in sources:
+        source.setdefault("SliceThickness", spacing_of(grid.affine)[2])  # which highdicom asks for, and then overrides
     if len(sources) > 1 and is_empty:
         sources, pixels = sources[:1], pixels[:1]
     try:
@@ -156,14 +158,13 @@ def _concept(code: Code) -> Any:
 def _require_equal(read: Any, findings: Findings) -> None:
     """Hold that the frames of a file, each at the place that it states, are the label map, and that none is lacking."""
     by_number = dict(_numbered(findings))
-    if found := {int(item.SegmentNumber): str(item.SegmentLabel) for item in read.SegmentSequence} != {
-        number: segment.label for number, segment in by_number.items()
-    }:
+    found = {int(item.SegmentNumber): str(item.SegmentLabel) for item in read.SegmentSequence}
+    if found != {number: segment.label for number, segment in by_number.items()}:
         raise VolumeError(f"its segments are {found}")
     seen: dict[int, set[int]] = {number: set() for number in by_number}
     for frame, group in enumerate(read.PerFrameFunctionalGroupsSequence):
-        number = int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        index = find_slice(findings.grid, group.PlanePositionSequence[0].ImagePositionPatient)
+        number = int(_of_frame(read, group, "SegmentIdentificationSequence").ReferencedSegmentNumber)
+        index = find_slice(findings.grid, _of_frame(read, group, "PlanePositionSequence").ImagePositionPatient)
         if not np.array_equal(_bits(read, frame), findings.plane(by_number[number], index)):
             raise VolumeError(f"frame {frame + 1} differs from '{by_number[number].label}' in slice {index}")
         seen[number].add(index)
@@ -171,6 +172,11 @@ def _require_equal(read: Any, findings: Findings) -> None:
         wanted = np.isin(findings.label_map, segment.region.labels).any(axis=(0, 1))
         if missing := set(np.flatnonzero(wanted).tolist()) - seen[number]:
             raise VolumeError(f"'{segment.label}' lacks slices {sorted(missing)[:5]}")
+
+
+def _of_frame(read: Any, group: Any, keyword: str) -> Any:
+    """What is said of a frame, by itself or, where it is the same for all, of all."""
+    return (group if keyword in group else read.SharedFunctionalGroupsSequence[0])[keyword].value[0]
 
 
 def _bits(read: Any, frame: int) -> NDArray[np.bool_]:
