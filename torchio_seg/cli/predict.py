@@ -47,6 +47,17 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     regions: Annotated[
         bool, typer.Option("--regions", help="Write one mask for each region too.", rich_help_panel="Output")
     ] = False,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[,KIND]",
+            help="nifti, and of DICOM series dicom-seg or rtstruct; else in the format of the input.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="YAML file of terms for classes in DICOM.", rich_help_panel="Output")
+    ] = None,
     json_: Annotated[
         str | None,
         typer.Option(
@@ -97,11 +108,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg predict study.zip --series 4 -o liver.mha
 
+    torchio-seg predict series/ --to dicom-seg,rtstruct -o results/
+
     torchio-seg predict FLAIR=a.nii.gz T1w=b.nii.gz T1gd=c.nii.gz T2w=d.nii.gz -o patient7.nii.gz
 
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
     from torchio_seg.distributed import joined
+    from torchio_seg.workflows.dicom_outputs import parse_kinds, read_codes
     from torchio_seg.workflows.models import keep_largest, load_model
     from torchio_seg.workflows.predict import predict as workflow
     from torchio_seg.workflows.predict_case import Output
@@ -115,8 +129,10 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "training.precision": precision,
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
+        "codes": read_codes(codes) if codes else None,
     }
-    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
+    kinds = parse_kinds(to or ())
+    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, to=kinds)
     with joined("prediction", AGAIN) as peers:
         screen = Screen.shared()
         if not peers.is_main:

@@ -81,7 +81,7 @@ class Draft:
             self._file.close()
             self._require_equal(plain)
             self._partial.replace(self.path)
-            _sync_folder(self.path.parent)
+            sync_folder(self.path.parent)
 
     def discard(self) -> None:
         """Leave nothing of what was not committed."""
@@ -173,7 +173,7 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path}: exists already; pass --overwrite to replace it, or choose another name")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make the new name itself survive a power loss."""
     with contextlib.suppress(OSError):  # some network file systems cannot; the file is complete all the same
         descriptor = os.open(folder, os.O_RDONLY)

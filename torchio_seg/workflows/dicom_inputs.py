@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.archive import unpacked
-from torchio_seg.volumes.dicom import Series, find_identity, read_series, scan
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_identity, read_series, scan
 from torchio_seg.volumes.nifti import Volume
 from torchio_seg.volumes.scan import Scan, open_scan
 from torchio_seg.volumes.scratch import HELD_BYTES
@@ -58,6 +58,13 @@ def open_images(
             for path in paths
         ]
         yield join_scans(scans, num_channels)
+
+
+@contextmanager
+def opened(path: Path, wanted: str | None) -> Iterator[Grid]:
+    """The grid of the series, whose files can be read for as long as it is needed."""
+    with _series_in(path) as found:
+        yield arrange(choose(path, found, wanted))
 
 
 def read_dicom(path: Path, wanted: str | None = None) -> Volume:

@@ -15,8 +15,9 @@ from torchio_seg.errors import TorchioSegError, UsageError
 from torchio_seg.machine import free_memory
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
-from torchio_seg.volumes.names import WHOLE, listed, same_format, stem, suffix
+from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
 from torchio_seg.volumes.scratch import HELD_BYTES
+from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.inputs import find_cases
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.overlap import Task, ahead, in_turn
@@ -59,6 +60,9 @@ def predict(  # noqa: PLR0913 (what a command is given)
 def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[Planned]:
     """What each case will get; what cannot be is refused before anything is computed."""
     cases = _without_outputs(model, find_cases(inputs, model.card.channels, series), output)
+    dicom_outputs.require_dicom(cases, output.to)
+    if set(output.to) & set(dicom_outputs.ENDINGS):
+        dicom_outputs.tell_codes(model)
     plan = []
     for case in cases:
         files = _targets(model, case, output, alone=len(cases) == 1)
@@ -83,7 +87,7 @@ def _predict_all(
                 except TorchioSegError as error:
                     outcomes.fail(each.case, error)
                 else:
-                    outcomes.write(each.case, partial(write_case, computed, output), wait=is_tight)
+                    outcomes.write(each.case, partial(write_case, model, computed, output), wait=is_tight)
         outcomes.settle()
     except (KeyboardInterrupt, SystemExit):
         outcomes.settle()
@@ -155,7 +159,12 @@ def _names(model: LoadedModel, main: Path, output: Output) -> dict[str, Path]:
     """The files of a case whose label map has this one."""
     base = stem(main).removesuffix("_seg")
     ending = main.name[len(stem(main)) :]
-    files = {"seg": main}
+    files = {"seg": main} if dicom_outputs.has_volume(output.to) else {}
+    for kind, dicom in dicom_outputs.ENDINGS.items():
+        if kind in output.to:
+            files[kind] = (
+                output.place if dicom_outputs.names_one(output.place, output.to) else main.with_name(f"{base}{dicom}")
+            )
     if output.regions:
         for region in model.card.labels.regions:
             files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{ending}")
@@ -196,14 +205,22 @@ def _are_there(files: Mapping[str, Path], output: Output, *, alone: bool) -> boo
 
 
 def _main_file(case: Case, output: Output, *, alone: bool) -> Path:
-    """The file of the case's label map."""
-    if suffix(output.place, WHOLE):
+    """The file of the case's label map as a volume, whether it is written or not: the others are named after it."""
+    is_dicom = dicom_outputs.names_one(output.place, output.to)
+    if suffix(output.place, WHOLE) or is_dicom:
         if not alone:
             raise UsageError(f"-o {output.place} names one file, but there are several cases; name a folder")
+        if is_dicom:
+            return output.place.with_name(f"{output.place.stem}{NIFTI[0]}")
+        dicom_outputs.require_volume_name(output.place, output.to)
         return output.place
     if output.place.suffix in OTHER_IMAGES and not output.place.is_dir():
-        raise UsageError(f"-o {output.place}: label maps are written as {listed(WHOLE, last='or')}; or name a folder")
-    return output.place / f"{case.id}_seg{same_format(case.images[0])}"
+        dicom = "; a name in .dcm needs one of --to dicom-seg and --to rtstruct" * (output.place.suffix == ".dcm")
+        raise UsageError(
+            f"-o {output.place}: label maps are written as {listed(WHOLE, last='or')}{dicom}; or name a folder"
+        )
+    ending = NIFTI[0] if dicom_outputs.NIFTI in output.to else same_format(case.images[0])
+    return output.place / f"{case.id}_seg{ending}"
 
 
 def _safe(name: str) -> str:

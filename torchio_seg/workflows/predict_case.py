@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ from torchio_seg.memory import peak_bytes, reset_peak
 from torchio_seg.volumes.nifti import write_like
 from torchio_seg.volumes.reading import counted
 from torchio_seg.volumes.writing import slabs_of, write_slabs_like
+from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import open_images
 from torchio_seg.workflows.guards import inspect
 from torchio_seg.workflows.predictions import Effort, Written
@@ -44,6 +45,8 @@ class Output:
     overwrite: bool = False
     probabilities: bool = False
     regions: bool = False
+    to: tuple[str, ...] = ()
+    """Kinds of files for the label map (`dicom_outputs.KINDS`); none named: a volume in the format of the input."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def open_case(model: LoadedModel, planned: Planned, *, implicit: bool) -> Opened
         scan = files.enter_context(
             open_images(case.images, len(model.card.channels), wanted=planned.series, nonfinite=nonfinite)
         )
+        if set(planned.files) & set(dicom_outputs.ENDINGS):
+            dicom_outputs.require_referable_series(scan)
         warnings = tuple(inspect(model, scan, case, implicit=implicit))
         return Opened(planned, scan, warnings, time.monotonic() - begun, files.pop_all())
 
@@ -121,11 +126,11 @@ def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress) -> 
         ) from error
 
 
-def write_case(computed: Computed, output: Output) -> Written:
+def write_case(model: LoadedModel, computed: Computed, output: Output) -> Written:
     begun = time.monotonic()
     opened, prediction = computed.opened, computed.prediction
     counts = _count(prediction.label_map)
-    _write(prediction, opened, output)
+    _write(_contents(model, prediction, opened, output))
     effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, *computed.peaks)
     regions = prediction.labels.regions
     voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
@@ -142,14 +147,14 @@ def _count(label_map: np.ndarray) -> Counter[int]:
     return counts
 
 
-def _write(prediction: Prediction, opened: Opened, output: Output) -> None:
+def _write(contents: Iterable[tuple[Path, Callable[[Path], None]]]) -> None:
     """All files of a case, or none."""
     done: list[Path] = []
     try:
-        for file, write in _contents(prediction, opened):
+        for file, write in contents:
             if is_new := not file.exists():
                 done.append(file)  # before, should the signal come between its writing and the next line
-            write(file, overwrite=output.overwrite)
+            write(file)
             if not is_new:
                 done.append(file)
     except BaseException:
@@ -158,16 +163,30 @@ def _write(prediction: Prediction, opened: Opened, output: Output) -> None:
         raise
 
 
-def _contents(prediction: Prediction, opened: Opened) -> Iterator[tuple[Path, Callable[..., None]]]:
-    """Each file, and what writes it."""
-    files, scan, label_map = opened.planned.files, opened.scan, prediction.label_map
-    yield files["seg"], lambda file, **kind: write_slabs_like(file, label_map, scan, lambda planes: planes, **kind)
-    if (probabilities := prediction.probabilities) is not None:
-        yield files["probabilities"], lambda file, **kind: write_like(file, probabilities, scan, **kind)
+def _contents(
+    model: LoadedModel, prediction: Prediction, opened: Opened, output: Output
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Each file and what writes it, whose content is made when it is its turn."""
+    planned, files = opened.planned, opened.planned.files
+    place: dict[str, Any] = {"like": opened.scan, "overwrite": output.overwrite}
+    if file := files.get("seg"):
+        yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=_as_it_is, **place)
+    if prediction.probabilities is not None:
+        yield files["probabilities"], partial(write_like, array=prediction.probabilities, **place)
     for region in prediction.labels.regions:
         if file := files.get(f"region {region.name}"):
             pick = partial(_mask, region.labels)
-            yield file, lambda file, pick=pick, **kind: write_slabs_like(file, label_map, scan, pick, **kind)
+            yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=pick, **place)
+    if dicom := [kind for kind in dicom_outputs.ENDINGS if kind in files]:
+        with dicom_outputs.writers(
+            model, planned.case, planned.series, prediction, overwrite=output.overwrite
+        ) as writers:
+            for kind in dicom:
+                yield files[kind], writers[kind]
+
+
+def _as_it_is(planes: np.ndarray) -> np.ndarray:
+    return planes
 
 
 def _mask(values: tuple[int, ...], planes: np.ndarray) -> np.ndarray:
