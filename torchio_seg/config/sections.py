@@ -89,6 +89,17 @@ class DatasetSection(Component):
     """Folder of the data; null: data/NAME below the current folder, NAME being the experiment's."""
 
 
+class Coding(Section):
+    """What DICOM calls a class."""
+
+    type: tuple[str, str, str]
+    """Code, terminology and meaning: ['10200004', SCT, Liver]."""
+    category: Literal["anatomy", "lesion"] = "anatomy"
+    """What kind of thing it is."""
+    side: Literal["left", "right"] | None = None
+    """Which of a pair it is."""
+
+
 class Split(Section):
     """Which cases train, which choose the best model, which are kept for the end."""
 
@@ -301,6 +312,8 @@ class Experiment(Section):
     """strict: an operation without a deterministic version is an error. seeded: only random numbers are fixed."""
     dataset: DatasetSection
     """Folder torchio_seg/datasets/."""
+    codes: dict[str, Coding] = Field(default_factory=dict)
+    """Terms for classes or regions by name, for predictions in DICOM; the others are looked up (docs/dicom.md)."""
     split: Split = Split()
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()

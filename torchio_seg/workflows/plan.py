@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torchio_seg.records import Dataset
 
 PLAN, FINGERPRINT = "plan.yaml", "plan.fingerprint.json"
-OWN = ("name", "seed", "device", "deterministic", "dataset", "split", "tracker")
+OWN = ("name", "seed", "device", "deterministic", "dataset", "codes", "split", "tracker")
 """What an experiment keeps when it is planned."""
 ORIGIN = "the plan with these options"
 _PARTS_OF_LOGITS, _PARTS_OF_IMAGE = 4, 3
