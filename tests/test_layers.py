@@ -17,7 +17,7 @@ LAYERS = (
     ),
     (
         *("datasets", "unet_blocks", "networks", "losses", "optimization", "metrics", "postprocessing", "targets"),
-        "weights",
+        *("weights", "tracking"),
     ),
     ("transforms", "subjects", "store"),
     (
@@ -62,7 +62,7 @@ ONLY_IN = {
     "torchio": {"subjects", "transforms", "sampling", "predictor", "workflows"},
     "monai": {"networks", "export"},
     "onnxruntime": {"export"},
-    "wandb": {"trackers"},
+    "wandb": {"trackers", "tracking"},
     "typer": {"cli"},
     "rich": {"cli"},
     "nibabel": {"volumes"},

@@ -24,10 +24,12 @@ from torchio_seg.cli.shared import (
     Seed,
     Set,
     Steps,
+    Wandb,
     gather,
     one_length,
     parse_size,
     program,
+    tracking,
     typed,
 )
 
@@ -51,6 +53,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     patch_size: PatchSize = None,
     seed: Seed = None,
     device: Device = None,
+    wandb: Wandb = None,
     set_: Set = None,
     folds: Annotated[
         str | None,
@@ -84,6 +87,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
         "seed": seed,
         "device": device,
+        **tracking(wandb),
     }
     experiment = settle(dataset, config, one_length(gather(flags, set_)), folder=output, kind="folds")
     result = workflow(experiment, runs, folder=output, folds=parse_folds(folds), progress=Screen.shared())

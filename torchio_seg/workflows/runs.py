@@ -36,6 +36,8 @@ KEPT = "make room and --resume: the last checkpoint is kept"
 LATEST = "latest"
 ENSEMBLE = "ensemble"
 """In a cross-validation's folder."""
+SERIES = "series.json"
+"""In the folder of runs that belong together."""
 
 
 def create(runs: Path, experiment: str) -> Path:

@@ -1,0 +1,110 @@
+"""Rows of the tables that trackers show: axial slices of cases, with truth and prediction to switch on and off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from torchio_seg.reports.slices import as_seen, middle_of_largest, to_grey
+from torchio_seg.tracking.interface import Overlay, Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from torchio_seg.reports.slices import Window
+    from torchio_seg.tracking.interface import Cell
+
+    Array = NDArray[Any]
+
+COMPARISON_COLUMNS = ("Case", "Slice Index", "Ground Truth", "Prediction", "Dice")
+_PLACE = ("Split", "Data Index", "Slice Index")
+_TRUE, _PREDICTED = 1, 2
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A case whose axes are right, front, up."""
+
+    case: str
+    place: tuple[str, int]
+    """Its part of the data, and its number in it."""
+    image: Array
+    """C I J K."""
+    windows: Sequence[Window]
+    truth: Mapping[str, Array]
+    """A mask I J K of each region."""
+    predicted: Mapping[str, Array]
+    dice: Mapping[str, float | None]
+
+    def telling_slices(self, wanted: int | Literal["all"]) -> list[int]:
+        """Where most lies in truth or prediction, and others spread over what they reach."""
+        masks = [*self.truth.values(), *self.predicted.values()]
+        areas = sum((np.count_nonzero(mask, axis=(0, 1)) for mask in masks), np.zeros(self.image.shape[3], dtype=int))
+        if wanted == "all":
+            return list(range(len(areas)))
+        occupied = np.flatnonzero(areas) if areas.any() else np.arange(len(areas))
+        spread = occupied[np.linspace(0, len(occupied) - 1, wanted + 1).round().astype(int)[1:-1]]
+        return sorted({middle_of_largest(areas), *spread.tolist()})
+
+    def pixels(self, channel: int, index: int) -> Array:
+        """A slice in 256 greys."""
+        grey = to_grey(self.image[channel, :, :, index], self.windows[channel])
+        return as_seen(np.rint(grey * 255).astype(np.uint8))
+
+
+def data_columns(num_channels: int) -> tuple[str, ...]:
+    """One picture a channel, with every region's truth over it."""
+    return (*_PLACE, *(f"Image-Channel-{channel}" for channel in range(num_channels)), "Case")
+
+
+def data_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a case before training."""
+    for index in scan.telling_slices(slices):
+        overlays = _all_regions("ground-truth", scan.truth, index)
+        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
+        yield (*scan.place, index, *pictures, scan.case)
+
+
+def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
+    """One picture a channel and region, then the case's Dice of each region."""
+    pictures = (f"Image-Channel-{channel}/{region}" for region in regions for channel in range(num_channels))
+    return (*_PLACE, *pictures, "Case", *(f"Dice/{region}" for region in regions))
+
+
+def prediction_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a case that was predicted."""
+    for index in scan.telling_slices(slices):
+        channels = [scan.pixels(channel, index) for channel in range(len(scan.image))]
+        pictures = []
+        for region in scan.truth:
+            overlays = (
+                _overlay("ground-truth", region, scan.truth, (index, _TRUE)),
+                _overlay("prediction", region, scan.predicted, (index, _PREDICTED)),
+            )
+            pictures += [Picture(pixels, overlays) for pixels in channels]
+        yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.truth))
+
+
+def comparison_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[Cell, ...]]:
+    """Slices of truth beside slices of prediction, and the case's mean Dice."""
+    known = [value for value in scan.dice.values() if value is not None]
+    mean = sum(known) / len(known) if known else None
+    for index in scan.telling_slices(slices):
+        pixels = scan.pixels(0, index)
+        truth = Picture(pixels, _all_regions("ground-truth", scan.truth, index))
+        predicted = Picture(pixels, _all_regions("prediction", scan.predicted, index))
+        yield (scan.case, index, truth, predicted, mean)
+
+
+def _all_regions(kind: str, masks: Mapping[str, Array], index: int) -> tuple[Overlay, ...]:
+    return tuple(_overlay(kind, region, masks, (index, n)) for n, region in enumerate(masks, start=1))
+
+
+def _overlay(kind: str, region: str, masks: Mapping[str, Array], where: tuple[int, int]) -> Overlay:
+    """A region's mask in a slice, marked with a value."""
+    index, value = where
+    return Overlay(f"{kind}/{region}", as_seen(masks[region][:, :, index]), value, region)

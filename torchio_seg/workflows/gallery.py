@@ -1,0 +1,124 @@
+"""Tables of a training's cases for its tracker: the data before the first step, predictions after validations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from torchio_seg.metrics import region_masks
+from torchio_seg.reports.pictures import (
+    COMPARISON_COLUMNS,
+    Scan,
+    comparison_rows,
+    data_columns,
+    data_rows,
+    prediction_columns,
+    prediction_rows,
+)
+from torchio_seg.subjects import read_case_label, read_channels
+from torchio_seg.tracking.figures import DATA, PREDICTIONS, TEST, VALIDATION
+from torchio_seg.volumes.geometry import Orientation
+from torchio_seg.workflows.preview import choose_paints, window_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from torchio_seg.config.sections import Preprocessing
+    from torchio_seg.progress import Progress
+    from torchio_seg.records import Case, Dataset, Split
+    from torchio_seg.tracking.interface import Shown, Tracker
+    from torchio_seg.volumes.nifti import Volume
+    from torchio_seg.workflows.evaluate import OnPrediction, Predicted
+
+MOST_IN_BETWEEN = 3
+"""Cases, and slices of each, after a validation that others follow."""
+
+
+class Gallery:
+    """Shows a tracker what it wants to see of the cases."""
+
+    def __init__(self, tracker: Tracker, dataset: Dataset, preprocessing: Preprocessing) -> None:
+        self.tracker = tracker
+        self.dataset = dataset
+        self.preprocessing = preprocessing
+        self._paints = choose_paints(dataset)
+
+    def show_data(self, split: Split, progress: Progress) -> None:
+        """A table of training and validation cases with what is labelled in them."""
+        if (shown := self.tracker.shown) is None:
+            return
+        parts = {"train": split.training, "validation": split.validation}
+        chosen = [(part, n, case) for part, ids in parts.items() for n, case in enumerate(_first(ids, shown.cases))]
+        rows = self.tracker.table(DATA, data_columns(len(self.dataset.channels)))
+        progress.start("drawing cases", len(chosen))
+        try:
+            for part, number, case_id in chosen:
+                [case] = self.dataset.choose([case_id])
+                image = read_channels(case.images, len(self.dataset.channels), nonfinite=self.preprocessing.nonfinite)
+                label_map = read_case_label(case, sorted(self.dataset.labels.names)).array[0]
+                for row in data_rows(self._scan(case, (part, number), image, label_map), shown.slices):
+                    rows.add(*row)
+                progress.advance()
+        finally:
+            progress.finish()
+        rows.finish()
+
+    @contextmanager
+    def predictions(self, part: str, is_last: bool) -> Iterator[OnPrediction | None]:
+        """What to call with each case that is predicted inside the block; its end shows them.
+
+        Before the last evaluation only a few cases and slices are shown, and no table of the test.
+        """
+        if (shown := self.tracker.shown) is None:
+            yield None
+            return
+        shown = shown if is_last else _few(shown)
+        regions = [region.name for region in self.dataset.labels.regions]
+        columns = prediction_columns(len(self.dataset.channels), regions)
+        tables = [(self.tracker.table(PREDICTIONS if is_last else VALIDATION, columns), prediction_rows)]
+        if is_last:
+            tables.append((self.tracker.table(TEST, COMPARISON_COLUMNS), comparison_rows))
+        num_seen = 0
+
+        def show(predicted: Predicted) -> None:
+            nonlocal num_seen
+            num_seen += 1
+            if shown.cases and num_seen > shown.cases:
+                return
+            scan = self._scan(predicted.case, (part, num_seen - 1), predicted.image, predicted.label_map)
+            scan = self._with_prediction(scan, predicted)
+            for rows, make in tables:
+                for row in make(scan, shown.slices):
+                    rows.add(*row)
+
+        yield show
+        for rows, _ in tables if num_seen else ():
+            rows.finish()
+
+    def _scan(self, case: Case, place: tuple[str, int], image: Volume, label_map: NDArray[Any]) -> Scan:
+        orientation = Orientation.to_ras(image.affine)
+        turned, labels = orientation.apply(image.array), orientation.apply(label_map[None])[0]
+        window, is_ct = self.preprocessing.window, self.dataset.is_ct
+        windows = [window or window_of(channel, labels, self._paints, is_ct=is_ct) for channel in turned]
+        return Scan(case.id, place, turned, windows, self._by_region(region_masks(labels, self.dataset.labels)), {}, {})
+
+    def _with_prediction(self, scan: Scan, predicted: Predicted) -> Scan:
+        masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
+        dice = {score.region: score.dice for score in predicted.scores}
+        return replace(scan, predicted=self._by_region(masks), dice=dice)
+
+    def _by_region(self, masks: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+        return {region.name: mask for region, mask in zip(self.dataset.labels.regions, masks, strict=True)}
+
+
+def _first(ids: tuple[str, ...], number: int) -> tuple[str, ...]:
+    return ids[:number] if number else ids
+
+
+def _few(shown: Shown) -> Shown:
+    cases = min(shown.cases or MOST_IN_BETWEEN, MOST_IN_BETWEEN)
+    slices = MOST_IN_BETWEEN if shown.slices == "all" else min(shown.slices, MOST_IN_BETWEEN)
+    return replace(shown, cases=cases, slices=slices)
