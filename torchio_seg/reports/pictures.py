@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from torchio_seg.reports.slices import Window
-    from torchio_seg.tracking.interface import Cell
+    from torchio_seg.tracking.interface import Cell, Slices
 
     Array = NDArray[Any]
 
@@ -40,7 +40,7 @@ class Scan:
     predicted: Mapping[str, Array]
     dice: Mapping[str, float | None]
 
-    def telling_slices(self, wanted: int | Literal["all"]) -> list[int]:
+    def telling_slices(self, wanted: Slices) -> list[int]:
         """Where most lies in truth or prediction, and others spread over what they reach."""
         masks = [*self.truth.values(), *self.predicted.values()]
         areas = sum((np.count_nonzero(mask, axis=(0, 1)) for mask in masks), np.zeros(self.image.shape[3], dtype=int))
@@ -61,7 +61,7 @@ def data_columns(num_channels: int) -> tuple[str, ...]:
     return (*_PLACE, *(f"Image-Channel-{channel}" for channel in range(num_channels)), "Case")
 
 
-def data_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[Cell, ...]]:
+def data_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case before training."""
     for index in scan.telling_slices(slices):
         overlays = _all_regions("ground-truth", scan.truth, index)
@@ -75,7 +75,7 @@ def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, 
     return (*_PLACE, *pictures, "Case", *(f"Dice/{region}" for region in regions))
 
 
-def prediction_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[Cell, ...]]:
+def prediction_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case that was predicted."""
     for index in scan.telling_slices(slices):
         channels = [scan.pixels(channel, index) for channel in range(len(scan.image))]
@@ -89,7 +89,7 @@ def prediction_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[
         yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.truth))
 
 
-def comparison_rows(scan: Scan, slices: int | Literal["all"]) -> Iterator[tuple[Cell, ...]]:
+def comparison_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """Slices of truth beside slices of prediction, and the case's mean Dice."""
     known = [value for value in scan.dice.values() if value is not None]
     mean = sum(known) / len(known) if known else None

@@ -107,8 +107,14 @@ class WandbTracker:
         source = recall(training / FOLDER)
         if self._session.is_offline or source is None or not source.get("is_sent"):
             return
+        import wandb
+
         alias = "best" if checkpoint.name == "best" else "latest"
-        self._run.use_artifact(f"{source['entity']}/{source['project']}/{artifact_of(source['id'])}:{alias}")
+        name = f"{source['entity']}/{source['project']}/{artifact_of(source['id'])}:{alias}"
+        try:
+            self._run.use_artifact(name)
+        except (wandb.Error, ValueError) as error:
+            log.warning("%s cannot be named as the model of this run at W&B: %s", name, error)
 
     def finish(self, *, failed: bool = False) -> None:
         """Wait for uploads and close."""
@@ -125,8 +131,8 @@ class WandbTracker:
             self._run.define_metric(named)
             self._run.define_metric(pattern, step_metric=named)
         for name, renamed in self.names.items():
-            if (axis := axis_of(name)) is not None:
-                self._run.define_metric(renamed, step_metric=self.names.get(axis, axis))
+            if (own_axis := axis_of(name)) is not None:
+                self._run.define_metric(renamed, step_metric=self.names.get(own_axis, own_axis))
 
     def _renamed(self, values: Mapping[str, Any]) -> dict[str, Any]:
         return {self.names.get(name, name): value for name, value in values.items()}

@@ -24,7 +24,8 @@ class Guarded:
     def __init__(self, name: str, build: Callable[[], Tracker]) -> None:
         self.name = name
         self._is_lost = False
-        self._tracker: Tracker = self.attempt(build, Nothing())
+        self._tracker: Tracker = Nothing()
+        self._tracker = self.attempt(build, self._tracker)
 
     @property
     def shown(self) -> Shown | None:
@@ -37,7 +38,8 @@ class Guarded:
 
     def table(self, key: str, columns: Sequence[str]) -> Rows:
         """Begin a table, which cannot raise either."""
-        return _GuardedRows(self, self.attempt(lambda: self._tracker.table(key, columns), NoRows()))
+        nowhere: Rows = NoRows()
+        return _GuardedRows(self, self.attempt(lambda: self._tracker.table(key, columns), nowhere))
 
     def checkpoint(self, folder: Path, record: Mapping[str, Any], *, is_best: bool) -> None:
         """A model was saved."""

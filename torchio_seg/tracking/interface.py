@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
     Grey = npt.NDArray[np.uint8]
 
+Slices = int | Literal["all"]
 Job = Literal["train", "inference", "evaluate"]
 FOLDER = "tracking"
 """In the run's folder: whatever trackers write."""
@@ -50,7 +51,7 @@ class Shown:
 
     cases: int
     """Of each part; 0: all."""
-    slices: int | Literal["all"]
+    slices: Slices
     """Of each case, the most telling ones."""
 
 

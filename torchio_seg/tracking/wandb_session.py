@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -51,9 +51,15 @@ class Session:
 
     def close(self, *, failed: bool) -> None:
         """Wait for what is left, within a limit; the environment is as it was before."""
+        import wandb
+
         try:
             self.run.finish(exit_code=int(failed))
             self._keep(is_sent=not self.is_offline)
+        except Exception:
+            with suppress(Exception):  # its process may be dead; at the end of ours it would be looked for again
+                wandb.teardown()
+            raise
         finally:
             self._open.close()
 
@@ -67,7 +73,8 @@ class Session:
         """The run, begun on the server; where that cannot be reached, here."""
         places = {f"WANDB_{kind}_DIR": str(self.folder / "wandb" / kind.lower()) for kind in ("DATA", "CACHE")}
         own = {key: value for key, value in places.items() if key not in os.environ}
-        self._open.enter_context(environment(WANDB_MODE=self.mode, WANDB_ERROR_REPORTING="false", **own))
+        own |= {"WANDB_MODE": self.mode, "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+        self._open.enter_context(environment(**own))
         import wandb
 
         try:

@@ -124,6 +124,14 @@ def run_of(folder: Path) -> Path:
     raise UsageError(f"{folder} is not inside a run, so its data set and split are not known; name the run's folder")
 
 
+def read_facts(run: Path) -> dict[str, Any]:
+    """What followed from a run's settings and files."""
+    try:
+        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{run / 'run.json'} does not tell what was trained: {error}") from error
+
+
 def read_split(run: Path) -> Split:
     """Which cases a run trained, validated and tested on."""
     try:
