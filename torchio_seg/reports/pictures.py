@@ -47,8 +47,12 @@ class Scan:
         if wanted == "all":
             return list(range(len(areas)))
         occupied = np.flatnonzero(areas) if areas.any() else np.arange(len(areas))
-        spread = occupied[np.linspace(0, len(occupied) - 1, wanted + 1).round().astype(int)[1:-1]]
-        return sorted({middle_of_largest(areas), *spread.tolist()})
+        largest = middle_of_largest(areas)
+        others = occupied[occupied != largest]
+        if wanted == 1 or not len(others):
+            return [largest]
+        spread = others[np.linspace(0, len(others) - 1, wanted + 1).round().astype(int)[1:-1]]
+        return sorted({largest, *spread.tolist()})
 
     def pixels(self, channel: int, index: int) -> Array:
         """A slice in 256 greys."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import importlib.util
 import netrc
 import os
 from contextlib import suppress
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from torchio_seg.errors import UsageError
+from torchio_seg.tracking.environment import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,16 +37,11 @@ def choose(wanted: Mode, environ: Mapping[str, str] = os.environ) -> Choice:
     wanted = _of_environment(environ) or (_of_files(environ) if wanted == "auto" else None) or wanted
     if wanted == "disabled":
         return Choice("disabled")
-    if not is_installed():
+    if not is_installed("wandb"):
         return Choice("disabled", "W&B is not installed (pip install wandb)")
     if wanted != "offline" and not has_key(environ):
         return Choice("offline", f"no key for {host(environ)} ({LOGIN})")
     return Choice("online" if wanted == "auto" else wanted)
-
-
-def is_installed() -> bool:
-    """Whether the package is there."""
-    return importlib.util.find_spec("wandb") is not None
 
 
 def has_key(environ: Mapping[str, str] = os.environ) -> bool:

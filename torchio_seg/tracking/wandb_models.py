@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import DataError, UsageError
-from torchio_seg.tracking.wandb_mode import is_installed
-from torchio_seg.tracking.wandb_session import FINISH_S, environment
+from torchio_seg.tracking.environment import environment, is_installed
+from torchio_seg.tracking.wandb_session import FINISH_S
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.wandb_session import Session
@@ -88,7 +88,7 @@ def download(name: str, folder: Path) -> Path:
         raise UsageError(
             f"{name}: write it as {PREFIX}ENTITY/PROJECT/RUNID-checkpoint:best (or :latest, :epoch_10, :v3)"
         )
-    if not is_installed():
+    if not is_installed("wandb"):
         raise UsageError(f"{name} is at W&B, which is not installed; pip install wandb")
     place = folder / re.sub(r"[^\w.-]+", "_", path)
     with environment(WANDB_SILENT="true", WANDB_ERROR_REPORTING="false", WANDB_CACHE_DIR=str(folder / "cache")):

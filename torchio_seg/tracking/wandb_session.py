@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from torchio_seg.errors import DataError
 from torchio_seg.files import write_json
+from torchio_seg.tracking.environment import environment
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Run
@@ -100,21 +101,6 @@ class Session:
             x_transaction_log_flush_interval=_FLUSH_S,
         )
         return wandb.init(dir=self.folder, resume="allow", reinit="create_new", settings=settings, **self._settings)
-
-
-@contextmanager
-def environment(**values: str) -> Iterator[None]:
-    """These variables, for a while."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
 
 
 def recall(folder: Path) -> dict[str, Any] | None:
