@@ -52,7 +52,7 @@ def train(mode: str, folder: Path) -> None:
             self.spent: dict[str, list[float]] = {}
 
         def start(self, what: str, total: int | None) -> None:  # noqa: ARG002 (the protocol's)
-            self.pieces.append((what.split()[0], time.process_time()))
+            self.pieces.append((what.split(maxsplit=1)[0], time.process_time()))
 
         def finish(self) -> None:
             what, begun = self.pieces.pop()

@@ -51,7 +51,7 @@ def test_a_tracker_takes_all_there_is_and_writes_nowhere_but_in_its_folder(name:
     for record in RECORDS:
         assert tracker.log(record) is None
     tracker.checkpoint(run.folder / "checkpoints" / "best", RECORDS[3], is_best=True)
-    tracker.used(run.folder / "checkpoints" / "best", run.folder)
+    tracker.used(run.folder / "checkpoints" / "best")
     assert tracker.finish() is None
     assert {path for path in files_below(tmp_path) - before if not path.is_relative_to(run.place)} == set()
 

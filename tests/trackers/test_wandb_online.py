@@ -22,6 +22,8 @@ from torchio_seg.tracking import wandb_models, wandb_session
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.evaluate_run import evaluate_run
 from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.predict import Output, predict
+from torchio_seg.workflows.predict_tracked import track_predictions
 from torchio_seg.workflows.track_sync import sync
 from torchio_seg.workflows.train import Trained, resume, start
 
@@ -76,7 +78,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def test_a_training_is_logged_and_its_best_model_comes_back(
-    server: WandbServer, experiment: Experiment, tmp_path: Path
+    server: WandbServer, experiment: Experiment, tmp_path: Path, shared: Path
 ) -> None:
     trained = train(experiment, tmp_path)
     name = identity(trained.folder)
@@ -101,12 +103,19 @@ def test_a_training_is_logged_and_its_best_model_comes_back(
     [run] = set(server.runs)
     with pytest.raises(UsageError, match="is at W&B already"):
         sync(trained.folder, {}, progress=Silent())
-    loaded = load_model(trained.folder, changes={"device": "cpu"})
-    evaluate_run(loaded, "validation", progress=Silent())
-    [other] = server.runs.keys() - {run}
-    assert server.runs[other]["jobType"] == "evaluate"
-    assert server.summary(other)["evaluation/part"] == "validation"
+    evaluate_run(load_model(trained.folder, changes={"device": "cpu"}), "validation", progress=Silent())
+    [evaluation] = server.runs.keys() - {run}
+    assert server.runs[evaluation]["jobType"] == "evaluate"
+    assert server.summary(evaluation)["evaluation/part"] == "validation"
     assert server.used == [best.id], "the model that was evaluated is part of its lineage"
+
+    image = min((shared / "data" / "imagesTr").glob("*.nii.gz"))
+    predictions = predict(loaded, [str(image)], Output(tmp_path / "out.nii.gz"))
+    track_predictions(loaded, predictions, tmp_path / "out.nii.gz", progress=Silent())
+    [inference] = server.runs.keys() - {run, evaluation}
+    assert server.runs[inference]["jobType"] == "inference"
+    assert server.used == [best.id, best.id]
+    assert server.history(inference)[-1]["media/predictions"]["nrows"] == 1
 
 
 def test_a_resumed_training_goes_on_in_the_same_run(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, gather, parse_size
+from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, Wandb, gather, parse_size, tracking
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.predictions import Predictions
@@ -81,6 +81,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     nonfinite: Annotated[
         str | None, typer.Option(help="NaN and infinite voxels: refuse, or zero.", rich_help_panel=SETTINGS)
     ] = None,
+    wandb: Wandb = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
@@ -99,6 +100,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.workflows.models import keep_largest, load_model
     from torchio_seg.workflows.predict import Output
     from torchio_seg.workflows.predict import predict as workflow
+    from torchio_seg.workflows.predict_tracked import track_predictions
     from torchio_seg.workflows.runs import newest_trained
 
     flags = {
@@ -109,6 +111,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "training.precision": precision,
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
+        **tracking(wandb),
     }
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
     with joined("prediction", AGAIN) as peers:
@@ -126,6 +129,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             for note in loaded.notes:
                 screen.say(note)
             predictions = workflow(loaded, inputs, what, implicit=model is None, progress=screen, peers=peers)
+            if wandb is not None and peers.is_main:
+                track_predictions(loaded, predictions, output, progress=screen)
             if json_ is not None and peers.is_main:
                 _summarize(predictions.to_json(loaded), json_)
             _report(predictions)

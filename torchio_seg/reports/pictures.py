@@ -93,6 +93,21 @@ def prediction_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
         yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.truth))
 
 
+def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
+    """One picture a channel with all that was predicted over it, then how many voxels that is."""
+    pictures = (f"Image-Channel-{channel}" for channel in range(num_channels))
+    return ("Case", "Slice Index", *pictures, *(f"Voxels/{region}" for region in regions))
+
+
+def found_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a case of which no truth is known."""
+    voxels = [int(np.count_nonzero(mask)) for mask in scan.predicted.values()]
+    for index in scan.telling_slices(slices):
+        overlays = _all_regions("prediction", scan.predicted, index)
+        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
+        yield (scan.case, index, *pictures, *voxels)
+
+
 def comparison_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """Slices of truth beside slices of prediction, and the case's mean Dice."""
     known = [value for value in scan.dice.values() if value is not None]

@@ -74,10 +74,9 @@ class MlflowTracker:
             self._client.set_tag(self._run, "best_model", str(folder.resolve()))
             self._client.set_tag(self._run, "best_model_epoch", f"{record['epoch']:g}")
 
-    def used(self, checkpoint: Path, training: Path) -> None:
+    def used(self, checkpoint: Path) -> None:
         """The model that this run is about."""
         self._client.set_tag(self._run, "model", str(checkpoint.resolve()))
-        self._client.set_tag(self._run, "training", str(training.resolve()))
 
     def finish(self, *, failed: bool = False) -> None:
         """Close the run."""

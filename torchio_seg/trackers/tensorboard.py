@@ -52,7 +52,7 @@ class TensorBoardTracker:
     def checkpoint(self, folder: Path, record: Mapping[str, Any], *, is_best: bool) -> None:
         """TensorBoard keeps no models; the run's folder does."""
 
-    def used(self, checkpoint: Path, training: Path) -> None:
+    def used(self, checkpoint: Path) -> None:
         """TensorBoard knows no lineage."""
 
     def finish(self, *, failed: bool = False) -> None:  # noqa: ARG002 (the contract of trackers)

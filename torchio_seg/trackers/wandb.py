@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from torchio_seg.tracking.figures import AXES, axis_of, figures, outcome, require_known
-from torchio_seg.tracking.interface import FOLDER, Nothing, Picture, Run, Shown, Tracker
+from torchio_seg.tracking.interface import Nothing, Picture, Run, Shown, Tracker
 from torchio_seg.tracking.wandb_mode import Mode, choose
-from torchio_seg.tracking.wandb_models import Versions, artifact_of
-from torchio_seg.tracking.wandb_session import Session, recall
+from torchio_seg.tracking.wandb_models import Versions, name_of
+from torchio_seg.tracking.wandb_session import Session
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Cell
@@ -102,15 +102,13 @@ class WandbTracker:
         else:
             self._versions.add(folder, record, is_best=is_best)
 
-    def used(self, checkpoint: Path, training: Path) -> None:
+    def used(self, checkpoint: Path) -> None:
         """The lineage of this run: the model that it uses, where that is at W&B too."""
-        source = recall(training / FOLDER)
-        if self._session.is_offline or source is None or not source.get("is_sent"):
+        name = None if self._session.is_offline else name_of(checkpoint)
+        if name is None:
             return
         import wandb
 
-        alias = "best" if checkpoint.name == "best" else "latest"
-        name = f"{source['entity']}/{source['project']}/{artifact_of(source['id'])}:{alias}"
         try:
             self._run.use_artifact(name)
         except (wandb.Error, ValueError) as error:

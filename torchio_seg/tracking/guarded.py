@@ -45,9 +45,9 @@ class Guarded:
         """A model was saved."""
         self.attempt(lambda: self._tracker.checkpoint(folder, record, is_best=is_best), None)
 
-    def used(self, checkpoint: Path, training: Path) -> None:
-        """The model of a training is used by this run."""
-        self.attempt(lambda: self._tracker.used(checkpoint, training), None)
+    def used(self, checkpoint: Path) -> None:
+        """The model in this folder is what the run uses."""
+        self.attempt(lambda: self._tracker.used(checkpoint), None)
 
     def finish(self, *, failed: bool = False) -> None:
         """Nothing more is to come."""

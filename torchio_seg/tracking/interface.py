@@ -105,8 +105,8 @@ class Tracker(Protocol):
     def checkpoint(self, folder: Path, record: Mapping[str, Any], *, is_best: bool) -> None:
         """A model was saved in this folder after the validation that the record tells of."""
 
-    def used(self, checkpoint: Path, training: Path) -> None:
-        """The model of a training is used by this run."""
+    def used(self, checkpoint: Path) -> None:
+        """The model in this folder is what the run uses."""
 
     def finish(self, *, failed: bool = False) -> None:
         """Nothing more is to come."""
@@ -127,7 +127,7 @@ class Nothing:
     def checkpoint(self, folder: Path, record: Mapping[str, Any], *, is_best: bool) -> None:
         """Nothing to send anywhere."""
 
-    def used(self, checkpoint: Path, training: Path) -> None:
+    def used(self, checkpoint: Path) -> None:
         """Nothing to link."""
 
     def finish(self, *, failed: bool = False) -> None:

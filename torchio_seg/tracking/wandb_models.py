@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.files import write_json
 from torchio_seg.tracking.environment import environment, is_installed
-from torchio_seg.tracking.wandb_session import FINISH_S
+from torchio_seg.tracking.interface import FOLDER
+from torchio_seg.tracking.wandb_session import FINISH_S, recall
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.wandb_session import Session
@@ -22,6 +26,8 @@ log = logging.getLogger(__name__)
 PREFIX = "wandb:"
 KEPT = "checkpoints"
 """In the tracking folder: files on their way."""
+SOURCE = "wandb.json"
+"""Beside what was downloaded: where it is from."""
 FILES = ("model.safetensors", "model.json")
 _NAME = re.compile(r"[^/:\s]+/[^/:\s]+/[^/:\s]+:[^/:\s]+")
 
@@ -29,6 +35,17 @@ _NAME = re.compile(r"[^/:\s]+/[^/:\s]+/[^/:\s]+:[^/:\s]+")
 def artifact_of(run_id: str) -> str:
     """The name of the artifact that holds a run's models."""
     return f"{run_id}-checkpoint"
+
+
+def name_of(checkpoint: Path) -> str | None:
+    """What a checkpoint, downloaded or in a run that was sent, is called at W&B; None where it is not there."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(json.loads((checkpoint / SOURCE).read_text(encoding="utf-8"))["artifact"])
+    known = recall(checkpoint.resolve().parents[1] / FOLDER)
+    if known is None or not known.get("is_sent"):
+        return None
+    alias = "best" if checkpoint.name == "best" else "latest"
+    return f"{known['entity']}/{known['project']}/{artifact_of(known['id'])}:{alias}"
 
 
 class Versions:
@@ -105,4 +122,5 @@ def download(name: str, folder: Path) -> Path:
             ) from error
     if missing := [file for file in FILES if not (place / file).is_file()]:
         raise DataError(f"{name} is no model of torchio-seg: it has no {' and no '.join(missing)}")
+    write_json(place / SOURCE, {"artifact": path})
     return place

@@ -37,7 +37,7 @@ def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
     about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
     with tracked(loaded.experiment.tracker, about) as tracker:
-        tracker.used(loaded.folder, run)
+        tracker.used(loaded.folder)
         with Gallery(tracker, dataset, loaded.experiment.preprocessing).predictions(part, True) as on_prediction:
             scores = evaluate_cases(
                 loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress, on_prediction=on_prediction
