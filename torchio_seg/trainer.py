@@ -110,7 +110,7 @@ class Trainer:
                     return False
                 self._validate_if_due()
                 self._timer.interrupt()
-                self.parts.progress.advance(**self._latest)
+                self.parts.progress.advance(1, **self._latest)
         return True
 
     def is_over(self) -> bool:

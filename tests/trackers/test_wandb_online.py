@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from offline_runs import find
 from small_experiment import with_tracker
 from wandb_server import KEY, WandbServer
 
@@ -148,6 +149,19 @@ def test_a_server_that_dies_does_not_stop_a_training(
     assert not json.loads((trained.folder / "tracking" / "wandb.json").read_text())["is_sent"]
 
 
+@pytest.mark.slow
+def test_where_no_server_answers_the_run_is_kept_here(
+    server: WandbServer, experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wandb_session, "INIT_S", 1)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    trained = train(experiment, tmp_path)
+    assert trained.evaluation is not None
+    assert json.loads((trained.folder / "tracking" / "wandb.json").read_text())["mode"] == "offline"
+    assert len(find(trained.folder)) == 1
+
+
+@pytest.mark.slow
 def test_a_dead_process_of_wandb_does_not_stop_a_training(
     server: WandbServer, experiment: Experiment, tmp_path: Path
 ) -> None:

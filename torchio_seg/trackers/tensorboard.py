@@ -32,7 +32,7 @@ class TensorBoardTracker:
         from torch.utils.tensorboard import SummaryWriter
 
         self._best = run.config.get("training", {}).get("best", "mean_dice")
-        self._writer: Any = SummaryWriter(run.place / "tensorboard" / run.name)  # type: ignore[no-untyped-call]
+        self._writer: Any = SummaryWriter(run.place / "tensorboard" / run.name)
         for name, content in (("config", run.config), ("run", run.facts)):
             self._writer.add_text(name, f"```json\n{json.dumps(content, indent=2, default=str)}\n```")
 

@@ -14,7 +14,7 @@ from torchio_seg.tracking.figures import AXES, axis_of, figures, outcome, requir
 from torchio_seg.tracking.interface import Nothing, Picture, Run, Shown, Tracker
 from torchio_seg.tracking.wandb_mode import Mode, choose
 from torchio_seg.tracking.wandb_models import Versions, name_of
-from torchio_seg.tracking.wandb_session import Session
+from torchio_seg.tracking.wandb_session import FINISH_S, Session
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Cell
@@ -33,7 +33,7 @@ def build(  # noqa: PLR0913, PLR0917 (options are what a section of the configur
     tags: tuple[str, ...] = (),
     artifacts: Artifacts = "best",
     cases: Annotated[int, Field(ge=0)] = 2,
-    slices: Annotated[int, Field(ge=1)] | Literal["all"] = 3,
+    slices: Annotated[int, Field(ge=1)] | Literal["all", "none"] = 3,
     names: dict[str, str] | None = None,
 ) -> Tracker:
     """The run's copy at W&B; where W&B cannot be had, nothing, and one line says why."""
@@ -54,18 +54,20 @@ def build(  # noqa: PLR0913, PLR0917 (options are what a section of the configur
         reason = session.trouble or choice.reason
         log.info("W&B: offline%s; to send it later: torchio-seg track sync %s", reason and f", {reason}", run.folder)
     else:
-        log.info("W&B: %s", session.run.url)
+        shows = "" if slices == "none" else "; slices of cases are sent too, tracker.slices=none keeps them here"
+        log.info("W&B: %s%s", session.run.url, shows)
     best = run.config.get("training", {}).get("best", "mean_dice")
-    return WandbTracker(session, Shown(cases, slices), artifacts, names=names or {}, best=best)
+    shown = None if slices == "none" else Shown(cases, slices)
+    return WandbTracker(session, shown, artifacts, names=names or {}, best=best)
 
 
 class WandbTracker:
     """Logs records, tables and checkpoints to an open session."""
 
     def __init__(
-        self, session: Session, shown: Shown, artifacts: Artifacts, *, names: Mapping[str, str], best: str
+        self, session: Session, shown: Shown | None, artifacts: Artifacts, *, names: Mapping[str, str], best: str
     ) -> None:
-        self.shown: Shown | None = shown
+        self.shown = shown
         self.artifacts = artifacts
         self.names = names
         self.best = best
@@ -116,6 +118,8 @@ class WandbTracker:
 
     def finish(self, *, failed: bool = False) -> None:
         """Wait for uploads and close."""
+        if not self._session.is_offline:
+            log.info("W&B: sending what is left, for %d s at most", FINISH_S)
         try:
             if self._at_end is not None:
                 self._versions.add(*self._at_end, is_best=True)

@@ -24,8 +24,8 @@ class Guarded:
     def __init__(self, name: str, build: Callable[[], Tracker]) -> None:
         self.name = name
         self._is_lost = False
-        self._tracker: Tracker = Nothing()
-        self._tracker = self.attempt(build, self._tracker)
+        nothing: Tracker = Nothing()
+        self._tracker = self.attempt(build, nothing)
 
     @property
     def shown(self) -> Shown | None:

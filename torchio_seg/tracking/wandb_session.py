@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 RECORD = "wandb.json"
 """In the run's tracking folder: which run of W&B it is."""
-INIT_S, FINISH_S = 60, 300
+INIT_S, FINISH_S = 30, 300
 """How long a server may take to begin a run, and to take in what is left at its end."""
 _FLUSH_S = 1.0
 """What a kill may cost of an offline run's file."""
@@ -86,6 +86,8 @@ class Session:
             self.trouble = f"the server does not answer ({next(iter(str(error).splitlines()), '')})"
         self.mode = "offline"
         os.environ["WANDB_MODE"] = self.mode
+        if wandb.run is None:  # its process still waits for the server with this run, and would refuse another of its id
+            wandb.teardown()
         return self._init()
 
     def _init(self) -> Any:

@@ -59,7 +59,8 @@ def _replay(tracker: Tracker, records: list[dict[str, Any]], folder: Path, progr
         progress.finish()
     validations = [record for record in records if record["kind"] == "validation"]
     best = next((record for record in reversed(validations) if record["improved"]), None)
-    for name, record in (("best", best), ("last", validations[-1] if validations else None)):
-        if record is not None and checkpoint.exists(folder / "checkpoints" / name):
-            tracker.checkpoint(folder / "checkpoints" / name, record, is_best=name == "best")
+    last = validations[-1] if validations else None
+    for name, scored in (("best", best), ("last", last)):
+        if scored is not None and checkpoint.exists(folder / "checkpoints" / name):
+            tracker.checkpoint(folder / "checkpoints" / name, scored, is_best=name == "best")
             return
