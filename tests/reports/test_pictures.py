@@ -8,10 +8,13 @@ import numpy as np
 import pytest
 
 from torchio_seg.reports.pictures import (
+    COMPARISON_COLUMNS,
     Scan,
     comparison_rows,
     data_columns,
     data_rows,
+    found_columns,
+    found_rows,
     prediction_columns,
     prediction_rows,
 )
@@ -21,15 +24,16 @@ SHAPE = (6, 5, 20)
 
 
 def scan(**changes: Any) -> Scan:
-    truth = np.zeros(SHAPE, dtype=bool)
-    truth[1:3, 1:4, 4:9] = True
-    truth[0:5, 1:4, 7] = True
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[0:5, 1:4, 7] = 3
+    labels[1:3, 1:4, 4:9] = 2
     predicted = np.zeros(SHAPE, dtype=bool)
     predicted[1:3, 1:4, 8:13] = True
     image = np.random.default_rng(0).uniform(0, 100, (2, *SHAPE)).astype(np.float32)
     image[:, 0, 0, 7], image[:, 5, 4, 7] = 0, 100
-    parts = {"image": image, "windows": [(0, 100), (0, 100)], "truth": {"a": truth}, "predicted": {"a": predicted}}
-    return Scan("case", ("validation", 3), **{**parts, "dice": {"a": 0.25}, **changes})
+    parts = {"image": image, "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
+    parts |= {"predicted": {"a": predicted}, "dice": {"a": 0.25}}
+    return Scan("case", ("validation", 3), **{**parts, **changes})
 
 
 def test_the_slice_of_most_is_shown_and_others_spread_over_truth_and_prediction() -> None:
@@ -42,8 +46,7 @@ def test_the_slice_of_most_is_shown_and_others_spread_over_truth_and_prediction(
 
 
 def test_a_case_without_anything_is_shown_through_its_middle() -> None:
-    nothing = np.zeros(SHAPE, dtype=bool)
-    empty = scan(truth={"a": nothing}, predicted={"a": nothing})
+    empty = scan(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted={"a": np.zeros(SHAPE, dtype=bool)})
     assert empty.telling_slices(1) == [10]
     assert len(empty.telling_slices(3)) == 3
 
@@ -71,7 +74,8 @@ def test_rows_fit_their_columns(slices: Any) -> None:
     for columns, rows in (
         (data_columns(2), data_rows(scan(), slices)),
         (prediction_columns(2, ["a"]), prediction_rows(scan(), slices)),
-        (("Case", "Slice Index", "Ground Truth", "Prediction", "Dice"), comparison_rows(scan(), slices)),
+        (COMPARISON_COLUMNS, comparison_rows(scan(), slices)),
+        (found_columns(2, ["a"]), found_rows(scan(label_map=None), slices)),
     ):
         for row in rows:
             assert len(row) == len(columns)

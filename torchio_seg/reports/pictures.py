@@ -35,14 +35,19 @@ class Scan:
     image: Array
     """C I J K."""
     windows: Sequence[Window]
-    truth: Mapping[str, Array]
-    """A mask I J K of each region."""
+    label_map: Array | None
+    """I J K; None where nobody knows the truth."""
+    regions: Mapping[str, tuple[int, ...]]
+    """The labels of each."""
     predicted: Mapping[str, Array]
+    """A mask I J K of each region, where it was predicted."""
     dice: Mapping[str, float | None]
 
     def telling_slices(self, wanted: Slices) -> list[int]:
         """Where most lies in truth or prediction, and others spread over what they reach."""
-        masks = [*self.truth.values(), *self.predicted.values()]
+        masks = list(self.predicted.values())
+        if self.label_map is not None:
+            masks.append(np.isin(self.label_map, [label for labels in self.regions.values() for label in labels]))
         areas = sum((np.count_nonzero(mask, axis=(0, 1)) for mask in masks), np.zeros(self.image.shape[3], dtype=int))
         if wanted == "all":
             return list(range(len(areas)))
@@ -53,6 +58,15 @@ class Scan:
             return [largest]
         spread = others[np.linspace(0, len(others) - 1, wanted + 1).round().astype(int)[1:-1]]
         return sorted({largest, *spread.tolist()})
+
+    def true(self, index: int) -> dict[str, Array]:
+        """The mask of each region in a slice."""
+        values = None if self.label_map is None else self.label_map[:, :, index]
+        return {} if values is None else {name: np.isin(values, labels) for name, labels in self.regions.items()}
+
+    def guessed(self, index: int) -> dict[str, Array]:
+        """The same of what was predicted."""
+        return {name: mask[:, :, index] for name, mask in self.predicted.items()}
 
     def pixels(self, channel: int, index: int) -> Array:
         """A slice in 256 greys."""
@@ -68,7 +82,7 @@ def data_columns(num_channels: int) -> tuple[str, ...]:
 def data_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case before training."""
     for index in scan.telling_slices(slices):
-        overlays = _all_regions("ground-truth", scan.truth, index)
+        overlays = _overlays("ground-truth", scan.true(index))
         pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
         yield (*scan.place, index, *pictures, scan.case)
 
@@ -83,14 +97,15 @@ def prediction_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case that was predicted."""
     for index in scan.telling_slices(slices):
         channels = [scan.pixels(channel, index) for channel in range(len(scan.image))]
+        true, guessed = scan.true(index), scan.guessed(index)
         pictures = []
-        for region in scan.truth:
+        for region in scan.regions:
             overlays = (
-                _overlay("ground-truth", region, scan.truth, (index, _TRUE)),
-                _overlay("prediction", region, scan.predicted, (index, _PREDICTED)),
+                _overlay("ground-truth", region, true[region], _TRUE),
+                _overlay("prediction", region, guessed[region], _PREDICTED),
             )
             pictures += [Picture(pixels, overlays) for pixels in channels]
-        yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.truth))
+        yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.regions))
 
 
 def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
@@ -103,7 +118,7 @@ def found_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case of which no truth is known."""
     voxels = [int(np.count_nonzero(mask)) for mask in scan.predicted.values()]
     for index in scan.telling_slices(slices):
-        overlays = _all_regions("prediction", scan.predicted, index)
+        overlays = _overlays("prediction", scan.guessed(index))
         pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
         yield (scan.case, index, *pictures, *voxels)
 
@@ -114,16 +129,15 @@ def comparison_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     mean = sum(known) / len(known) if known else None
     for index in scan.telling_slices(slices):
         pixels = scan.pixels(0, index)
-        truth = Picture(pixels, _all_regions("ground-truth", scan.truth, index))
-        predicted = Picture(pixels, _all_regions("prediction", scan.predicted, index))
+        truth = Picture(pixels, _overlays("ground-truth", scan.true(index)))
+        predicted = Picture(pixels, _overlays("prediction", scan.guessed(index)))
         yield (scan.case, index, truth, predicted, mean)
 
 
-def _all_regions(kind: str, masks: Mapping[str, Array], index: int) -> tuple[Overlay, ...]:
-    return tuple(_overlay(kind, region, masks, (index, n)) for n, region in enumerate(masks, start=1))
+def _overlays(kind: str, masks: Mapping[str, Array]) -> tuple[Overlay, ...]:
+    """All regions of a slice, each marked with a value of its own."""
+    return tuple(_overlay(kind, region, mask, n) for n, (region, mask) in enumerate(masks.items(), start=1))
 
 
-def _overlay(kind: str, region: str, masks: Mapping[str, Array], where: tuple[int, int]) -> Overlay:
-    """A region's mask in a slice, marked with a value."""
-    index, value = where
-    return Overlay(f"{kind}/{region}", as_seen(masks[region][:, :, index]), value, region)
+def _overlay(kind: str, region: str, mask: Array, value: int) -> Overlay:
+    return Overlay(f"{kind}/{region}", as_seen(mask), value, region)

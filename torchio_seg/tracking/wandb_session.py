@@ -86,7 +86,7 @@ class Session:
             self.trouble = f"the server does not answer ({next(iter(str(error).splitlines()), '')})"
         self.mode = "offline"
         os.environ["WANDB_MODE"] = self.mode
-        if wandb.run is None:  # its process still waits for the server with this run, and would refuse another of its id
+        if wandb.run is None:  # its process still waits for the server, and would refuse another run of this id
             wandb.teardown()
         return self._init()
 

@@ -8,7 +8,6 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg.metrics import region_masks
 from torchio_seg.reports.pictures import (
     COMPARISON_COLUMNS,
     Scan,
@@ -27,7 +26,6 @@ from torchio_seg.workflows.preview import choose_paints, window_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from torchio_seg.config.sections import Preprocessing
@@ -118,15 +116,14 @@ class Gallery:
         turned, labels = orientation.apply(image.array), orientation.apply(label_map[None])[0]
         window, is_ct = self.preprocessing.window, self.dataset.is_ct
         windows = [window or window_of(channel, labels, self._paints, is_ct=is_ct) for channel in turned]
-        return Scan(case.id, place, turned, windows, self._by_region(region_masks(labels, self.dataset.labels)), {}, {})
+        regions = {region.name: region.labels for region in self.dataset.labels.regions}
+        return Scan(case.id, place, turned, windows=windows, label_map=labels, regions=regions, predicted={}, dice={})
 
     def _with_prediction(self, scan: Scan, predicted: Predicted) -> Scan:
         masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
+        names = (region.name for region in self.dataset.labels.regions)
         dice = {score.region: score.dice for score in predicted.scores}
-        return replace(scan, predicted=self._by_region(masks), dice=dice)
-
-    def _by_region(self, masks: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
-        return {region.name: mask for region, mask in zip(self.dataset.labels.regions, masks, strict=True)}
+        return replace(scan, predicted=dict(zip(names, masks, strict=True)), dice=dice)
 
 
 def _first(ids: tuple[str, ...], number: int) -> tuple[str, ...]:

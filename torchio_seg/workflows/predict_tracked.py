@@ -69,6 +69,11 @@ def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> No
     orientation = Orientation.to_ras(image.affine)
     turned, values = orientation.apply(image.array), orientation.apply(label_map.array)[0]
     windows = [find_window(channel[channel != 0], GREY_PERCENTILES) for channel in turned]
-    masks = dict(zip((region.name for region in labels.regions), region_masks(values, labels), strict=True))
-    for row in found_rows(Scan(written.case.id, ("", 0), turned, windows, {}, masks, {}), slices):
+    names = [region.name for region in labels.regions]
+    masks = dict(zip(names, region_masks(values, labels), strict=True))
+    regions = {region.name: region.labels for region in labels.regions}
+    scan = Scan(
+        written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=masks, dice={}
+    )
+    for row in found_rows(scan, slices):
         rows.add(*row)
