@@ -63,6 +63,8 @@ ONLY_IN = {
     "monai": {"networks", "export"},
     "onnxruntime": {"export"},
     "wandb": {"trackers", "tracking"},
+    "tensorboard": {"trackers"},
+    "mlflow": {"trackers"},
     "typer": {"cli"},
     "rich": {"cli"},
     "nibabel": {"volumes"},
@@ -70,7 +72,7 @@ ONLY_IN = {
     "PIL": {"reports"},
     "safetensors": {"checkpoint", "weights"},
 }
-NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
+NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "tensorboard", "mlflow", "SimpleITK", "pydicom"}
 LIGHT = {
     "errors",
     "records",
@@ -85,7 +87,7 @@ LIGHT = {
     "datasets",
 }
 LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
-LIGHT |= {"network_sizes", "levels", "soft_dice", "lock"}
+LIGHT |= {"network_sizes", "levels", "soft_dice", "lock", "tracking"}
 
 
 def room_of(path: Path) -> str:
