@@ -21,7 +21,7 @@ from typing import Any
 from common import machine
 
 RESULT = Path(__file__).parent / "results" / "tracking.json"
-ROUNDS = 3
+ROUNDS = 2
 MODES = ("disabled", "offline")
 SETTINGS: dict[str, Any] = {
     "dataset.cases": 8,

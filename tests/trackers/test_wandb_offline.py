@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +18,9 @@ from PIL import Image
 from small_experiment import with_tracker
 
 from torchio_seg import checkpoint
+from torchio_seg.config.resolve import to_yaml
 from torchio_seg.config.sections import Experiment
+from torchio_seg.workflows import runs
 from torchio_seg.workflows.train import Trained, start
 
 pytest.importorskip("wandb")
@@ -190,3 +196,21 @@ def numbers(run: Path) -> list[dict[str, object]]:
     clock = {"time", "seconds", "waiting", "patches_per_second"}
     records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return [{key: value for key, value in record.items() if key not in clock} for record in records]
+
+
+@pytest.mark.slow
+def test_a_killed_training_leaves_what_it_had_logged(experiment: Experiment, tmp_path: Path) -> None:
+    """Up to the second before."""
+    (tmp_path / "mine.yaml").write_text(to_yaml(with_tracker(experiment, mode="offline")))
+    command = [sys.executable, "-m", "torchio_seg", "train", "--config", "mine.yaml", "--epochs", "1000", "-o", "run"]
+    environment = {**os.environ, "WANDB_MODE": "offline", "HOME": str(tmp_path)}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL) as child:
+        while not find(tmp_path / "run") or len(read(find(tmp_path / "run")[0]).history) < 3:
+            assert child.poll() is None
+            time.sleep(0.2)
+        child.kill()
+    [log] = find(tmp_path / "run")
+    found = read(log)
+    assert found.exit_code is None
+    losses = [r["loss"] for r in runs.read_journal(tmp_path / "run" / "metrics.jsonl") if r["kind"] == "step"]
+    assert found.values("batch/train_loss") == losses[: len(found.values("batch/train_loss"))]

@@ -15,11 +15,12 @@ from offline_runs import find
 from small_experiment import with_tracker
 from wandb_server import KEY, WandbServer
 
-from torchio_seg import checkpoint
+from torchio_seg import checkpoint, components
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.tracking import wandb_models, wandb_session
+from torchio_seg.tracking.interface import Run
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.evaluate_run import evaluate_run
 from torchio_seg.workflows.models import load_model
@@ -147,6 +148,15 @@ def test_a_server_that_dies_does_not_stop_a_training(
     assert kinds.count("epoch") == 2
     assert kinds[-1] == "evaluation"
     assert not json.loads((trained.folder / "tracking" / "wandb.json").read_text())["is_sent"]
+
+
+def test_offline_no_server_is_asked_though_there_is_a_key(server: WandbServer, tmp_path: Path) -> None:
+    run = Run(tmp_path, "liver", config={"training": {"best": "mean_dice"}})
+    tracker = components.assemble("trackers", {"name": "wandb", "mode": "offline"}, run)
+    tracker.log({"kind": "step", "epoch": 1, "step": 1, "loss": 0.5, "gradient_norm": 1.0})
+    tracker.finish()
+    assert len(find(tmp_path)) == 1
+    assert [*server.asked, *server.streams, *server.uploads] == []
 
 
 @pytest.mark.slow
