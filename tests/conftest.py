@@ -27,6 +27,16 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def untracked() -> Iterator[None]:
+    """No test tells W&B of its trainings unless it asks for that itself."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("WANDB_MODE", "disabled")
+        for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
+            patch.delenv(name, raising=False)
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """Small tensors and many of them: threads would only wait for each other; random numbers begin anew."""

@@ -17,7 +17,7 @@ LAYERS = (
     ),
     (
         *("datasets", "unet_blocks", "networks", "losses", "optimization", "metrics", "postprocessing", "targets"),
-        "weights",
+        *("weights", "tracking"),
     ),
     ("transforms", "subjects", "store"),
     (
@@ -62,7 +62,9 @@ ONLY_IN = {
     "torchio": {"subjects", "transforms", "sampling", "predictor", "workflows"},
     "monai": {"networks", "export"},
     "onnxruntime": {"export"},
-    "wandb": {"trackers"},
+    "wandb": {"trackers", "tracking"},
+    "tensorboard": {"trackers"},
+    "mlflow": {"trackers"},
     "typer": {"cli"},
     "rich": {"cli"},
     "nibabel": {"volumes"},
@@ -71,7 +73,7 @@ ONLY_IN = {
     "PIL": {"reports"},
     "safetensors": {"checkpoint", "weights"},
 }
-NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
+NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "tensorboard", "mlflow", "SimpleITK", "pydicom"}
 LIGHT = {
     "errors",
     "records",
@@ -86,7 +88,7 @@ LIGHT = {
     "datasets",
 }
 LIGHT |= {"check", "download", "catalogue", "facts", "listings", "networks", "losses", "cli"}
-LIGHT |= {"network_sizes", "levels", "soft_dice", "lock"}
+LIGHT |= {"network_sizes", "levels", "soft_dice", "lock", "tracking"}
 
 
 def room_of(path: Path) -> str:

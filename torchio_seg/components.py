@@ -25,7 +25,7 @@ SUPPLIED: dict[str, tuple[str, ...]] = {
     "datasets": ("root",),
     "networks": ("in_channels", "out_channels", "patch_size"),
     "losses": ("exclusive",),
-    "trackers": ("folder",),
+    "trackers": ("run",),
     "transforms.spatial": (),
     "transforms.intensity": (),
 }

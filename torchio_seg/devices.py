@@ -100,6 +100,16 @@ def restore_generators(device: torch.device, states: dict[str, torch.Tensor]) ->
         torch.cuda.set_rng_state(states["cuda"], device)
 
 
+def held(device: torch.device) -> int | None:
+    """Bytes of a GPU's memory that tensors hold now; None for other devices."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else None
+
+
+def most_held(device: torch.device) -> int | None:
+    """Bytes of a GPU's memory that tensors have held at once so far; None for other devices."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the computer, had no memory left for a tensor."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from torchio_seg import devices
+from torchio_seg.memory import resident_bytes
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.step import Stepper, StepResult
 from torchio_seg.timing import EpochClock, StepTimer
@@ -91,6 +94,8 @@ class Trainer:
         self.settings = settings
         self.position = position
         self._timer = StepTimer()
+        self._latest: dict[str, float] = {}
+        """Of the latest validation, for whoever watches."""
 
     def run(self) -> bool:
         """Train to the end; False where a stop was asked for before."""
@@ -105,7 +110,7 @@ class Trainer:
                     return False
                 self._validate_if_due()
                 self._timer.interrupt()
-                self.parts.progress.advance()
+                self.parts.progress.advance(1, **self._latest)
         return True
 
     def is_over(self) -> bool:
@@ -147,12 +152,23 @@ class Trainer:
         position.batches_done += num_batches
         position.skipped += result.skipped
         self._log("step", **asdict(result))
-        self.parts.progress.advance(loss=result.loss, patches_per_second=clock.figures()["patches_per_second"])
+        self._show(result.loss, clock)
         if position.num_steps is None:
             self._reckon()
         every = self.settings.save_every
         if every is not None and position.step % every == 0 and not self.is_over():
             self.parts.save("last", position)
+
+    def _show(self, loss: float, clock: EpochClock) -> None:
+        """What a watcher sees of a step."""
+        figures, held = clock.figures(), devices.held(self.parts.stepper.device)
+        self.parts.progress.advance(
+            loss=loss,
+            learning_rate=self.parts.stepper.learning_rate,
+            patches_per_second=figures["patches_per_second"],
+            waiting=figures["waiting"],
+            memory=resident_bytes(os.getpid()) if held is None else held,
+        )
 
     def _reckon(self) -> None:
         """Fix the number of steps once enough of them are timed."""
@@ -195,6 +211,8 @@ class Trainer:
         if improved:
             position.best_score, position.best_epoch = score, self._epochs_done
         self._log("validation", improved=improved, **asdict(validation))
+        if validation.mean_dice is not None:
+            self._latest = {"dice": validation.mean_dice}
         if improved:
             self.parts.save("best", position)
 

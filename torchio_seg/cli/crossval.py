@@ -25,10 +25,12 @@ from torchio_seg.cli.shared import (
     Seed,
     Set,
     Steps,
+    Wandb,
     gather,
     one_length,
     parse_size,
     program,
+    tracking,
     typed,
 )
 
@@ -52,6 +54,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     patch_size: PatchSize = None,
     seed: Seed = None,
     device: Device = None,
+    wandb: Wandb = None,
     set_: Set = None,
     folds: Annotated[
         str | None,
@@ -87,6 +90,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
         "sampling.patch_size": parse_size(patch_size, "--patch-size"),
         "seed": seed,
         "device": device,
+        **tracking(wandb),
     }
     wanted = parse_folds(folds)
     changes = one_length(gather(flags, set_))

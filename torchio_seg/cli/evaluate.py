@@ -8,16 +8,17 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import Device, Root, RunsFolder, Trust, gather
+from torchio_seg.cli.shared import Device, Root, RunsFolder, Trust, Wandb, gather, tracking
 
 
-def evaluate(
+def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
     run: Annotated[Path | None, typer.Argument(help="Run folder; the newest otherwise.", show_default=False)] = None,
     *,
     split: Annotated[
         str | None, typer.Option(help="training, validation or test (the default where there is one).")
     ] = None,
     root: Root = None,
+    wandb: Wandb = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
@@ -27,7 +28,7 @@ def evaluate(
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 
-    flags = {"device": device or "auto", "dataset.root": root}
+    flags = {"device": device or "auto", "dataset.root": root, **tracking(wandb)}
     screen = Screen.shared()
     loaded = load_model(run or newest_trained(runs), changes=gather(flags, None), trust=trust)
     screen.say(f"model {loaded.folder}")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, gather, parse_size
+from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, Wandb, gather, parse_size, tracking
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.predictions import Predictions
@@ -96,6 +96,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     nonfinite: Annotated[
         str | None, typer.Option(help="NaN and infinite voxels: refuse, or zero.", rich_help_panel=SETTINGS)
     ] = None,
+    wandb: Wandb = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
@@ -119,6 +120,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.workflows.models import keep_largest, load_model
     from torchio_seg.workflows.predict import predict as workflow
     from torchio_seg.workflows.predict_case import Output
+    from torchio_seg.workflows.predict_tracked import track_predictions
     from torchio_seg.workflows.runs import newest_trained
 
     flags = {
@@ -130,6 +132,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
         "codes": read_codes(codes) if codes else None,
+        **tracking(wandb),
     }
     kinds = parse_kinds(to or ())
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, to=kinds)
@@ -150,6 +153,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             predictions = workflow(
                 loaded, inputs, what, series=series, implicit=model is None, progress=screen, peers=peers
             )
+            if wandb is not None and peers.is_main:
+                track_predictions(loaded, predictions, output, progress=screen)
             if json_ is not None and peers.is_main:
                 _summarize(predictions.to_json(loaded), json_)
             _report(predictions)

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import PeerError, TorchioSegError
+from torchio_seg.machine import in_units
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from torchio_seg.records import RegionScore
 
 
+_SHORT = {"learning_rate": "rate", "dice": "Dice"}
 MOST_COLUMNS = 6
 """Regions that a table of cases shows beside each other; of more, it gives the mean and the lowest."""
 
@@ -91,7 +93,7 @@ class Screen(logging.Handler):
     def advance(self, parts: int = 1, **figures: float) -> None:
         """Move the innermost bar."""
         if self._bars is not None and self._tasks:
-            text = "  ".join(f"{name.replace('_per_second', '/s')} {value:.3g}" for name, value in figures.items())
+            text = "  ".join(_figure(name, value) for name, value in figures.items())
             self._bars.update(self._tasks[-1], advance=parts, figures=text)
 
     def finish(self) -> None:
@@ -143,6 +145,15 @@ class Screen(logging.Handler):
         for row in rows:
             table.add_row(*map(Text, row))
         self.results.print(table)
+
+
+def _figure(name: str, value: float) -> str:
+    """A number beside a bar."""
+    if name == "waiting":
+        return f"waiting {100 * value:.0f} %"
+    if name == "memory":
+        return in_units(value)
+    return f"{_SHORT.get(name, name.replace('_per_second', '/s'))} {value:.3g}"
 
 
 def _outline(values: Mapping[str, float | None]) -> tuple[str, str]:

@@ -81,6 +81,15 @@ Fold = Annotated[
         "--fold", metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel=SETTINGS
     ),
 ]
+Wandb = Annotated[
+    str | None,
+    typer.Option(
+        "--wandb",
+        metavar="MODE",
+        help="auto, online, offline or disabled; WANDB_MODE wins (docs/tracking.md).",
+        rich_help_panel="Output",
+    ),
+]
 Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model names.")]
 Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel="Messages")]
 Quiet = Annotated[
@@ -130,6 +139,11 @@ def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str,
 
     given = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None}
     return given | parse_set(assignments or [])
+
+
+def tracking(wandb: str | None) -> dict[str, str | None]:
+    """The flags that --wandb stands for."""
+    return {"tracker.name": None if wandb is None else "wandb", "tracker.mode": wandb}
 
 
 def one_length(changes: dict[str, Any]) -> dict[str, Any]:

@@ -28,11 +28,13 @@ from torchio_seg.cli.shared import (
     Seed,
     Set,
     Steps,
+    Wandb,
     gather,
     one_length,
     parse_fold,
     parse_size,
     program,
+    tracking,
     typed,
 )
 
@@ -65,6 +67,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     fold: Fold = None,
     seed: Seed = None,
     device: Device = None,
+    wandb: Wandb = None,
     auto: Annotated[
         bool,
         typer.Option("--auto", help="Where memory is short, go on with smaller batches.", rich_help_panel=SETTINGS),
@@ -108,6 +111,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "split.fold": parse_fold(fold),
         "seed": seed,
         "device": device,
+        **tracking(wandb),
     }
     with joined() as peers:
         if not peers.is_main:

@@ -327,5 +327,5 @@ class Experiment(Section):
     optimization: Optimization = Optimization()
     training: Training = Training()
     prediction: Prediction = Prediction()
-    tracker: Component = Component(name="none")
+    tracker: Component = Component(name="wandb")
     """Folder torchio_seg/trackers/; metrics.jsonl is written in any case."""

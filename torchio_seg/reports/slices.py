@@ -99,14 +99,14 @@ def cut(
     planes = []
     for name, axis, sides in _PLANES:
         others = [other for other in range(3) if other != axis]
-        index = _middle_of_largest(np.count_nonzero(foreground, axis=tuple(others)))
+        index = middle_of_largest(np.count_nonzero(foreground, axis=tuple(others)))
         slices = volume.take(index, axis=1 + axis)
         first_mm, second_mm = (labels.shape[other] * spacing[other] for other in others)
         planes.append(
             Plane(
                 f"{name} {index + 1}/{labels.shape[axis]}",
-                np.stack([_as_seen(_to_grey(*pair)) for pair in zip(slices, windows, strict=True)]),
-                _as_seen(labels.take(index, axis=axis)),
+                np.stack([as_seen(to_grey(*pair)) for pair in zip(slices, windows, strict=True)]),
+                as_seen(labels.take(index, axis=axis)),
                 (second_mm, first_mm),
                 sides,
             )
@@ -129,17 +129,19 @@ def draw(plane: Plane, channel: int, paints: Sequence[Paint], *, scale: float, f
     return Image.fromarray(pixels)
 
 
-def _as_seen(slices: Array) -> Array:
+def as_seen(slices: Array) -> Array:
+    """A slice I J, I K or J K of a volume whose axes are right, front, up, as rows and columns of a picture."""
     return slices.T[::-1, ::-1]
 
 
-def _to_grey(values: Array, window: Window) -> Array:
+def to_grey(values: Array, window: Window) -> Array:
+    """Intensities from 0, black, to 1, white."""
     low, high = window
     grey: Array = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
     return grey
 
 
-def _middle_of_largest(areas: Array) -> int:
+def middle_of_largest(areas: Array) -> int:
     """The slice with most foreground, the middle one of several; the middle of all where there is none."""
     largest = np.flatnonzero(areas == areas.max())
     return int(largest[len(largest) // 2])

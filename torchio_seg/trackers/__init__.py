@@ -1,1 +1,1 @@
-"""One file a tracker: build(folder, ...) -> an object with log() and finish()."""
+"""One file a tracker: build(run, ...) -> what `tracking.interface.Tracker` describes."""

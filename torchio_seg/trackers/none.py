@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from torchio_seg.tracking.interface import Nothing, Run
 
 
-class NoTracker:
-    """Takes every message and does nothing with it."""
-
-    def log(self, record: Mapping[str, object]) -> None:
-        """Nothing to send anywhere."""
-
-    def finish(self) -> None:
-        """Nothing to close."""
-
-
-def build(folder: Path) -> NoTracker:  # noqa: ARG001 (the contract of trackers)
+def build(run: Run) -> Nothing:  # noqa: ARG001 (the contract of trackers)
     """The tracker that tracks nothing."""
-    return NoTracker()
+    return Nothing()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,17 @@ from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import labels_to_model_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
     from torchio_seg.checkpoint import ModelCard
     from torchio_seg.predictor.native import Predictor
     from torchio_seg.records import Case, Dataset, RegionScore
+    from torchio_seg.volumes.nifti import Volume
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,42 @@ class Evaluation:
     def mean_dice(self) -> float | None:
         return mean_dice(self.summaries)
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What metrics.jsonl says of it."""
+        dice = {summary.region: summary.mean_dice for summary in self.summaries}
+        return {"kind": "evaluation", "part": self.part, "mean_dice": self.mean_dice, "dice": dice}
 
-def evaluate_cases(
+
+@dataclass(frozen=True)
+class Predicted:
+    """A case that was predicted whole and scored."""
+
+    case: Case
+    image: Volume
+    label_map: NDArray[Any]
+    """I J K."""
+    masks: NDArray[np.bool_]
+    """Of each region, R I J K, as predicted."""
+    scores: list[RegionScore]
+
+
+OnPrediction = Callable[[Predicted], None]
+
+
+def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     predictor: Predictor,
     cases: Sequence[Case],
     dataset: Dataset,
     *,
     progress: Progress | None = None,
     on_logits: Callable[[torch.Tensor, torch.Tensor], Any] | None = None,
+    on_prediction: OnPrediction | None = None,
     peers: Peers = ALONE,
 ) -> list[RegionScore]:
-    """Predict each case whole and score it on its own grid; `on_logits` also sees logits and labels as trained on.
+    """Predict each case whole and score it on its own grid.
+
+    `on_logits` also sees logits and labels as trained on, `on_prediction` each case with its scores.
 
     Peers divide the cases among them, and all get all scores.
     """
@@ -69,6 +98,8 @@ def evaluate_cases(
                 prediction = predictor.finish(logits, grids, probabilities=False)
             predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
             scores.append(score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names))
+            if on_prediction is not None:
+                on_prediction(Predicted(case, image, label.array[0], predicted, scores[-1]))
             progress.advance()
     finally:
         progress.finish()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from torchio_seg.ensemble import RECORD
@@ -10,8 +11,10 @@ from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
 from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
+from torchio_seg.workflows.gallery import Gallery
+from torchio_seg.workflows.ledger import tracked, training_of
 from torchio_seg.workflows.models import LoadedModel
-from torchio_seg.workflows.runs import read_split, run_of
+from torchio_seg.workflows.runs import read_facts, read_split, run_of
 
 PARTS = ("training", "validation", "test")
 
@@ -32,7 +35,13 @@ def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -
     if not ids[part]:
         raise UsageError(f"{run} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
-    evaluation = Evaluation(
-        part, evaluate_cases(loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress)
-    )
+    about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
+    with tracked(loaded.experiment.tracker, about) as tracker:
+        tracker.used(loaded.folder)
+        with Gallery(tracker, dataset, loaded.experiment.preprocessing).predictions(part, True) as on_prediction:
+            scores = evaluate_cases(
+                loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress, on_prediction=on_prediction
+            )
+        evaluation = Evaluation(part, scores)
+        tracker.log(evaluation.record)
     return evaluation, write_evaluation(run, evaluation, loaded.card)

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import importlib.metadata
 import logging
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -36,16 +35,16 @@ from torchio_seg.targets import encode
 from torchio_seg.timing import Allowance, Upkeep
 from torchio_seg.trainer import Parts, Position, Trainer, Validation
 from torchio_seg.workflows.assembly import Plan, build_loss, make_window
-from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
+from torchio_seg.workflows.evaluate import Evaluation, OnPrediction, evaluate_cases, write_evaluation
 from torchio_seg.workflows.network import require_sound_gradients
 from torchio_seg.workflows.patches import make_patch_recipe
+from torchio_seg.workflows.provenance import commits, fingerprint, versions
 from torchio_seg.workflows.runs import find_checkpoint
 from torchio_seg.workflows.seen import describe_cases
 
 log = logging.getLogger(__name__)
 
 _SHOWN = 5
-PACKAGES = ("torchio-seg", "torch", "torchio", "monai", "nibabel", "numpy")
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,10 @@ class Surroundings:
     should_stop: Callable[[], bool]
     began: float
     """When the command did, by `time.monotonic`."""
+    saved: Callable[[str], None] = lambda _: None
+    """Told the name of each checkpoint once it lies in the folder."""
+    pictured: Callable[[str, bool], AbstractContextManager[OnPrediction | None]] = lambda *_: nullcontext()
+    """Who looks at predictions of a part of the cases, and whether they are the last."""
 
 
 class Job:
@@ -112,28 +115,33 @@ class Job:
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
-    def describe(self, folder: Path) -> None:
-        """Write the settings and what followed from them into the run's folder, and say the most important."""
-        plan, split = self.plan, self.plan.split
-        precision = devices.usable(self.device, self.experiment.training.precision)
-        anywhere = drawn_anywhere(self.feed.stream.recipe.choice, [stored.record for stored in plan.stored])
-        parameters = sum(parameter.numel() for parameter in self.network.parameters())
-        write_text(folder / "config.yaml", to_yaml(self.experiment))
-        facts = {
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What followed from the settings and the files."""
+        plan = self.plan
+        return {
             "dataset": plan.dataset.name,
+            "fingerprint": fingerprint(plan.dataset, plan.split),
             "notes": plan.dataset.notes,
             "channels": plan.dataset.channels,
             "regions": [asdict(region) for region in plan.dataset.labels.regions],
-            "split": asdict(split),
-            "drawn_anywhere": anywhere,
+            "split": asdict(plan.split),
+            "drawn_anywhere": drawn_anywhere(self.feed.stream.recipe.choice, [stored.record for stored in plan.stored]),
             "preprocessing": asdict(plan.recipe),
             "patch_size": plan.patch_size,
-            "parameters": parameters,
+            "parameters": sum(parameter.numel() for parameter in self.network.parameters()),
             "initial_weights": plan.initial,
             "device": devices.describe(self.device),
-            "precision": precision,
+            "precision": devices.usable(self.device, self.experiment.training.precision),
             "versions": versions(),
+            "commits": commits(),
         }
+
+    def describe(self, folder: Path) -> None:
+        """Write the settings and what followed from them into the run's folder, and say the most important."""
+        plan, split, facts = self.plan, self.plan.split, self.facts
+        precision, anywhere, parameters = (facts[key] for key in ("precision", "drawn_anywhere", "parameters"))
+        write_text(folder / "config.yaml", to_yaml(self.experiment))
         write_json(folder / "run.json", facts)
         if precision != (wanted := self.experiment.training.precision):
             log.info("this CPU has no fast arithmetic in %s; %s is used", wanted, precision)
@@ -167,8 +175,8 @@ class Job:
             stepper=stepper,
             batches=self._batches,
             batches_per_epoch=self.feed.stream.batches_per_epoch,
-            validate=self.validate if self.plan.split.validation else None,
-            save=partial(self._save, surroundings.folder, stepper),
+            validate=partial(self.validate, surroundings) if self.plan.split.validation else None,
+            save=partial(self._save, surroundings, stepper),
             log=surroundings.log,
             should_stop=surroundings.should_stop,
             progress=surroundings.progress,
@@ -186,20 +194,22 @@ class Job:
             return None
         return settings.steps or settings.epochs * -(-self.feed.stream.batches_per_epoch // settings.accumulate)
 
-    def validate(self, subset: int | None, progress: Progress) -> Validation:
+    def validate(self, surroundings: Surroundings, subset: int | None, progress: Progress) -> Validation:
         """Dice and loss of whole-volume predictions of the validation cases, or of the n-th few of them."""
         ids, few = self.plan.split.validation, self.experiment.training.validation_cases
         if subset is not None and few is not None and few < len(ids):
             ids = tuple(ids[(subset * few + number) % len(ids)] for number in range(few))
         losses: list[float] = []
-        scores = evaluate_cases(
-            self.predictor,
-            self.plan.dataset.choose(ids),
-            self.plan.dataset,
-            progress=progress,
-            on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
-            peers=self.peers,
-        )
+        with surroundings.pictured("validation", False) as on_prediction:
+            scores = evaluate_cases(
+                self.predictor,
+                self.plan.dataset.choose(ids),
+                self.plan.dataset,
+                progress=progress,
+                on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
+                on_prediction=on_prediction,
+                peers=self.peers,
+            )
         losses = self.peers.whole(losses)
         summaries = summarize(scores)
         loss = sum(losses) / len(losses) if losses else None
@@ -222,18 +232,19 @@ class Job:
         self.feed.close()
         card, weights = self.peers.from_main(lambda: _read_model(find_checkpoint(surroundings.folder)))
         self.network.load_state_dict(weights)
-        scores = evaluate_cases(
-            self.predictor,
-            self.plan.dataset.choose(self.held_out),
-            self.plan.dataset,
-            progress=surroundings.progress,
-            peers=self.peers,
-        )
+        with surroundings.pictured(self.part, True) as on_prediction:
+            scores = evaluate_cases(
+                self.predictor,
+                self.plan.dataset.choose(self.held_out),
+                self.plan.dataset,
+                progress=surroundings.progress,
+                on_prediction=on_prediction,
+                peers=self.peers,
+            )
         evaluation = Evaluation(self.part, scores)
         if self.peers.is_main:
             write_evaluation(surroundings.folder, evaluation, card)
-        record = {"kind": "evaluation", "part": self.part, "mean_dice": evaluation.mean_dice}
-        surroundings.log(record | {key: card.progress[key] for key in ("epoch", "step")})
+        surroundings.log(evaluation.record | {key: card.progress[key] for key in ("epoch", "step")})
         return evaluation
 
     def _make_stream(self) -> PatchStream:
@@ -273,7 +284,7 @@ class Job:
         with torch.inference_mode():
             return float(self.loss_of_case(logits[None], masks))
 
-    def _save(self, folder: Path, stepper: Stepper, name: str, position: Position) -> None:
+    def _save(self, surroundings: Surroundings, stepper: Stepper, name: str, position: Position) -> None:
         generators = self.peers.gather(devices.generators(self.device))
         if not self.peers.is_main:
             return
@@ -287,7 +298,8 @@ class Job:
         best = -score if score is not None and chosen == "loss" else score
         progress = {"epoch": position.epoch, "step": position.step, f"best_{chosen}": best}
         with stepper.averaged():
-            checkpoint.save(folder / "checkpoints" / name, self.network, self._card(progress), state)
+            checkpoint.save(surroundings.folder / "checkpoints" / name, self.network, self._card(progress), state)
+        surroundings.saved(name)
 
     def _restore(self, folder: Path, stepper: Stepper) -> Position:
         last = folder / "checkpoints" / "last"
@@ -355,8 +367,3 @@ def _require_as_many(peers: Peers, num_before: int) -> None:
     if peers.num_ranks != num_before:
         how = "without torchrun" if num_before == 1 else f"by torchrun, {num_before} processes in all"
         raise UsageError(f"this training ran in {num_before} processes, not {peers.num_ranks}; start it {how}")
-
-
-def versions() -> dict[str, str]:
-    """What the numbers of a run depend on."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}

@@ -15,11 +15,13 @@ from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.facts.memory import cache_folder
 from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
+from torchio_seg.tracking.wandb_models import PREFIX, download
 from torchio_seg.workflows.assembly import make_window
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
@@ -86,11 +88,13 @@ def load_model(
     mirror: bool = False,
     local_rank: int | None = None,
 ) -> LoadedModel:
-    """Open a run, a checkpoint, an ensemble or what was exported; changes are settings that prediction follows.
+    """Open a run, a checkpoint, an ensemble, what was exported, or wandb:ENTITY/PROJECT/NAME:VERSION.
 
-    `mirror`: networks also see mirror images, along the axes of their training. `local_rank`: this is one of several
-    processes on the machine, each of which takes a GPU of its own.
+    `changes`: settings that prediction follows. `mirror`: networks also see mirror images, along the axes of their
+    training. `local_rank`: this is one of several processes on the machine, each of which takes a GPU of its own.
     """
+    if str(model).startswith(PREFIX):
+        model = download(str(model), cache_folder() / "models")
     if is_exported(model):
         return _load_exported(model, changes or {}, trust=trust, mirror=mirror)
     folder = find_ensemble(model)

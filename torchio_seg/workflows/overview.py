@@ -75,13 +75,14 @@ def look_at(run: Path) -> Overview:
     record = run / RECORD
     try:
         settings = flat(read_mapping(run / CONFIG))
-        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        whole = [line for line in record.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        last = json.loads(whole[-1]) if whole else {}
+        lines = [json.loads(line) for line in whole if _A_STEP not in line]  # of those there may be 100 000
         kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in _KINDS}
         changed = record.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{run} cannot be read: {error}") from error
     improved = [line for line in kinds["validation"] if line.get("improved")]
-    last = lines[-1] if lines else {}
     return Overview(
         run,
         settings,
@@ -109,6 +110,7 @@ def compare(one: Path, other: Path) -> Comparison:
 
 
 _KINDS = ("validation", "evaluation", "budget")
+_A_STEP = '"kind": "step"'
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:

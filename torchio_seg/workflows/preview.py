@@ -140,7 +140,7 @@ def _case_block(case: Case, plan: Plan, paints: Sequence[Paint], window: Window 
     orientation = Orientation.to_ras(volume.affine)
     spacing = spacing_of(orientation.apply_affine(volume.affine, volume.shape))
     image, labels = orientation.apply(volume.array[:MOST_CHANNELS]), orientation.apply(label_map)[0]
-    windows = [window or _window_of(channel, labels, paints, is_ct=dataset.is_ct) for channel in image]
+    windows = [window or window_of(channel, labels, paints, is_ct=dataset.is_ct) for channel in image]
     planes = cut(image, labels, spacing, windows=windows, paints=paints)
     names = [*dataset.channels[:MOST_CHANNELS], "labels"]
     edge = min(_LARGEST_PANEL, _CASE_PIXELS // (len(names) * max(1, 6 // len(names))))
@@ -158,8 +158,8 @@ def _presence(labels: NDArray[Any], paints: Sequence[Paint]) -> str:
     return f"without {', '.join(missing)}" if missing else f"each of the {len(regions)} regions"
 
 
-def _window_of(channel: NDArray[Any], labels: NDArray[Any], paints: Sequence[Paint], *, is_ct: bool) -> Window:
-    """CT around what is labelled, whose intensities mean something; others over all that is not 0."""
+def window_of(channel: NDArray[Any], labels: NDArray[Any], paints: Sequence[Paint], *, is_ct: bool) -> Window:
+    """What is black and white: CT around what is labelled, whose intensities mean something; others over all but 0."""
     if not is_ct:
         return find_window(channel[channel != 0], GREY_PERCENTILES)
     labelled = find_foreground(labels, paints)

@@ -36,6 +36,8 @@ KEPT = "make room and --resume: the last checkpoint is kept"
 LATEST = "latest"
 ENSEMBLE = "ensemble"
 """In a cross-validation's folder."""
+SERIES = "series.json"
+"""In the folder of runs that belong together."""
 
 
 def create(runs: Path, experiment: str) -> Path:
@@ -120,6 +122,14 @@ def run_of(folder: Path) -> Path:
     if folder.resolve().parent.name == "checkpoints":
         return folder.resolve().parents[1]
     raise UsageError(f"{folder} is not inside a run, so its data set and split are not known; name the run's folder")
+
+
+def read_facts(run: Path) -> dict[str, Any]:
+    """What followed from a run's settings and files."""
+    try:
+        return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{run / 'run.json'} does not tell what was trained: {error}") from error
 
 
 def read_split(run: Path) -> Split:

@@ -31,10 +31,20 @@ Kind = Literal["folds", "repeats"]
 Planned = tuple[Experiment, Mapping[str, str]]
 """An experiment, and texts that tell how it came about, by the names of their files."""
 NO_PAPERS: Mapping[str, str] = MappingProxyType({})
-RECORD, FINISHED = "series.json", "finished.json"
+FINISHED = "finished.json"
 FREE = ("device", "dataset.root", "sampling.num_workers", "sampling.store")
 """What may change while a series is under way: nothing that its numbers follow from."""
-_BEGUN = {".lock", "config.yaml", "run.json", "metrics.jsonl", "curves.svg", "checkpoints", "evaluation", FINISHED}
+_BEGUN = {
+    ".lock",
+    "config.yaml",
+    "run.json",
+    "metrics.jsonl",
+    "curves.svg",
+    "checkpoints",
+    "evaluation",
+    "tracking",
+    FINISHED,
+}
 """What lies in a run's folder."""
 
 
@@ -84,7 +94,7 @@ def settle(
 
 def recall(folder: Path, kind: Kind, changes: Mapping[str, Any] | None = None) -> Experiment | None:
     """The settings that the runs of a series have in common, changed; None where the folder holds no series yet."""
-    if not (path := folder / RECORD).is_file():
+    if not (path := folder / runs.SERIES).is_file():
         return None
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -109,7 +119,7 @@ def open_folder(place: Place, runs_folder: Path, planned: Planned) -> Path:
         runs.claim(folder)
     for name, text in papers.items():
         write_text(folder / name, text)
-    write_json(folder / RECORD, {"kind": place.kind, "experiment": experiment.model_dump(mode="json")})
+    write_json(folder / runs.SERIES, {"kind": place.kind, "experiment": experiment.model_dump(mode="json")})
     return folder
 
 
@@ -186,7 +196,7 @@ def _mark(run: Path) -> None:
 
 def _require_same(folder: Path, kept: Experiment, wanted: Experiment) -> None:
     changes: Mapping[str, Any] = differing(kept, wanted)
-    if other := [f"{key}={changes[key]}" for key in changes if key not in FREE]:
+    if other := [f"{key}={changes[key]}" for key in changes if key not in FREE and not key.startswith("tracker.")]:
         raise ConfigError(
             f"{folder} was begun with other settings: {', '.join(other[:5])} would be new. All runs of a series have "
             "the same; leave these as they were, or name another folder with -o"

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torchio_seg import checkpoint, components, devices, machine
+from torchio_seg import checkpoint, devices
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.comparing import differing
 from torchio_seg.config.resolve import load
@@ -21,15 +19,14 @@ from torchio_seg.errors import ConfigError, TrainingError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Split
-from torchio_seg.reports.curves import curves
 from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.assembly import Plan, make_plan, recall_plan
 from torchio_seg.workflows.cases import anchored, needs_root, require_root
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
+from torchio_seg.workflows.ledger import opened
 from torchio_seg.workflows.ranks import plan_together, require_one_process, tell_of_ranks
-from torchio_seg.workflows.starvation import Adviser
 from torchio_seg.workflows.stopping import stop_requests
 from torchio_seg.workflows.storing import open_store
 
@@ -75,15 +72,6 @@ class Situation:
     def progress(self, wanted: Progress | None) -> Progress:
         """Of all processes only the main one shows any."""
         return wanted if wanted is not None and self.peers.is_main else Silent()
-
-
-@dataclass(frozen=True)
-class Ledger:
-    """What is written of a training while it goes on."""
-
-    log: Callable[[Mapping[str, Any]], None] = lambda _: None
-    keep_until: Callable[[int], None] = lambda _: None
-    """Forget what was written of later steps."""
 
 
 def start(
@@ -199,13 +187,15 @@ def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int
 def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> Trained:
     """From the last checkpoint on, if the folder has one."""
     peers = job.peers
-    with _opened(job, folder) as ledger:
+    with opened(job, folder, progress) as ledger:
         with stop_requests(launched=peers.num_ranks > 1) as request:
 
             def should_stop() -> bool:
                 return peers.any(request.signal is not None)
 
-            surroundings = Surroundings(folder, ledger.log, progress, should_stop, situation.began)
+            surroundings = Surroundings(
+                folder, ledger.log, progress, should_stop, situation.began, ledger.saved, ledger.pictured
+            )
             resume = peers.from_main(lambda: checkpoint.exists(folder / "checkpoints" / "last"))
             trainer = job.trainer(surroundings, resume=resume)
             if peers.is_main:
@@ -219,36 +209,6 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
     asked = peers.highest(request.signal or 0) or None
     model = peers.from_main(lambda: runs.find_checkpoint(folder))
     return Trained(folder, trainer.position, model, None if finished else asked, evaluation, asked)
-
-
-@contextmanager
-def _opened(job: Job, folder: Path) -> Iterator[Ledger]:
-    """The ledger of a run, which the main process keeps; when it closes, the workers of all of them end."""
-    try:
-        if not job.peers.is_main:
-            yield Ledger()
-            return
-        with runs.locked(folder):
-            tracker = components.assemble("trackers", job.experiment.tracker.section, folder)
-            journal = runs.Journal(folder / "metrics.jsonl")
-            adviser = Adviser(job.experiment, job.device.type, job.peers.of_machine(machine.num_processors()))
-            try:
-                yield Ledger(partial(_record, folder, journal, tracker, adviser=adviser), journal.keep_until)
-            finally:
-                journal.finish()
-                tracker.finish()
-    finally:
-        job.feed.close()
-
-
-def _record(folder: Path, journal: runs.Journal, tracker: Any, record: Mapping[str, Any], *, adviser: Adviser) -> None:
-    """Into the run's own journal first, then to the tracker, the curves and the screen."""
-    journal.log(record)
-    tracker.log(record)
-    if record["kind"] in {"epoch", "validation"}:
-        write_text(folder / "curves.svg", curves(journal.records, folder.name))
-    _say(record)
-    adviser(record)
 
 
 def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
@@ -268,30 +228,10 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
     }
     if _patches_a_step(experiment) == _patches_a_step(earlier):
         free |= {"training.batch_size", "training.accumulate"}
-    if forbidden := [key for key in differing(earlier, experiment) if key not in free]:
+    changed = [key for key in differing(earlier, experiment) if not key.startswith("tracker.")]
+    if forbidden := [key for key in changed if key not in free]:
         raise ConfigError(f"a resumed training keeps its settings, but {', '.join(forbidden)} differ; start a new one")
 
 
 def _patches_a_step(experiment: Experiment) -> int:
     return experiment.training.batch_size * experiment.training.accumulate
-
-
-def _say(record: Mapping[str, Any]) -> None:
-    if record["kind"] == "epoch":
-        skipped = f"  {record['skipped']} steps skipped" if record["skipped"] else ""
-        log.info(
-            "epoch %g  loss %s  %.1f patches/s  %.0f %% waiting for patches%s",
-            *(record["epoch"], _number(record["loss"]), record["patches_per_second"], 100 * record["waiting"], skipped),
-        )
-    elif record["kind"] == "budget":
-        log.info(
-            "%.3g s a step, %.0f s a validation, %.0f s for the end: %d steps fit the time",
-            *(record[key] for key in ("seconds_per_step", "validation", "ending", "num_steps")),
-        )
-    elif record["kind"] == "validation":
-        regions = "  ".join(f"{name} {_number(value)}" for name, value in record["dice"].items())
-        log.info("validation  Dice %s  (%s)", _number(record["mean_dice"]), regions)
-
-
-def _number(value: float | None) -> str:
-    return "n/a" if value is None else f"{value:.3f}"

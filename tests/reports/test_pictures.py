@@ -1,0 +1,90 @@
+"""Rows of tables: which slices, which way up, which masks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from torchio_seg.reports.pictures import (
+    COMPARISON_COLUMNS,
+    Scan,
+    comparison_rows,
+    data_columns,
+    data_rows,
+    found_columns,
+    found_rows,
+    prediction_columns,
+    prediction_rows,
+)
+from torchio_seg.tracking.interface import Picture
+
+SHAPE = (6, 5, 20)
+
+
+def scan(**changes: Any) -> Scan:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[0:5, 1:4, 7] = 3
+    labels[1:3, 1:4, 4:9] = 2
+    predicted = np.zeros(SHAPE, dtype=bool)
+    predicted[1:3, 1:4, 8:13] = True
+    image = np.random.default_rng(0).uniform(0, 100, (2, *SHAPE)).astype(np.float32)
+    image[:, 0, 0, 7], image[:, 5, 4, 7] = 0, 100
+    parts = {"image": image, "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
+    parts |= {"predicted": {"a": predicted}, "dice": {"a": 0.25}}
+    return Scan("case", ("validation", 3), **{**parts, **changes})
+
+
+def test_the_slice_of_most_is_shown_and_others_spread_over_truth_and_prediction() -> None:
+    assert scan().telling_slices(1) == [7]
+    assert [len(scan().telling_slices(wanted)) for wanted in (2, 3, 4)] == [2, 3, 4]
+    chosen = scan().telling_slices(5)
+    assert 7 in chosen
+    assert all(4 <= index < 13 for index in chosen)
+    assert scan().telling_slices("all") == list(range(20))
+
+
+def test_a_case_without_anything_is_shown_through_its_middle() -> None:
+    empty = scan(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted={"a": np.zeros(SHAPE, dtype=bool)})
+    assert empty.telling_slices(1) == [10]
+    assert len(empty.telling_slices(3)) == 3
+
+
+def test_slices_lie_as_one_looks_at_a_patient() -> None:
+    pixels = scan().pixels(0, 7)
+    assert pixels.shape == (5, 6)
+    assert pixels.dtype == np.uint8
+    assert pixels[-1, -1] == 0, "left back is right below"
+    assert pixels[0, 0] == 255, "right front is left above"
+
+
+def test_masks_lie_over_their_pictures() -> None:
+    for row in data_rows(scan(), 1):
+        for cell in row:
+            if isinstance(cell, Picture):
+                [overlay] = cell.overlays
+                assert overlay.mask.shape == cell.pixels.shape
+                assert overlay.mask.sum() == 15
+                assert overlay.mask[1:4, 1:6].all(), "columns 1 to 5 from the right, rows 1 to 3"
+
+
+@pytest.mark.parametrize("slices", [1, "all"])
+def test_rows_fit_their_columns(slices: Any) -> None:
+    for columns, rows in (
+        (data_columns(2), data_rows(scan(), slices)),
+        (prediction_columns(2, ["a"]), prediction_rows(scan(), slices)),
+        (COMPARISON_COLUMNS, comparison_rows(scan(), slices)),
+        (found_columns(2, ["a"]), found_rows(scan(label_map=None), slices)),
+    ):
+        for row in rows:
+            assert len(row) == len(columns)
+            for name, cell in zip(columns, row, strict=True):
+                assert isinstance(cell, Picture) == (
+                    name.startswith("Image-") or name in {"Ground Truth", "Prediction"}
+                )
+
+
+def test_an_undefined_dice_is_an_empty_cell() -> None:
+    [row] = comparison_rows(scan(dice={"a": None}), 1)
+    assert row[-1] is None

@@ -1,0 +1,143 @@
+"""Rows of the tables that trackers show: axial slices of cases, with truth and prediction to switch on and off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from torchio_seg.reports.slices import as_seen, middle_of_largest, to_grey
+from torchio_seg.tracking.interface import Overlay, Picture
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from torchio_seg.reports.slices import Window
+    from torchio_seg.tracking.interface import Cell, Slices
+
+    Array = NDArray[Any]
+
+COMPARISON_COLUMNS = ("Case", "Slice Index", "Ground Truth", "Prediction", "Dice")
+_PLACE = ("Split", "Data Index", "Slice Index")
+_TRUE, _PREDICTED = 1, 2
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A case whose axes are right, front, up."""
+
+    case: str
+    place: tuple[str, int]
+    """Its part of the data, and its number in it."""
+    image: Array
+    """C I J K."""
+    windows: Sequence[Window]
+    label_map: Array | None
+    """I J K; None where nobody knows the truth."""
+    regions: Mapping[str, tuple[int, ...]]
+    """The labels of each."""
+    predicted: Mapping[str, Array]
+    """A mask I J K of each region, where it was predicted."""
+    dice: Mapping[str, float | None]
+
+    def telling_slices(self, wanted: Slices) -> list[int]:
+        """Where most lies in truth or prediction, and others spread over what they reach."""
+        masks = list(self.predicted.values())
+        if self.label_map is not None:
+            masks.append(np.isin(self.label_map, [label for labels in self.regions.values() for label in labels]))
+        areas = sum((np.count_nonzero(mask, axis=(0, 1)) for mask in masks), np.zeros(self.image.shape[3], dtype=int))
+        if wanted == "all":
+            return list(range(len(areas)))
+        occupied = np.flatnonzero(areas) if areas.any() else np.arange(len(areas))
+        largest = middle_of_largest(areas)
+        others = occupied[occupied != largest]
+        if wanted == 1 or not len(others):
+            return [largest]
+        spread = others[np.linspace(0, len(others) - 1, wanted + 1).round().astype(int)[1:-1]]
+        return sorted({largest, *spread.tolist()})
+
+    def true(self, index: int) -> dict[str, Array]:
+        """The mask of each region in a slice."""
+        values = None if self.label_map is None else self.label_map[:, :, index]
+        return {} if values is None else {name: np.isin(values, labels) for name, labels in self.regions.items()}
+
+    def guessed(self, index: int) -> dict[str, Array]:
+        """The same of what was predicted."""
+        return {name: mask[:, :, index] for name, mask in self.predicted.items()}
+
+    def pixels(self, channel: int, index: int) -> Array:
+        """A slice in 256 greys."""
+        grey = to_grey(self.image[channel, :, :, index], self.windows[channel])
+        return as_seen(np.rint(grey * 255).astype(np.uint8))
+
+
+def data_columns(num_channels: int) -> tuple[str, ...]:
+    """One picture a channel, with every region's truth over it."""
+    return (*_PLACE, *(f"Image-Channel-{channel}" for channel in range(num_channels)), "Case")
+
+
+def data_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a case before training."""
+    for index in scan.telling_slices(slices):
+        overlays = _overlays("ground-truth", scan.true(index))
+        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
+        yield (*scan.place, index, *pictures, scan.case)
+
+
+def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
+    """One picture a channel and region, then the case's Dice of each region."""
+    pictures = (f"Image-Channel-{channel}/{region}" for region in regions for channel in range(num_channels))
+    return (*_PLACE, *pictures, "Case", *(f"Dice/{region}" for region in regions))
+
+
+def prediction_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a case that was predicted."""
+    for index in scan.telling_slices(slices):
+        channels = [scan.pixels(channel, index) for channel in range(len(scan.image))]
+        true, guessed = scan.true(index), scan.guessed(index)
+        pictures = []
+        for region in scan.regions:
+            overlays = (
+                _overlay("ground-truth", region, true[region], _TRUE),
+                _overlay("prediction", region, guessed[region], _PREDICTED),
+            )
+            pictures += [Picture(pixels, overlays) for pixels in channels]
+        yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.regions))
+
+
+def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
+    """One picture a channel with all that was predicted over it, then how many voxels that is."""
+    pictures = (f"Image-Channel-{channel}" for channel in range(num_channels))
+    return ("Case", "Slice Index", *pictures, *(f"Voxels/{region}" for region in regions))
+
+
+def found_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+    """The rows of a case of which no truth is known."""
+    voxels = [int(np.count_nonzero(mask)) for mask in scan.predicted.values()]
+    for index in scan.telling_slices(slices):
+        overlays = _overlays("prediction", scan.guessed(index))
+        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
+        yield (scan.case, index, *pictures, *voxels)
+
+
+def comparison_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+    """Slices of truth beside slices of prediction, and the case's mean Dice."""
+    known = [value for value in scan.dice.values() if value is not None]
+    mean = sum(known) / len(known) if known else None
+    for index in scan.telling_slices(slices):
+        pixels = scan.pixels(0, index)
+        truth = Picture(pixels, _overlays("ground-truth", scan.true(index)))
+        predicted = Picture(pixels, _overlays("prediction", scan.guessed(index)))
+        yield (scan.case, index, truth, predicted, mean)
+
+
+def _overlays(kind: str, masks: Mapping[str, Array]) -> tuple[Overlay, ...]:
+    """All regions of a slice, each marked with a value of its own."""
+    return tuple(_overlay(kind, region, mask, n) for n, (region, mask) in enumerate(masks.items(), start=1))
+
+
+def _overlay(kind: str, region: str, mask: Array, value: int) -> Overlay:
+    return Overlay(f"{kind}/{region}", as_seen(mask), value, region)

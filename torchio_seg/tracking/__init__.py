@@ -1,0 +1,1 @@
+"""What trackers have in common: what they are told, the names they log under, and what keeps them from doing harm."""

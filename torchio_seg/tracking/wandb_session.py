@@ -1,0 +1,124 @@
+"""A run of W&B, open: what it needs in the environment, where its files lie, which run it is when it is resumed."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from torchio_seg.errors import DataError
+from torchio_seg.files import write_json
+from torchio_seg.tracking.environment import environment
+
+if TYPE_CHECKING:
+    from torchio_seg.tracking.interface import Run
+
+RECORD = "wandb.json"
+"""In the run's tracking folder: which run of W&B it is."""
+INIT_S, FINISH_S = 30, 300
+"""How long a server may take to begin a run, and to take in what is left at its end."""
+_FLUSH_S = 1.0
+"""What a kill may cost of an offline run's file."""
+
+
+class Session:
+    """An open run of W&B, whose files lie in the training's own folder."""
+
+    def __init__(self, run: Run, where: Mapping[str, Any], mode: Literal["online", "offline"]) -> None:
+        self.folder = run.place.resolve()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.is_training = run.job == "train"
+        self.trouble = ""
+        """Why it is offline although it was to be online."""
+        self._record: dict[str, Any] = {"id": _identity(self.folder, is_training=self.is_training)}
+        self._open = ExitStack()
+        self._settings = {**where, "id": self._record["id"], "name": run.name, "job_type": run.job}
+        self.mode = mode
+        try:
+            self.run = self._begin()
+            self.run.config.update({**run.config, "run": dict(run.facts)}, allow_val_change=True)
+        except BaseException:
+            self._open.close()
+            raise
+        self._keep(mode=self.mode, project=where["project"], entity=self.run.entity or where["entity"], is_sent=False)
+
+    @property
+    def is_offline(self) -> bool:
+        return self.mode == "offline"
+
+    def close(self, *, failed: bool) -> None:
+        """Wait for what is left, within a limit; the environment is as it was before."""
+        import wandb
+
+        try:
+            self.run.finish(exit_code=int(failed))
+            self._keep(is_sent=not self.is_offline)
+        except Exception:
+            with suppress(Exception):  # its process may be dead; at the end of ours it would be looked for again
+                wandb.teardown()
+            raise
+        finally:
+            self._open.close()
+
+    def _keep(self, **facts: Any) -> None:
+        """Remember which run this is, for whoever goes on with it."""
+        self._record |= facts
+        if self.is_training:
+            write_json(self.folder / RECORD, self._record)
+
+    def _begin(self) -> Any:
+        """The run, begun on the server; where that cannot be reached, here."""
+        places = {f"WANDB_{kind}_DIR": str(self.folder / "wandb" / kind.lower()) for kind in ("DATA", "CACHE")}
+        own = {key: value for key, value in places.items() if key not in os.environ}
+        own |= {"WANDB_MODE": self.mode, "WANDB_SILENT": "true", "WANDB_ERROR_REPORTING": "false"}
+        self._open.enter_context(environment(**own))
+        import wandb
+
+        try:
+            return self._init()
+        except (wandb.Error, OSError, TimeoutError) as error:
+            if self.is_offline:
+                raise
+            self.trouble = f"the server does not answer ({next(iter(str(error).splitlines()), '')})"
+        self.mode = "offline"
+        os.environ["WANDB_MODE"] = self.mode
+        if wandb.run is None:  # its process still waits for the server, and would refuse another run of this id
+            wandb.teardown()
+        return self._init()
+
+    def _init(self) -> Any:
+        import wandb
+
+        settings = wandb.Settings(
+            mode=self.mode,
+            silent=True,
+            console="off",
+            init_timeout=INIT_S,
+            finish_timeout=FINISH_S,
+            finish_timeout_raises=True,
+            x_transaction_log_flush_interval=_FLUSH_S,
+        )
+        return wandb.init(dir=self.folder, resume="allow", reinit="create_new", settings=settings, **self._settings)
+
+
+def recall(folder: Path) -> dict[str, Any] | None:
+    """Which run of W&B a training is, by its tracking folder; None where it is none yet."""
+    path = folder / RECORD
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return {**found, "id": str(found["id"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{path} does not say which run of W&B this is ({error}); take it away to begin another"
+        ) from error
+
+
+def _identity(folder: Path, *, is_training: bool) -> str:
+    known = recall(folder) if is_training else None
+    return known["id"] if known is not None else secrets.token_hex(4)

@@ -1,0 +1,79 @@
+"""`torchio-seg predict --wandb`: what was predicted as a run of its own, with the model in its lineage."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from functools import partial
+from typing import TYPE_CHECKING
+
+from torchio_seg.metrics import region_masks
+from torchio_seg.reports.pictures import Scan, found_columns, found_rows
+from torchio_seg.reports.slices import find_window
+from torchio_seg.subjects import read_channels
+from torchio_seg.tracking.figures import PREDICTIONS
+from torchio_seg.tracking.interface import Run
+from torchio_seg.volumes.geometry import Orientation
+from torchio_seg.volumes.nifti import read_label
+from torchio_seg.workflows.ledger import tracked
+from torchio_seg.workflows.predictions import Written
+from torchio_seg.workflows.preview_steps import GREY_PERCENTILES
+from torchio_seg.workflows.provenance import commits, versions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torchio_seg.progress import Progress
+    from torchio_seg.tracking.interface import Rows, Slices
+    from torchio_seg.workflows.models import LoadedModel
+    from torchio_seg.workflows.predictions import Predictions
+
+
+def track_predictions(model: LoadedModel, predictions: Predictions, output: Path, *, progress: Progress) -> None:
+    """A table of the first cases that were written, read back from their files."""
+    place = output if output.is_dir() else output.parent
+    written = [outcome for outcome in predictions.outcomes if isinstance(outcome, Written)]
+    regions = [region.name for region in model.card.labels.regions]
+    with tracked(model.experiment.tracker, _about(model, place)) as tracker:
+        tracker.used(model.folder)
+        if (shown := tracker.shown) is None:
+            return
+        chosen = written[: shown.cases] if shown.cases else written
+        rows = tracker.table(PREDICTIONS, found_columns(len(model.card.channels), regions))
+        progress.start("drawing cases", len(chosen))
+        try:
+            for each in chosen:
+                tracker.attempt(partial(_add, rows, model, each, shown.slices), None)
+                progress.advance()
+        finally:
+            progress.finish()
+        rows.finish()
+
+
+def _about(model: LoadedModel, place: Path) -> Run:
+    facts = {
+        "model": str(model.folder),
+        "sha256": model.card.sha256,
+        "trained": model.card.progress,
+        "regions": [asdict(region) for region in model.card.labels.regions],
+        "versions": versions(),
+        "commits": commits(),
+    }
+    config = model.experiment.model_dump(mode="json")
+    return Run(place.resolve(), model.experiment.name, job="inference", config=config, facts=facts)
+
+
+def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
+    labels = model.card.labels
+    image = read_channels(written.case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
+    label_map = read_label(written.files[0], [0, *(region.value for region in labels.regions)])
+    orientation = Orientation.to_ras(image.affine)
+    turned, values = orientation.apply(image.array), orientation.apply(label_map.array)[0]
+    windows = [find_window(channel[channel != 0], GREY_PERCENTILES) for channel in turned]
+    names = [region.name for region in labels.regions]
+    masks = dict(zip(names, region_masks(values, labels), strict=True))
+    regions = {region.name: region.labels for region in labels.regions}
+    scan = Scan(
+        written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=masks, dice={}
+    )
+    for row in found_rows(scan, slices):
+        rows.add(*row)
