@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from torchio_seg.predictor.grid import Window
-from torchio_seg.predictor.native import Predictor, in_memory
+from torchio_seg.predictor.native import Predictor
 from torchio_seg.predictor.own_grid import OwnGrid, WayBack
 from torchio_seg.predictor.patch_grid import PatchGrid
 from torchio_seg.records import Labels
@@ -83,7 +83,7 @@ def test_between_planes_it_is_linear_and_beyond_the_last_constant(axis: int, old
     shape[axis], wanted[axis] = new, old
     grids = find_grids(tuple(shape), np.eye(4), Recipe(None, tuple(wanted), "none"))  # type: ignore[arg-type]
     probabilities = torch.rand(3, *wanted, dtype=torch.float32, generator=torch.Generator().manual_seed(old))
-    own = OwnGrid(grids, REGIONS_OF_THREE, axis, in_memory)
+    own = OwnGrid(grids, REGIONS_OF_THREE, axis, keep_probabilities=True)
     patches = PatchGrid(tuple(wanted), tuple(-(-n // 3) for n in wanted), (0, 0, 0), axis)  # type: ignore[arg-type]
     own.fill(WayBack(grids, REGIONS_OF_THREE, axis)(patches.strips(probabilities)))
     expected = functional.interpolate(probabilities[None].double(), size=tuple(shape), mode="trilinear")[0]
@@ -95,4 +95,4 @@ def test_a_strip_that_is_missing_or_comes_twice_is_an_error() -> None:
     strips = list(PatchGrid((9, 9, 9), (3, 3, 3), (0, 0, 0), 1).strips(torch.rand(4, 9, 9, 9)))
     for wrong in (strips[:-1], [*strips, strips[0]]):
         with pytest.raises(ValueError, match="27 voxels of the volume"):
-            OwnGrid(grids, CLASSES, 1).fill(iter(wrong))
+            OwnGrid(grids, CLASSES, 1, keep_probabilities=False).fill(iter(wrong))

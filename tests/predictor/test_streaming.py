@@ -155,7 +155,7 @@ def test_every_row_is_handed_on_once_in_order_and_as_soon_as_none_is_to_come_for
 def test_what_is_held_does_not_grow_with_the_length() -> None:
     held = set()
     for length in (64, 100, 500):
-        grid = PatchGrid.with_small_slab((30, length, 9), (6, 8, 6), (2, 4, 2))
+        grid = PatchGrid.holding_least((30, length, 9), (6, 8, 6), (2, 4, 2))
         assert grid.axis == 1
         frontier = Frontier(grid, "hann")
         for place in grid.places:

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torchio_seg.postprocessing import Step, apply
-from torchio_seg.predictor.native import Prediction, Predictor, in_memory, predict
+from torchio_seg.predictor.native import Prediction, Predictor, predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from torchio_seg.predictor.own_grid import Room
     from torchio_seg.progress import Progress
     from torchio_seg.records import Labels
     from torchio_seg.transforms.recipe import Recipe
@@ -46,11 +45,9 @@ class Ensemble:
         progress: Progress | None = None,
         *,
         probabilities: bool = True,
-        room: Room | None = None,
     ) -> Prediction:
         """The prediction for an image C I J K with this affine; its probabilities are those before mending."""
-        room = in_memory if probabilities and room is None else room
-        prediction = predict(self.members, array, affine, progress=progress, room=room)
+        prediction = predict(self.members, array, affine, progress, probabilities=probabilities)
         if not self.steps:
             return prediction
         voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))

@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
 from torchio_seg.devices import autocast, is_out_of_memory
 from torchio_seg.predictor.blending import Blending
-from torchio_seg.predictor.patch_grid import PatchGrid, Place, Strip, triple
+from torchio_seg.predictor.patch_grid import PatchGrid, triple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from torchio_seg.predictor.patch_grid import Place, Strip
     from torchio_seg.predictor.streaming import Frontier
     from torchio_seg.progress import Progress
 
     Network = Callable[[torch.Tensor], torch.Tensor]
-    Cut = Callable[[Place], torch.Tensor]
-    """The patch C I J K of a prepared volume whose first voxel lies at a place."""
+
+
+class Prepared(Protocol):
+    """A volume C I J K as the network sees it, of which patches are asked for in the order of their grid."""
+
+    def __getitem__(self, inside: tuple[slice, ...], /) -> torch.Tensor:
+        """A patch, by the slices of its place."""
+
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
@@ -48,7 +55,7 @@ class Window:
         """The patches of a volume of this shape, filled up to a patch; along this axis, else where least waits."""
         filled = [max(sizes) for sizes in zip(shape, self.patch_size, strict=True)]
         if axis is None:
-            return PatchGrid.with_small_slab(filled, self.patch_size, self.overlap_voxels)
+            return PatchGrid.holding_least(filled, self.patch_size, self.overlap_voxels)
         return PatchGrid(triple(filled), self.patch_size, self.overlap_voxels, axis)
 
 
@@ -62,7 +69,9 @@ def on_device(network: Network, device: torch.device, precision: str) -> Network
     return computed
 
 
-def stream(frontier: Frontier, network: Network, cut: Cut, *, batch_size: int, progress: Progress) -> Iterator[Strip]:
+def stream(
+    frontier: Frontier, network: Network, volume: Prepared, *, batch_size: int, progress: Progress
+) -> Iterator[Strip]:
     """The strips of a volume's logits, as soon as the network has answered for the patches that they are made of.
 
     Where memory runs out, batches become smaller, and then sums move to main memory.
@@ -70,7 +79,7 @@ def stream(frontier: Frontier, network: Network, cut: Cut, *, batch_size: int, p
     places, done = frontier.grid.places, 0
 
     def answer(batch: Sequence[Place]) -> torch.Tensor:
-        return network(torch.stack([cut(place) for place in batch])).to(frontier.device)
+        return network(torch.stack([volume[frontier.grid.inside(place)] for place in batch])).to(frontier.device)
 
     progress.start("patches", len(places))
     try:

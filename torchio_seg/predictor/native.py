@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from torchio_seg.predictor.own_grid import Room
     from torchio_seg.predictor.patch_grid import PatchGrid, Strip
     from torchio_seg.records import Labels, Region
     from torchio_seg.transforms.recipe import Recipe
@@ -52,12 +51,15 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Sums:
-    """Where the sums of patches are held while later patches are to come for them."""
+class Storage:
+    """Where things lie that take much memory; results are the same."""
 
-    device: torch.device = CPU
-    in_file: bool = False
-    """What the next slab shares, in a file without a name instead of memory."""
+    sums: torch.device = CPU
+    """Those of patches, while later patches are to come for them."""
+    sums_in_file: bool = False
+    """What the next slab shares of them, in a file without a name instead of memory."""
+    probabilities_in_file: bool = False
+    """Those that are kept, likewise."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Predictor:
     window: Window
     device: torch.device
     precision: str
-    sums: Sums = Sums()
+    storage: Storage = Storage()
 
     def __call__(
         self,
@@ -79,16 +81,13 @@ class Predictor:
         progress: Progress | None = None,
         *,
         probabilities: bool = True,
-        room: Room | None = None,
     ) -> Prediction:
         """The prediction for an image C I J K with this affine.
 
-        Strips of planes become labels as soon as no patch is to come for them, so the memory that this takes beside
-        the image and the label map grows neither with the volume's length nor with classes times it. Probabilities
-        lie in memory, or where `room` is made for them.
+        Strips of planes become labels as soon as no patch is to come for them. Without probabilities, the memory that
+        this takes beside the image and the label map grows neither with the volume's length nor with classes times it.
         """
-        room = in_memory if probabilities and room is None else room
-        return predict([self], array, affine, progress=progress, room=room)
+        return predict([self], array, affine, progress, probabilities=probabilities)
 
     def logits(
         self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
@@ -101,7 +100,7 @@ class Predictor:
     def finish(self, logits: torch.Tensor, grids: Grids, *, probabilities: bool = True) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own, with probabilities or without."""
         grid = self.window.grid(grids.model_shape)
-        own = OwnGrid(grids, self.labels, grid.axis, in_memory if probabilities else None)
+        own = OwnGrid(grids, self.labels, grid.axis, keep_probabilities=probabilities)
         own.fill(WayBack(grids, self.labels, grid.axis)(activated(grid.strips(logits), self.labels)))
         return Prediction(own.label_map, self.labels, own.probabilities)
 
@@ -109,10 +108,11 @@ class Predictor:
         """The logits of a volume C I J K on the model's grid, not yet normalised, in the order of the patch grid."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
-        source = Source.of(volume, self.recipe, grid)
-        frontier = Frontier(grid, self.window.blending, self.sums.device, Scratch() if self.sums.in_file else None)
+        source = Source.of(volume, self.recipe, self.window.patch_size)
+        scratch = Scratch() if self.storage.sums_in_file else None
+        frontier = Frontier(grid, self.window.blending, self.storage.sums, scratch)
         network = on_device(self.network, self.device, self.precision)
-        strips = stream(frontier, network, source.cut, batch_size=self.window.batch_size, progress=progress or Silent())
+        strips = stream(frontier, network, source, batch_size=self.window.batch_size, progress=progress or Silent())
         return grid.without_filling(strips, volume.shape[1:])
 
 
@@ -120,9 +120,9 @@ def predict(
     members: Sequence[Predictor],
     array: NDArray[np.generic],
     affine: NDArray[np.float64],
-    *,
     progress: Progress | None = None,
-    room: Room | None = None,
+    *,
+    probabilities: bool,
 ) -> Prediction:
     """The prediction of one predictor, or the mean of several, which go on side by side.
 
@@ -144,14 +144,10 @@ def predict(
         rows = grids[0].turned_shape[patches[0].axes[1]]
         back = (WayBack(own, labels, axis)(each) for own, each in zip(grids, strips, strict=True))
         found = averaged([whole_planes(each, rows) for each in back])
-    own = OwnGrid(grids[0], labels, axis, room)
+    in_file = probabilities and members[0].storage.probabilities_in_file
+    own = OwnGrid(grids[0], labels, axis, keep_probabilities=probabilities, scratch=Scratch() if in_file else None)
     own.fill(found)
     return Prediction(own.label_map, labels, own.probabilities)
-
-
-def in_memory(num_channels: int, shape: tuple[int, int, int]) -> NDArray[np.float32]:
-    """Room for probabilities."""
-    return np.empty((num_channels, *shape), np.float32)
 
 
 def _on_model_grids(

@@ -12,17 +12,17 @@ from torchio_seg.predictor.patch_grid import Strip
 from torchio_seg.targets import activate, background, decode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from torchio_seg.predictor.patch_grid import Span
+    from torchio_seg.predictor.scratch import Scratch
     from torchio_seg.records import Labels
     from torchio_seg.transforms.preprocessing import Grids
-    from torchio_seg.transforms.recipe import Shape
 
-    Room = Callable[[int, Shape], NDArray[np.float32]]
-    """Makes an array C I J K for the probabilities of so many channels of a volume of this stored shape."""
+KEPT_BYTES = 64 * 2**20
+"""Of probabilities that lie in a file: so many stay in memory at most."""
 
 
 def averaged(members: Sequence[Iterator[Strip]]) -> Iterator[Strip]:
@@ -178,33 +178,47 @@ def whole_planes(strips: Iterator[Strip], num_rows: int) -> Iterator[Strip]:
 
 
 class OwnGrid:
-    """The label map I J K of a volume, and its probabilities where there is room for them, on the stored axes."""
+    """The label map I J K of a volume, and its probabilities where they are kept, on the stored axes."""
 
-    def __init__(self, grids: Grids, labels: Labels, axis: int, room: Room | None = None) -> None:
+    def __init__(
+        self, grids: Grids, labels: Labels, axis: int, *, keep_probabilities: bool, scratch: Scratch | None = None
+    ) -> None:
+        """`scratch`: probabilities lie there instead of in memory."""
         self.label_map: NDArray[np.generic] = np.empty(0)
         self.probabilities: NDArray[np.float32] | None = None
         """C I J K."""
-        self._grids, self._labels, self._axis, self._room = grids, labels, axis, room
+        self._grids, self._labels, self._axis = grids, labels, axis
+        self._keeps, self._scratch = keep_probabilities, scratch
 
     def fill(self, strips: Iterator[Strip]) -> None:
         """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error."""
-        missing = int(np.prod(self._grids.turned_shape))
+        missing, fresh = int(np.prod(self._grids.turned_shape)), 0
         for values, plane, row in strips:
             labels = decode(values, self._labels).cpu().numpy()
             if not self.label_map.size:
                 self._make_room(labels.dtype, len(values))
-            self._at(self.label_map[None], plane, row, labels.shape[0])[0, ...] = labels
+            self._at(self.label_map[None], plane, row, len(labels))[0, ...] = labels
             if self.probabilities is not None:
-                self._at(self.probabilities, plane, row, labels.shape[0])[...] = values.cpu().numpy()
+                self._at(self.probabilities, plane, row, len(labels))[...] = values.cpu().numpy()
+                fresh += values.nbytes
+            if self._scratch is not None and fresh > KEPT_BYTES:
+                self._scratch.rest()
+                fresh = 0
             missing -= labels.size
         if missing:
             raise ValueError(f"{missing} voxels of the volume got no label")
 
     def _make_room(self, dtype: np.dtype[np.generic], num_channels: int) -> None:
-        stored = self._grids.orientation.undo_shape(self._grids.turned_shape)
+        turn = self._grids.orientation
+        stored = turn.undo_shape(self._grids.turned_shape)
         self.label_map = np.empty(stored, dtype)
-        if self._room is not None:
-            self.probabilities = self._room(num_channels, stored)
+        if not self._keeps:
+            return
+        shape = (num_channels, *stored)
+        if self._scratch is None:
+            self.probabilities = np.empty(shape, np.float32)
+        else:
+            self.probabilities = self._scratch.room(shape, turn.axes[self._axis])
 
     def _at(self, stored: NDArray[np.generic], plane: int, row: int, num_rows: int) -> NDArray[np.generic]:
         """The part of an array C I J K, stored axes, that a strip of the turned grid goes to, as C A B."""

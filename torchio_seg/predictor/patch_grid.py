@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -50,10 +51,10 @@ class PatchGrid:
                 )
 
     @classmethod
-    def with_small_slab(cls, shape: Sequence[int], patch_size: Sequence[int], overlap: Sequence[int]) -> PatchGrid:
-        """Along the axis of which a patch is the smallest share, so that least waits at a time."""
-        axis = min(range(3), key=lambda axis: patch_size[axis] / shape[axis])
-        return cls(triple(shape), triple(patch_size), triple(overlap), axis)
+    def holding_least(cls, shape: Sequence[int], patch_size: Sequence[int], overlap: Sequence[int]) -> PatchGrid:
+        """Along the axis for which sums take least room."""
+        grids = [cls(triple(shape), triple(patch_size), triple(overlap), axis) for axis in range(3)]
+        return min(grids, key=lambda grid: prod(grid.bar_shape) + prod(grid.waiting_shape))
 
     @cached_property
     def axes(self) -> tuple[int, int, int]:

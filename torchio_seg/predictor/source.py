@@ -10,8 +10,7 @@ import torch
 from torchio_seg.transforms.normalization import Measures, apply, measure
 
 if TYPE_CHECKING:
-    from torchio_seg.predictor.patch_grid import PatchGrid, Place
-    from torchio_seg.transforms.recipe import Recipe
+    from torchio_seg.transforms.recipe import Recipe, Shape
 
 UNMEASURED = {"none", "percentile", "window"}
 """Normalisations that take nothing from the volume."""
@@ -25,21 +24,21 @@ class Source:
     """C I J K, not normalised, so that it is one for all members of an ensemble."""
     measures: tuple[Measures, ...]
     recipe: Recipe
-    grid: PatchGrid
+    patch_size: Shape
 
     @classmethod
-    def of(cls, volume: torch.Tensor, recipe: Recipe, grid: PatchGrid) -> Source:
+    def of(cls, volume: torch.Tensor, recipe: Recipe, patch_size: Shape) -> Source:
         """Measure the volume as its normalisation asks."""
         if recipe.normalization in UNMEASURED:
-            return cls(volume, (), recipe, grid)
-        return cls(volume, measure(volume, histogram=recipe.normalization == "histogram"), recipe, grid)
+            return cls(volume, (), recipe, patch_size)
+        return cls(volume, measure(volume, histogram=recipe.normalization == "histogram"), recipe, patch_size)
 
-    def cut(self, place: Place) -> torch.Tensor:
+    def __getitem__(self, inside: tuple[slice, ...]) -> torch.Tensor:
         """The patch C I J K at this place; where the volume is shorter, filled at its end with what stands for air."""
-        found = apply(self.volume[self.grid.inside(place)], self.measures, self.recipe)
-        if found.shape[1:] == self.grid.patch_size:
+        found = apply(self.volume[inside], self.measures, self.recipe)
+        if found.shape[1:] == self.patch_size:
             return found
-        patch = found.new_zeros(len(found), *self.grid.patch_size)
+        patch = found.new_zeros(len(found), *self.patch_size)
         if self.recipe.normalization == "percentile":
             darkest = self.volume.flatten(1).amin(dim=1).view(-1, 1, 1, 1)
             patch += apply(darkest, (), self.recipe)

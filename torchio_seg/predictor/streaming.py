@@ -109,11 +109,10 @@ class Frontier:
         sums = waiting = torch.empty(num_channels, *self.grid.bar_shape, device=self.device)
         if self.grid.has_bars:
             shape = (num_channels, *self.grid.waiting_shape)
-            waiting = (
-                self._scratch.room(shape, self.grid.axes[1])
-                if self._scratch is not None
-                else torch.empty(shape, device=self.device)
-            )
+            if self._scratch is None:
+                waiting = torch.empty(shape, device=self.device)
+            else:
+                waiting = torch.from_numpy(self._scratch.room(shape, self.grid.axes[1]))
         self._sums, self._waiting = sums, waiting
         return self.bytes_held
 

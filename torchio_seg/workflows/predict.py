@@ -132,7 +132,8 @@ def _predict_case(
 
 def _use(model: LoadedModel, volume: Volume, output: Output, progress: Progress) -> Prediction:
     try:
-        return model.predictor(volume.array, volume.affine, progress, probabilities=output.probabilities)
+        predictor = model.fitting.predictor_for(volume, probabilities=output.probabilities)
+        return predictor(volume.array, volume.affine, progress, probabilities=output.probabilities)
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):
             raise
