@@ -66,7 +66,7 @@ def scan(folder: Path, number: int) -> Path:
 def test_labels_from_slabs_are_those_of_the_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe, blending: str, kind: str
 ) -> None:
-    monkeypatch.setattr("torchio_seg.transforms.prepared._CHUNK_BYTES", 10_000)
+    monkeypatch.setattr("torchio_seg.transforms.prepared.CHUNK_BYTES", 10_000)
     first = 3 * RECIPES.index(recipe)
     for number in range(first, first + 4):
         path = scan(tmp_path, number)

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, gather, parse_size
+from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, gather, parse_bytes, parse_size
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.predictions import Predictions
 
 SETTINGS = "Settings"
+BUDGETS = "Budgets"
 PRINTED = "-"
 """In place of the summary's file."""
 AGAIN = "Volumes that were written are whole; the same command goes on with the others"
@@ -82,6 +84,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         str | None, typer.Option(help="NaN and infinite voxels: refuse, or zero.", rich_help_panel=SETTINGS)
     ] = None,
     device: Device = None,
+    ram_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of memory, as 4GiB; else what is free.", rich_help_panel=BUDGETS),
+    ] = None,
+    vram_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of the GPU's memory; else what is free.", rich_help_panel=BUDGETS),
+    ] = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
 ) -> None:
@@ -96,6 +106,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
     from torchio_seg.distributed import joined
+    from torchio_seg.workflows.budgets import Budgets
     from torchio_seg.workflows.models import keep_largest, load_model
     from torchio_seg.workflows.predict import predict as workflow
     from torchio_seg.workflows.predict_case import Output
@@ -110,6 +121,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
     }
+    budgets = Budgets(parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget"))
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
     with joined("prediction", AGAIN) as peers:
         screen = Screen.shared()
@@ -121,7 +133,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             peers.from_main(lambda: _require_summary(json_))
             changes = gather(flags, None)
             loaded = load_model(place, changes=changes, trust=trust, mirror=tta, local_rank=peers.local_rank)
-            loaded = keep_largest(loaded, largest or [])
+            loaded = replace(keep_largest(loaded, largest or []), budgets=budgets)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)

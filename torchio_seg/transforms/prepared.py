@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torchio_seg.transforms.recipe import Recipe, Shape
     from torchio_seg.volumes.source import Source
 
-_CHUNK_BYTES = 16 * 2**20
+CHUNK_BYTES = 16 * 2**20
 """Of planes that are prepared at a time."""
 
 
@@ -38,7 +38,7 @@ def prepare(
     `between` is called whenever planes are left behind.
     """
     source = planes.source
-    if 4 * source.shape[0] * prod(planes.shape) > held_bytes:
+    if planes.num_bytes > held_bytes:
         return Rolling(planes, between)
     volume = on_model_grid(source.read(2, 0, source.shape[3]), planes.grids)
     return pad_to(normalize(volume, planes.recipe), planes.shape, planes.recipe)
@@ -47,7 +47,7 @@ def prepare(
 class Rolling:
     """The planes that patches still ask for, in a window that moves along the volume."""
 
-    def __init__(self, planes: Planes, between: Callable[[], object]) -> None:
+    def __init__(self, planes: Planes, between: Callable[[], object] = lambda: None) -> None:
         self.shape = (planes.num_channels, *planes.shape)
         self._planes = planes
         self._between = between
@@ -56,11 +56,9 @@ class Rolling:
         self._window = torch.empty(0)
 
     def __getitem__(self, inside: tuple[slice, ...]) -> torch.Tensor:
-        """A patch C I J K, by the slices of its place; along the axis none begins before an earlier one."""
+        """A patch C I J K, by the slices of its place; one that begins before an earlier one has all read anew."""
         along = inside[1 + self._axis]
-        if along.start < self._first:
-            raise ValueError(f"planes from {along.start} on were left behind; they are read once, in order")
-        if along.stop > self._end:
+        if along.start < self._first or along.stop > self._end:
             self._advance(along.start, along.stop)
         here = slice(along.start - self._first, along.stop - self._first)
         patch = self._window[(*inside[: 1 + self._axis], here, *inside[2 + self._axis :])]
@@ -70,7 +68,7 @@ class Rolling:
         """Keep the planes from the first on that are there, and read those up to the end."""
         self._between()
         dim, length = 1 + self._axis, end - first
-        kept = max(0, self._end - first)
+        kept = max(0, self._end - first) if first >= self._first else 0
         rest = self._window.narrow(dim, first - self._first, kept).clone() if kept else None
         if self._window.dim() == 1 or self._window.shape[dim] < length:
             shape = list(self.shape)
@@ -101,6 +99,11 @@ class Planes:
     @property
     def num_channels(self) -> int:
         return self.source.shape[0]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the whole volume in float32."""
+        return 4 * self.num_channels * prod(self.shape)
 
     def chunks(self, first: int, end: int) -> Iterator[torch.Tensor]:
         """Planes of the volume that the network sees, C I J K, some at a time."""
@@ -148,7 +151,7 @@ class Planes:
         """Few enough planes at a time, before and after they are resampled."""
         sizes = (self.grids.turned_shape, self.grids.resampled_shape, self.grids.model_shape)
         per_plane = max(prod(shape) for shape in sizes) // self.grids.resampled_shape[self.axis]
-        step = max(1, _CHUNK_BYTES // (4 * self.num_channels * max(1, per_plane)))
+        step = max(1, CHUNK_BYTES // (4 * self.num_channels * max(1, per_plane)))
         return ((low, min(low + step, end)) for low in range(first, end, step))
 
     def _centred(self, first: int, end: int) -> torch.Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.budgets import Budgets, Fitting
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
 
@@ -41,6 +42,13 @@ class LoadedModel:
     experiment: Experiment
     """Its settings, with what the user changed of those that prediction follows."""
     predictor: Predictor | Ensemble
+    budgets: Budgets = field(default_factory=Budgets)
+    """Of memory, to which each volume's prediction is fitted."""
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """What fits its predictor to volumes; it measures the network once."""
+        return Fitting(self.predictor, len(self.card.channels), self.budgets)
 
     @property
     def members(self) -> tuple[Predictor, ...]:
