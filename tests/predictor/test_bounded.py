@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from torchio_seg.memory import resident_bytes
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
@@ -104,3 +107,15 @@ def test_a_label_map_keeps_what_was_written_when_it_rests_in_its_file(axis: int)
         assert np.array_equal(room, values)
         assert np.moveaxis(room, axis, 0)[3].nbytes == values.nbytes // values.shape[axis]
         assert room.strides[axis] == max(room.strides), "planes lie together"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is in memory is told on Linux")
+def test_a_label_map_that_rests_is_not_in_memory() -> None:
+    room = LabelRoom(0, 2)((256, 256, 500), np.dtype(np.uint8))
+    before = resident_bytes(os.getpid())
+    room[...] = 3
+    filled = resident_bytes(os.getpid())
+    rest(room[:, :, 5:8])
+    assert filled - before > 0.9 * room.nbytes
+    assert resident_bytes(os.getpid()) - before < 0.1 * room.nbytes
+    assert room[::50, ::50].min() == room[::50, ::50].max() == 3

@@ -70,7 +70,7 @@ def _mapped(size: int) -> Array:
 def rest(array: Array) -> None:
     """Leave to its file what was written or read of an array so far, if it lies in one."""
     base: Any = array
-    while isinstance(base, np.ndarray):
-        base = base.base
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
     if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
         base.madvise(mmap.MADV_DONTNEED)
