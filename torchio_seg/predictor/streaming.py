@@ -145,6 +145,8 @@ class Frontier:
             target = self._waiting.narrow(1 + rows, first + within, count).narrow(1 + planes, 0, carried)
             for some, onto in zip(source.split(done, 1 + planes), target.split(done, 1 + planes), strict=True):
                 onto.copy_(some)  # which are the same planes moved up where a slab is one bar
+        if self._scratch is not None:
+            self._scratch.rest()
 
     def _strips(self, slab: int, plane: int, count: int, bar: int) -> Iterator[Strip]:
         """Some planes of the bar, weights taken out, each contiguous."""
