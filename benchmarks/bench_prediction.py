@@ -9,6 +9,7 @@ by
     network     the network over the same patches, of which nothing is kept: the limit
     tio_hann    TorchIO's GridSampler, loader and GridAggregator
     monai       MONAI's sliding_window_inference, gaussian
+    nnunet      nnU-Net's predictor, gaussian, its patches spread evenly; where nnunetv2 is installed
     ours        this package's predictor, gaussian, from the volume to its label map
     ours_kept   the same, with probabilities kept
 Each ends in a label map of 8 bits in main memory, ours after softmax, as it always does, the others by argmax of what
@@ -28,7 +29,9 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import common
@@ -45,7 +48,7 @@ from torchio_seg.workflows.budgets import Budgets, Fitting
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
-PACKAGES = ("torch", "numpy", "torchio", "monai")
+PACKAGES = ("torch", "numpy", "torchio", "monai", *(["nnunetv2"] if find_spec("nnunetv2") else []))
 MEASURED = ("wall_s", "cpu_s", "peak_mib", "process_peak_mib")
 GIB = 2**30
 
@@ -80,7 +83,11 @@ CASES = {
 ALONE = {"many": ["ours"]}
 """Cases that nobody else is asked for."""
 AIMS = {
-    "ct": {"tio_hann": {"wall_s": 1 / 3, "peak_mib": 0.1}, "monai": {"wall_s": 1 / 1.5, "peak_mib": 0.25}},
+    "ct": {
+        "tio_hann": {"wall_s": 1 / 3, "peak_mib": 0.1},
+        "monai": {"wall_s": 1 / 1.5, "peak_mib": 0.25},
+        "nnunet": {"wall_s": 1.0, "peak_mib": 0.5},
+    },
     "brats": {"monai": {"wall_s": 1.0}},
     "many": {},
 }
@@ -125,6 +132,34 @@ def monai(volume: torch.Tensor, case: Case) -> np.ndarray:
         return logits[0].argmax(dim=0).to(torch.uint8).numpy()
 
 
+def nnunet(volume: torch.Tensor, case: Case) -> np.ndarray:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(
+        tile_step_size=1 - case.overlap,
+        use_mirroring=False,
+        perform_everything_on_device=False,
+        device=torch.device("cpu"),
+        allow_tqdm=False,
+    )
+    predictor.network = AsModule(case.network)
+    predictor.configuration_manager = SimpleNamespace(patch_size=case.window.patch_size)
+    predictor.label_manager = SimpleNamespace(num_segmentation_heads=case.classes)
+    logits = predictor.predict_sliding_window_return_logits(volume)
+    return logits.argmax(dim=0).to(torch.uint8).numpy()
+
+
+class AsModule(torch.nn.Module):
+    """What nnU-Net asks for."""
+
+    def __init__(self, answer: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.answer(images)
+
+
 def ours(volume: torch.Tensor, case: Case, *, kept: bool = False) -> np.ndarray:
     labels = Labels.of_classes({number: f"class {number}" for number in range(case.classes)})
     recipe = Recipe(None, None, "none")
@@ -144,6 +179,7 @@ METHODS: dict[str, Label] = {
     "network": network_alone,
     "tio_hann": tio_hann,
     "monai": monai,
+    **({"nnunet": nnunet} if find_spec("nnunetv2") else {}),
     "ours": ours,
     "ours_kept": ours_kept,
 }

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from torchio_seg.transforms.preprocessing import Grids
 
 _FLOAT = 4
-_SLACK = 64 * 2**20
-"""For what is not reckoned: buffers of files, pieces that the allocator holds back."""
+_SLACK = 128 * 2**20
+"""For what is not reckoned: buffers of files, and pieces up to 32 MiB that the allocator holds back."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _sums(member: Predictor, grid: PatchGrid, channels: int) -> tuple[int, int]:
 
 def _probabilities(member: Predictor, channels: int, voxels: int) -> int:
     size = _FLOAT * channels * voxels
-    return min(size, 2 * KEPT_BYTES) if member.storage.probabilities_in_file else size
+    return min(size, KEPT_BYTES * 5 // 4) if member.storage.probabilities_in_file else size
 
 
 def _strips(grid: PatchGrid, grids: Grids, channels: int, num_members: int) -> int:
