@@ -24,7 +24,7 @@ def compare(argument: dict[str, Any]) -> dict[str, Any]:
     return {"cases": [_case(**case) for case in argument["cases"]]}
 
 
-def _case(  # noqa: PLR0913 (what makes a case)
+def _case(
     shape: list[int],
     classes: int,
     *,

@@ -126,11 +126,9 @@ def _sums(member: Predictor, grid: PatchGrid, channels: int) -> tuple[int, int]:
     bar, waiting = (_FLOAT * channels * prod(shape) for shape in (grid.bar_shape, grid.waiting_shape))
     if member.storage.sums.type != "cpu":
         return 0, bar + waiting
-    if (
-        member.storage.sums_in_file and grid.has_bars
-    ):  # a bar's worth of it is in memory as it is read, and as it is written
+    if member.storage.sums_in_file and grid.has_bars:  # as much of it as a bar reads or writes is in memory
         rows = grid.axes[1]
-        waiting = min(waiting, 2 * waiting * grid.patch_size[rows] // grid.shape[rows])
+        waiting = waiting * grid.patch_size[rows] // grid.shape[rows]
     return bar + waiting, 0
 
 
