@@ -21,7 +21,7 @@ class Aggregator:
     def __init__(
         self, shape: Sequence[int], patch_size: Sequence[int], overlap: Sequence[int], blending: Blending
     ) -> None:
-        self._grid = PatchGrid(triple(shape), triple(patch_size), triple(overlap), axis=0)
+        self._grid = PatchGrid(triple(shape), triple(patch_size), triple(overlap), axis=0, is_plain=True)
         self._frontier = Frontier(self._grid, blending)
         self._volume = torch.empty(0)
 

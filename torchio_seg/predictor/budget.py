@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from torchio_seg.transforms.preprocessing import Grids
 
 _FLOAT = 4
-_SLACK = 64 * 2**20
-"""For what is not reckoned: buffers of files, pieces that the allocator holds back."""
+_SLACK = 128 * 2**20
+"""For what is not reckoned: buffers of files, and pieces up to 32 MiB that the allocator holds back."""
 
 
 @dataclass(frozen=True)
@@ -137,17 +137,15 @@ def _sums(member: Predictor, grid: PatchGrid, channels: int) -> tuple[int, int]:
     bar, waiting = (_FLOAT * channels * prod(shape) for shape in (grid.bar_shape, grid.waiting_shape))
     if member.storage.sums.type != "cpu":
         return 0, bar + waiting
-    if (
-        member.storage.sums_in_file and grid.has_bars
-    ):  # a bar's worth of it is in memory as it is read, and as it is written
+    if member.storage.sums_in_file and grid.has_bars:  # as much of it as a bar reads or writes is in memory
         rows = grid.axes[1]
-        waiting = min(waiting, 2 * waiting * grid.patch_size[rows] // grid.shape[rows])
+        waiting = waiting * grid.patch_size[rows] // grid.shape[rows]
     return bar + waiting, 0
 
 
 def _probabilities(member: Predictor, channels: int, voxels: int) -> int:
     size = _FLOAT * channels * voxels
-    return min(size, 2 * KEPT_BYTES) if member.storage.probabilities_in_file else size
+    return min(size, KEPT_BYTES * 5 // 4) if member.storage.probabilities_in_file else size
 
 
 def _strips(grid: PatchGrid, grids: Grids, channels: int, num_members: int) -> int:

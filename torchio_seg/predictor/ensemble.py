@@ -36,7 +36,7 @@ class Ensemble:
 
     @property
     def recipe(self) -> Recipe:
-        """The first member's; the others' differ in normalisation at most."""
+        """The first member's."""
         return self.members[0].recipe
 
     def __call__(

@@ -17,6 +17,9 @@ Place = tuple[int, int, int]
 Span = tuple[int, int]
 """First, and the one after the last."""
 
+WORTH_JOINING = 0.75
+"""Two slabs are one where that takes less than this share: their bars are longer, also where the rest is in a file."""
+
 
 class Strip(NamedTuple):
     """Some rows of one plane of a volume, whole along the last axis of the grid's order."""
@@ -33,7 +36,8 @@ class PatchGrid:
     """The patches of a volume, those of `tio.GridSampler`: plane by plane along one axis, row by row along the next.
 
     Patches with the same place along the axis are a slab; those of a slab with the same place along the next axis a
-    bar, unless it takes less memory to keep whole slabs; then a slab is one bar.
+    bar. Where it takes less memory, the last two slabs are one, as the last is moved back over most of the one before,
+    and a slab is one bar.
     """
 
     shape: tuple[int, int, int]
@@ -41,6 +45,8 @@ class PatchGrid:
     overlap: tuple[int, int, int]
     """Voxels that neighbours share; the last patch of an axis is moved back to the border and shares more."""
     axis: int
+    is_plain: bool = False
+    """Patches come as `tio.GridSampler` has them, in which no slabs are joined."""
 
     def __post_init__(self) -> None:
         for size, patch, overlap in zip(self.shape, self.patch_size, self.overlap, strict=True):
@@ -74,7 +80,13 @@ class PatchGrid:
     def places(self) -> tuple[Place, ...]:
         """The first voxel of each patch, in the order in which they must come."""
         i, j, k = self.starts
-        return tuple(sorted(itertools.product(i, j, k), key=lambda place: (place[self.axis], place)))
+        planes, rows, _ = self.axes
+        slabs = {start: number for number, slab in enumerate(self.slab_starts) for start in slab}
+
+        def order(place: Place) -> tuple[int, int, int, Place]:
+            return slabs[place[planes]], place[rows] if self.has_bars else 0, place[planes], place
+
+        return tuple(sorted(itertools.product(i, j, k), key=order))
 
     def inside(self, place: Place) -> tuple[slice, ...]:
         """The patch at this place in a volume C I J K."""
@@ -82,23 +94,50 @@ class PatchGrid:
         return (slice(None), *(slice(start, start + size) for start, size in spans))
 
     @cached_property
+    def slab_starts(self) -> tuple[tuple[int, ...], ...]:
+        """Where the patches of each slab begin along the axis."""
+        starts = self.starts[self.axis]
+        apart = tuple((start,) for start in starts)
+        if self.is_plain or len(starts) == 1:
+            return apart
+        joined = (*apart[:-2], starts[-2:])
+        is_worth_it = min(self._voxels_held(joined)) < WORTH_JOINING * min(self._voxels_held(apart))
+        return joined if is_worth_it else apart
+
+    def _voxels_held(self, slabs: Sequence[tuple[int, ...]]) -> tuple[int, int]:
+        """For how many there are sums: with bars and what waits beside them, and with whole slabs."""
+        _, rows, along = (self.shape[axis] for axis in self.axes)
+        planes, bar = max(self._lengths(slabs)), self.patch_size[self.axes[1]]
+        return (planes * bar + max(self._shared(slabs)) * rows) * along, planes * rows * along
+
+    def _lengths(self, slabs: Sequence[tuple[int, ...]]) -> list[int]:
+        return [slab[-1] + self.patch_size[self.axis] - slab[0] for slab in slabs]
+
+    def _shared(self, slabs: Sequence[tuple[int, ...]]) -> list[int]:
+        pairs = itertools.pairwise(slabs)
+        return [*(slab[-1] + self.patch_size[self.axis] - following[0] for slab, following in pairs), 0]
+
+    @cached_property
+    def lengths(self) -> tuple[int, ...]:
+        """How many planes each slab has."""
+        return tuple(self._lengths(self.slab_starts))
+
+    @cached_property
     def carried(self) -> tuple[int, ...]:
-        """How many planes each slab shares with the next; none, the last."""
-        starts, length = self.starts[self.axis], self.patch_size[self.axis]
-        return (*(first + length - second for first, second in itertools.pairwise(starts)), 0)
+        """How many of its planes each slab shares with the next; none, the last."""
+        return tuple(self._shared(self.slab_starts))
 
     @cached_property
     def has_bars(self) -> bool:
         """Whether to sum bar by bar and keep what the next slab shares takes less than to keep a slab."""
-        planes, rows, along = (self.shape[axis] for axis in self.axes)
-        planes, bar = self.patch_size[self.axis], self.patch_size[self.axes[1]]
-        return planes * bar * along + max(self.carried) * rows * along < planes * rows * along
+        with_bars, without = self._voxels_held(self.slab_starts)
+        return with_bars < without
 
     @cached_property
     def bar_shape(self) -> tuple[int, int, int]:
         """Of what sums are held for while patches come."""
         shape = list(self.shape)
-        shape[self.axis] = self.patch_size[self.axis]
+        shape[self.axis] = max(self.lengths)
         if self.has_bars:
             shape[self.axes[1]] = self.patch_size[self.axes[1]]
         return triple(shape)
@@ -113,7 +152,7 @@ class PatchGrid:
     @cached_property
     def slabs(self) -> tuple[Span, ...]:
         """The planes that are finished with each slab."""
-        return spans(self.starts[self.axis], self.shape[self.axis])
+        return spans([slab[0] for slab in self.slab_starts], self.shape[self.axis])
 
     @cached_property
     def bars(self) -> tuple[Span, ...]:
@@ -124,7 +163,8 @@ class PatchGrid:
     def bar_of(self, place: Place) -> tuple[int, int]:
         """The numbers of the slab and of the bar that a patch belongs to."""
         planes, rows, _ = self.axes
-        return self.starts[planes].index(place[planes]), (self.starts[rows].index(place[rows]) if self.has_bars else 0)
+        slab = next(number for number, slab in enumerate(self.slab_starts) if place[planes] in slab)
+        return slab, self.starts[rows].index(place[rows]) if self.has_bars else 0
 
     def strips(self, volume: torch.Tensor) -> Iterator[Strip]:
         """Those of a whole volume C I J K, filled up to a patch or not, as they come when it is streamed."""

@@ -137,7 +137,7 @@ class Frontier:
         """Finish the rows that no later bar of the slab touches; what the next slab shares of them waits for it."""
         planes, rows, _ = self.grid.axes
         (first, end), carried = self.grid.bars[bar], self.grid.carried[slab]
-        done = self.grid.patch_size[planes] - carried
+        done = self.grid.lengths[slab] - carried
         for plane in range(0, done, PLANES):
             yield from self._strips(slab, plane, min(PLANES, done - plane), bar)
         for at, within, count in self._runs(first, end - first):
@@ -145,6 +145,8 @@ class Frontier:
             target = self._waiting.narrow(1 + rows, first + within, count).narrow(1 + planes, 0, carried)
             for some, onto in zip(source.split(done, 1 + planes), target.split(done, 1 + planes), strict=True):
                 onto.copy_(some)  # which are the same planes moved up where a slab is one bar
+        if self._scratch is not None:
+            self._scratch.rest()
 
     def _strips(self, slab: int, plane: int, count: int, bar: int) -> Iterator[Strip]:
         """Some planes of the bar, weights taken out, each contiguous."""
@@ -181,9 +183,11 @@ class Frontier:
         )
 
     def _add(self, patch: torch.Tensor, place: Place) -> None:
-        _, rows, along = self.grid.axes
+        planes, rows, along = self.grid.axes
+        i, _, k = (self.grid.patch_size[axis] for axis in self.grid.axes)
         for at, within, length in self._runs(place[rows], self.grid.patch_size[rows]):
-            target = self._rows_of_bar(at, length).narrow(1 + along, place[along], self.grid.patch_size[along])
+            target = self._rows_of_bar(at, length).narrow(1 + along, place[along], k)
+            target = target.narrow(1 + planes, self._plane_of_slab(place), i)
             target.addcmul_(patch.narrow(1 + rows, within, length), self._window.narrow(rows, within, length))
 
     def _write(self, patch: torch.Tensor, place: Place) -> None:
@@ -195,7 +199,7 @@ class Frontier:
         ):
             first = overlap // 2 if start > 0 else 0
             last = size - overlap // 2 if start + size < total else size
-            begin = 0 if axis == planes else start
+            begin = self._plane_of_slab(place) if axis == planes else start
             target.append(slice(begin + first, begin + last))
             source.append(slice(first, last))
         offset = source[1 + rows].start
@@ -203,6 +207,10 @@ class Frontier:
             target[1 + rows] = slice(at, at + length)
             source[1 + rows] = slice(offset + within, offset + within + length)
             self._sums[tuple(target)] = patch[tuple(source)]
+
+    def _plane_of_slab(self, place: Place) -> int:
+        slab, _ = self.grid.bar_of(place)
+        return place[self.grid.axis] - self.grid.slabs[slab][0]
 
     def _rows_of_bar(self, at: int, length: int) -> torch.Tensor:
         return self._sums.narrow(1 + self.grid.axes[1], at, length)

@@ -129,21 +129,18 @@ def keep_largest(model: LoadedModel, regions: Sequence[str]) -> LoadedModel:
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:
-    """Refuse models whose probabilities have no mean: those of other channels, labels or grids than the first."""
+    """Refuse models whose probabilities have no mean, those of other channels or labels than the first.
+
+    Each brings volumes to a grid of its own, and normalises for itself.
+    """
     (first_name, first), *others = cards.items()
     for name, card in others:
-        for what in ("channels", "labels", "recipe"):
-            if _comparable(card, what) != _comparable(first, what):
-                kind = "grid or normalization" if what == "recipe" else what
+        for what in ("channels", "labels"):
+            if getattr(card, what) != getattr(first, what):
                 raise DataError(
-                    f"{name} has other {kind} than {first_name}, so that there is no mean of what they predict; an "
-                    "ensemble is made of models of one experiment"
+                    f"{name} has other {what} than {first_name}, so that there is no mean of what they predict; an "
+                    "ensemble is made of models for the same channels and labels"
                 )
-
-
-def _comparable(card: ModelCard, what: str) -> object:
-    """A part of the card, without what each member has learnt from its own training cases."""
-    return replace(card.recipe, statistics=(), landmarks=()) if what == "recipe" else getattr(card, what)
 
 
 def _load(
