@@ -15,7 +15,7 @@ import torch
 from torchio_seg.memory import peak_bytes, reset_peak, resident_bytes
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.predictor.native import Predictor, Storage
-from torchio_seg.predictor.own_grid import KEPT_BYTES
+from torchio_seg.predictor.own_grid import KEPT_BYTES, LABELS_KEPT_BYTES
 from torchio_seg.predictor.streaming import CPU, PLANES
 from torchio_seg.transforms.prepared import CHUNK_BYTES
 
@@ -101,7 +101,7 @@ def reckon(members: Sequence[Predictor], costs: Sequence[PatchCost], image: Imag
         "sums": sum(ram for ram, _ in sums),
         "patches": patches,
         "strips": _strips(grid, image.grids, channels, len(members)),
-        "label map": label_map if label_map <= members[0].held_bytes else 2 * KEPT_BYTES,
+        "label map": label_map if label_map <= members[0].held_bytes else 2 * LABELS_KEPT_BYTES,
         "probabilities": _probabilities(members[0], channels, own_voxels) if kept else 0,
         "slack": _SLACK,
     }

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 KEPT_BYTES = 64 * 2**20
 """Of probabilities that lie in a file: so many stay in memory at most."""
+LABELS_KEPT_BYTES = 8 * 2**20
+"""The same of a label map, but for pages that hold other planes, too."""
 
 
 def averaged(members: Sequence[Iterator[Strip]]) -> Iterator[Strip]:
@@ -201,7 +203,7 @@ class OwnGrid:
 
     def fill(self, strips: Iterator[Strip]) -> None:
         """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error."""
-        missing, fresh = int(np.prod(self._grids.turned_shape)), 0
+        missing, fresh, unrested = int(np.prod(self._grids.turned_shape)), 0, 0
         for values, plane, row in strips:
             labels = decode(values, self._labels).cpu().numpy()
             if not self.label_map.size:
@@ -210,12 +212,12 @@ class OwnGrid:
             if self.probabilities is not None:
                 self._at(self.probabilities, plane, row, len(labels))[...] = values.cpu().numpy()
                 fresh += values.nbytes
-            fresh += labels.nbytes
-            if fresh > KEPT_BYTES:
-                rest(self.label_map)
-                if self._scratch is not None:
-                    self._scratch.rest()
+            if self._scratch is not None and fresh > KEPT_BYTES:
+                self._scratch.rest()
                 fresh = 0
+            if (unrested := unrested + labels.nbytes) > LABELS_KEPT_BYTES:
+                rest(self.label_map)
+                unrested = 0
             missing -= labels.size
         if missing:
             raise ValueError(f"{missing} voxels of the volume got no label")
