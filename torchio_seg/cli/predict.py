@@ -5,18 +5,31 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import BatchSize, Device, PatchSize, RunsFolder, Trust, Wandb, gather, parse_size, tracking
+from torchio_seg.cli.shared import (
+    BatchSize,
+    Device,
+    PatchSize,
+    RunsFolder,
+    Trust,
+    Wandb,
+    gather,
+    parse_bytes,
+    parse_size,
+    tracking,
+)
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.predictions import Predictions
 
 SETTINGS = "Settings"
+BUDGETS = "Budgets"
 PRINTED = "-"
 """In place of the summary's file."""
 AGAIN = "Volumes that were written are whole; the same command goes on with the others"
@@ -98,6 +111,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     wandb: Wandb = None,
     device: Device = None,
+    ram_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of memory, as 4GiB; else what is free.", rich_help_panel=BUDGETS),
+    ] = None,
+    vram_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of the GPU's memory; else what is free.", rich_help_panel=BUDGETS),
+    ] = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
 ) -> None:
@@ -116,6 +137,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
     from torchio_seg.distributed import joined
+    from torchio_seg.workflows.budgets import Budgets
     from torchio_seg.workflows.dicom_outputs import parse_kinds, read_codes
     from torchio_seg.workflows.models import keep_largest, load_model
     from torchio_seg.workflows.predict import predict as workflow
@@ -134,6 +156,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "codes": read_codes(codes) if codes else None,
         **tracking(wandb),
     }
+    budgets = Budgets(parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget"))
     kinds = parse_kinds(to or ())
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, to=kinds)
     with joined("prediction", AGAIN) as peers:
@@ -146,7 +169,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             peers.from_main(lambda: _require_summary(json_))
             changes = gather(flags, None)
             loaded = load_model(place, changes=changes, trust=trust, mirror=tta, local_rank=peers.local_rank)
-            loaded = keep_largest(loaded, largest or [])
+            loaded = replace(keep_largest(loaded, largest or []), budgets=budgets)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)

@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from torchio_seg.metrics import region_masks
-from torchio_seg.predictor.grid import Window, feed, on_device
-from torchio_seg.predictor.own_grid import OwnGrid
-from torchio_seg.predictor.streaming import Collected, Frontier
+from torchio_seg.predictor.aggregator import collect
+from torchio_seg.predictor.grid import Window, on_device, stream
+from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, whole_planes
+from torchio_seg.predictor.scratch import Scratch
+from torchio_seg.predictor.source import Held
+from torchio_seg.predictor.streaming import CPU, Frontier
 from torchio_seg.progress import Progress, Silent
-from torchio_seg.targets import activate
-from torchio_seg.transforms.prepared import Planes, prepare
-from torchio_seg.transforms.preprocessing import Grids, find_grids
-from torchio_seg.volumes.scratch import HELD_BYTES, LabelRoom, rest
+from torchio_seg.transforms.prepared import Planes, Rolling
+from torchio_seg.transforms.preprocessing import Grids, find_grids, on_model_grid
+from torchio_seg.volumes.scratch import HELD_BYTES
 from torchio_seg.volumes.source import as_source
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from torchio_seg.predictor.streaming import Finish
+    from torchio_seg.predictor.grid import Prepared
+    from torchio_seg.predictor.patch_grid import PatchGrid, Strip
     from torchio_seg.records import Labels, Region
-    from torchio_seg.transforms.prepared import Rolling
-    from torchio_seg.transforms.recipe import Recipe, Shape
+    from torchio_seg.transforms.recipe import Recipe
     from torchio_seg.volumes.source import Source
 
 
@@ -53,6 +56,18 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """Where things lie that take much memory; results are the same."""
+
+    sums: torch.device = CPU
+    """Those of patches, while later patches are to come for them."""
+    sums_in_file: bool = False
+    """What the next slab shares of them, in a file without a name instead of memory."""
+    probabilities_in_file: bool = False
+    """Those that are kept, likewise."""
+
+
+@dataclass(frozen=True)
 class Predictor:
     """A network with all that turns a volume into a prediction."""
 
@@ -62,6 +77,7 @@ class Predictor:
     window: Window
     device: torch.device
     precision: str
+    storage: Storage = Storage()
     held_bytes: int = HELD_BYTES
     """Up to which the volume on the model's grid, and the label map, are held in memory."""
 
@@ -75,69 +91,100 @@ class Predictor:
     ) -> Prediction:
         """The prediction for an image C I J K, in memory or read a slab at a time, with this affine.
 
-        Without probabilities, planes become labels as soon as no patch is to come for them, and the memory that this
-        takes beside the image and the label map grows neither with the volume's length nor with classes times it.
+        Strips of planes become labels as soon as no patch is to come for them. Without probabilities, the memory that
+        this takes beside the image and the label map grows neither with the volume's length nor with classes times it.
         """
-        planes = self._planes(array, affine)
-        own = self._own_grid(planes.grids, keep=probabilities)
-        volume = prepare(planes, held_bytes=self.held_bytes, between=lambda: rest(own.label_map))
-        self._stream(volume, own.add_logits, progress)
-        return self._whole(own)
+        return predict([self], array, affine, progress, probabilities=probabilities)
 
     def logits(
         self, array: NDArray[np.generic] | Source, affine: NDArray[np.float64], progress: Progress | None = None
     ) -> tuple[torch.Tensor, Grids]:
         """The network's logits C I J K on the model's grid, and the way back from it."""
-        planes = self._planes(array, affine)
-        collected = Collected(self.window.grid(planes.shape))
-        self._stream(prepare(planes, held_bytes=self.held_bytes), collected, progress)
-        i, j, k = planes.grids.model_shape
-        return collected.volume[:, :i, :j, :k], planes.grids
-
-    def probabilities(
-        self, array: NDArray[np.generic] | Source, affine: NDArray[np.float64], progress: Progress | None = None
-    ) -> tuple[torch.Tensor, Grids]:
-        """Those of the channels, C I J K on the model's grid, and the way back from it."""
-        logits, grids = self.logits(array, affine, progress)
-        return activate(logits[None], self.labels)[0], grids
+        source = as_source(array)
+        grids = find_grids(source.shape[1:], affine, self.recipe)
+        grid = self.window.grid(grids.model_shape)
+        [volume] = _prepared([self], [grids], [grid], source)
+        return collect(self.stream(volume, grid, grids, progress), grids.model_shape, grid.axis), grids
 
     def finish(self, logits: torch.Tensor, grids: Grids, *, probabilities: bool = True) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own, with probabilities or without."""
-        own = self._own_grid(grids, keep=probabilities)
-        own.add_logits(logits, 0)
-        return self._whole(own)
-
-    def on_own_grid(self, probabilities: torch.Tensor, grids: Grids, *, keep: bool = True) -> Prediction:
-        """Probabilities on the model's grid as a prediction on the volume's own, which keeps them or not."""
-        own = self._own_grid(grids, keep=keep)
-        own.add(probabilities, 0)
-        return self._whole(own)
-
-    def _planes(self, image: NDArray[np.generic] | Source, affine: NDArray[np.float64]) -> Planes:
-        source = as_source(image)
-        grids = find_grids(source.shape[1:], affine, self.recipe)
-        shape = self._padded(grids)
-        return Planes(source, grids, self.recipe, shape, self.window.grid(shape).axis)
-
-    def _padded(self, grids: Grids) -> Shape:
-        """That of a volume, or of a patch where it is shorter."""
-        i, j, k = (max(sizes) for sizes in zip(grids.model_shape, self.window.patch_size, strict=True))
-        return i, j, k
-
-    def _own_grid(self, grids: Grids, *, keep: bool) -> OwnGrid:
-        """What takes planes along the axis that patches come in order along."""
-        axis = self.window.grid(self._padded(grids)).axis
-        room = LabelRoom(self.held_bytes, grids.orientation.axes[axis])
-        return OwnGrid(grids, self.labels, axis, room, keep_probabilities=keep)
-
-    def _whole(self, own: OwnGrid) -> Prediction:
-        own.close()
+        grid = self.window.grid(grids.model_shape)
+        own = OwnGrid(grids, self.labels, grid.axis, keep_probabilities=probabilities)
+        own.fill(WayBack(grids, self.labels, grid.axis)(activated(grid.strips(logits), self.labels)))
         return Prediction(own.label_map, self.labels, own.probabilities)
 
-    def _stream(self, volume: torch.Tensor | Rolling, finish: Finish, progress: Progress | None) -> None:
-        """Hand on the logits of a volume that is ready for the network, padding included."""
+    def stream(
+        self, volume: Prepared, grid: PatchGrid, grids: Grids, progress: Progress | None = None
+    ) -> Iterator[Strip]:
+        """The logits of a volume that is ready for the network, in the order of the patch grid."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
-        frontier = Frontier(self.window.grid(volume.shape[1:]), self.window.blending, finish)
+        scratch = Scratch() if self.storage.sums_in_file else None
+        frontier = Frontier(grid, self.window.blending, self.storage.sums, scratch)
         network = on_device(self.network, self.device, self.precision)
-        feed(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
+        strips = stream(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
+        return grid.without_filling(strips, grids.model_shape)
+
+
+def predict(
+    members: Sequence[Predictor],
+    array: NDArray[np.generic] | Source,
+    affine: NDArray[np.float64],
+    progress: Progress | None = None,
+    *,
+    probabilities: bool,
+) -> Prediction:
+    """The prediction of one predictor, or the mean of several, which go on side by side.
+
+    Members that see the same patches meet on the model's grid, strip by strip; others plane by plane on the volume's.
+    """
+    labels, source = members[0].labels, as_source(array)
+    grids = [find_grids(source.shape[1:], affine, member.recipe) for member in members]
+    axis = members[0].window.grid(grids[0].model_shape).axis
+    patches = [member.window.grid(own.model_shape, axis) for member, own in zip(members, grids, strict=True)]
+    volumes = _prepared(members, grids, patches, source)
+    each_progress = chain([progress], repeat(None))
+    strips = [
+        activated(member.stream(volume, grid, own, watcher), labels)
+        for member, volume, grid, own, watcher in zip(members, volumes, patches, grids, each_progress, strict=False)
+    ]
+    if all(grid == patches[0] and _alike(own, grids[0]) for grid, own in zip(patches, grids, strict=True)):
+        found = WayBack(grids[0], labels, axis)(averaged(strips))
+    else:
+        rows = grids[0].turned_shape[patches[0].axes[1]]
+        back = (WayBack(own, labels, axis)(each) for own, each in zip(grids, strips, strict=True))
+        found = averaged([whole_planes(each, rows) for each in back])
+    in_file = probabilities and members[0].storage.probabilities_in_file
+    own = OwnGrid(
+        grids[0],
+        labels,
+        axis,
+        keep_probabilities=probabilities,
+        scratch=Scratch() if in_file else None,
+        held_bytes=members[0].held_bytes,
+    )
+    own.fill(found)
+    return Prediction(own.label_map, labels, own.probabilities)
+
+
+def _prepared(
+    members: Sequence[Predictor], grids: Sequence[Grids], patches: Sequence[PatchGrid], source: Source
+) -> list[Prepared]:
+    """The image as each network sees it: a long one a window at a time, else one volume for those of one grid."""
+    held: list[tuple[Grids, torch.Tensor]] = []
+    prepared: list[Prepared] = []
+    for member, own, grid in zip(members, grids, patches, strict=True):
+        planes = Planes(source, own, member.recipe, grid.shape, grid.axis)
+        if planes.num_bytes > member.held_bytes:
+            prepared.append(Rolling(planes))
+            continue
+        volume = next((volume for other, volume in held if _alike(other, own)), None)
+        if volume is None:
+            volume = on_model_grid(source.read(2, 0, source.shape[3]), own)
+            held.append((own, volume))
+        prepared.append(Held.of(volume, member.recipe, member.window.patch_size))
+    return prepared
+
+
+def _alike(first: Grids, second: Grids) -> bool:
+    return (first.resampled_shape, first.model_shape) == (second.resampled_shape, second.model_shape)

@@ -38,7 +38,7 @@ def prepare(
     `between` is called whenever planes are left behind.
     """
     source = planes.source
-    if 4 * source.shape[0] * prod(planes.shape) > held_bytes:
+    if planes.num_bytes > held_bytes:
         return Rolling(planes, between)
     volume = on_model_grid(source.read(2, 0, source.shape[3]), planes.grids)
     return pad_to(normalize(volume, planes.recipe), planes.shape, planes.recipe)
@@ -47,7 +47,7 @@ def prepare(
 class Rolling:
     """The planes that patches still ask for, in a window that moves along the volume."""
 
-    def __init__(self, planes: Planes, between: Callable[[], object]) -> None:
+    def __init__(self, planes: Planes, between: Callable[[], object] = lambda: None) -> None:
         self.shape = (planes.num_channels, *planes.shape)
         self._planes = planes
         self._between = between
@@ -99,6 +99,11 @@ class Planes:
     @property
     def num_channels(self) -> int:
         return self.source.shape[0]
+
+    @property
+    def num_bytes(self) -> int:
+        """Of the whole volume in float32."""
+        return 4 * self.num_channels * prod(self.shape)
 
     def chunks(self, first: int, end: int) -> Iterator[torch.Tensor]:
         """Planes of the volume that the network sees, C I J K, some at a time."""

@@ -163,5 +163,6 @@ def _survey(source: Stored) -> tuple[tuple[Range, ...], tuple[Array, ...], int]:
         for channel, planes in enumerate(slab):
             low, high = ranges[channel]
             ranges[channel] = min(low, float(planes.min())), max(high, float(planes.max()))
-            samples[channel].append(planes.ravel(order="F")[-first * i * j % every :: every])
+            part = planes.ravel(order="F")[-first * i * j % every :: every]
+            samples[channel].append(part.copy())  # a view would keep all of the slab
     return tuple(ranges), tuple(np.concatenate(parts) for parts in samples), num_bad

@@ -35,9 +35,15 @@ def room_for(num_bytes: int, what: str) -> Iterator[None]:
 
 
 def scratch_file(num_bytes: int, what: str) -> BinaryIO:
-    """A file for so much in the folder for temporary files (TMPDIR); it is gone once it is closed."""
-    with room_for(num_bytes, what):
-        return tempfile.TemporaryFile(buffering=0, prefix="torchio-seg-")
+    """A file of so many bytes in the folder for temporary files (TMPDIR); it is gone once it is closed."""
+    with room_for(num_bytes, what), contextlib.ExitStack() as stack:
+        file = stack.enter_context(tempfile.TemporaryFile(buffering=0, prefix="torchio-seg-"))
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, num_bytes)  # a full disk says so here, not when all is written
+        else:
+            file.truncate(num_bytes)
+        stack.pop_all()
+        return file
 
 
 @dataclass(frozen=True)
@@ -59,11 +65,7 @@ class LabelRoom:
 
 
 def _mapped(size: int) -> Array:
-    with room_for(size, "a label map"), scratch_file(size, "a label map") as file:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, size)  # a full disk says so here, not as a signal later
-        else:
-            file.truncate(size)
+    with scratch_file(size, "a label map") as file, room_for(size, "a label map"):
         return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
 
 

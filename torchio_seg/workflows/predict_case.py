@@ -115,7 +115,8 @@ def compute_case(model: LoadedModel, opened: Opened, output: Output, progress: P
 
 def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress) -> Prediction:
     try:
-        return model.predictor(scan.source, scan.affine, progress, probabilities=output.probabilities)
+        predictor = model.fitting.predictor_for(scan, probabilities=output.probabilities)
+        return predictor(scan.source, scan.affine, progress, probabilities=output.probabilities)
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):
             raise
