@@ -67,10 +67,11 @@ ONLY_IN = {
     "rich": {"cli"},
     "nibabel": {"volumes"},
     "pydicom": {"volumes", "phantoms"},
+    "highdicom": {"volumes"},
     "PIL": {"reports"},
     "safetensors": {"checkpoint", "weights"},
 }
-NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom"}
+NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "SimpleITK", "pydicom", "highdicom"}
 LIGHT = {
     "errors",
     "records",

@@ -7,6 +7,8 @@ import datetime
 import itertools
 import os
 import secrets
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -18,7 +20,7 @@ from torchio_seg.volumes.dicom_header import import_pydicom, read_dataset, read_
 from torchio_seg.volumes.writing import sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -174,6 +176,14 @@ def new_object(source: Any, class_uid: str, modality: str, number: int) -> Any:
     made.FrameOfReferenceUID = source.FrameOfReferenceUID
     made.PositionReferenceIndicator = source.get("PositionReferenceIndicator", "")
     return made
+
+
+@contextmanager
+def as_it_is() -> Iterator[None]:
+    """Copy odd values of the source without a word about each: they are the source's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def new_uid() -> str:

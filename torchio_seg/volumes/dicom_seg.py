@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from torchio_seg.errors import UsageError, VolumeError
 from torchio_seg.volumes.dicom_output import (
     LONGEST,
     MANUFACTURER,
+    as_it_is,
     as_text,
     new_uid,
     read_sources,
@@ -50,8 +50,7 @@ def write_seg(path: Path, findings: Findings, *, overwrite: bool = False) -> Non
 
     Where nothing was found, every class is a segment, whose one frame is empty.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd values in the source, which are copied as they are
+    with as_it_is():
         made = _make(findings)
         write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
 

@@ -15,6 +15,7 @@ from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.contours import trace_keyholed
 from torchio_seg.volumes.dicom_header import STRUCTURES, import_pydicom
 from torchio_seg.volumes.dicom_output import (
+    as_it_is,
     as_text,
     new_object,
     now,
@@ -45,8 +46,9 @@ def write_structures(path: Path, findings: Findings, *, overwrite: bool = False)
 
     Where nothing was found, every class is a region of interest without contours.
     """
-    made = _make(findings)
-    write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
+    with as_it_is():
+        made = _make(findings)
+        write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
 
 
 def _make(findings: Findings) -> Any:
