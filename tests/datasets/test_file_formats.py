@@ -85,3 +85,11 @@ def test_a_header_of_voxels_elsewhere_is_no_case(tmp_path: Path, build) -> None:
     root = tmp_path / "Dataset001_Liver" if build is in_nnunets_layout else tmp_path
     with pytest.raises(DataError, match=r"\.nii\.gz, \.nii, \.nrrd (and|or) \.mha"):
         {in_a_table: table, in_a_list: datalist, in_nnunets_layout: nnunet}[build].build(root)
+
+
+def test_such_headers_are_named_where_an_arrangement_is_looked_for(tmp_path: Path) -> None:
+    for path in ("images/p1.mhd", "labels/p1.nhdr"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    with pytest.raises(DataError, match=r"2 headers of voxels in other files, such as p1\.(mhd|nhdr); write each"):
+        folders.build(tmp_path)
