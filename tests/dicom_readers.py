@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -58,12 +59,14 @@ def structures(path: Path, affine: np.ndarray, shape: tuple[int, int, int], rule
 
 
 def winding(polygon: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """How often a polygon goes around the centre of each pixel, from the angles between its corners."""
-    centres = np.stack(np.meshgrid(np.arange(shape[0]), np.arange(shape[1]), indexing="ij"), axis=-1)
-    offsets = polygon[:, None, None] - centres
-    angles = np.arctan2(offsets[..., 1], offsets[..., 0])
-    turned = (np.diff(angles, axis=0, append=angles[:1]) + np.pi) % (2 * np.pi) - np.pi
-    return np.rint(turned.sum(axis=0) / (2 * np.pi)).astype(int)
+    """How often a polygon goes around the centre of each pixel: what crosses the line from it to the right."""
+    turns = np.zeros(shape, int)
+    for (i, j), (next_i, next_j) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        low, high = sorted((j, next_j))
+        for line in range(max(0, math.ceil(low)), min(shape[1], math.ceil(high))):
+            crossing = i + (next_i - i) * (line - j) / (next_j - j)
+            turns[: max(0, math.ceil(crossing)), line] += 1 if next_j > j else -1
+    return turns
 
 
 def references(dataset: Any) -> set[str]:

@@ -70,10 +70,11 @@ ONLY_IN = {
     "nibabel": {"volumes"},
     "isal": {"volumes"},
     "pydicom": {"volumes", "phantoms"},
+    "highdicom": {"volumes"},
     "PIL": {"reports"},
     "safetensors": {"checkpoint", "weights"},
 }
-NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "tensorboard", "mlflow", "SimpleITK", "pydicom"}
+NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "tensorboard", "mlflow", "SimpleITK", "pydicom", "highdicom"}
 LIGHT = {
     "errors",
     "records",

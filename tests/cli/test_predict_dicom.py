@@ -14,7 +14,7 @@ from small_runs import Call
 
 from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.records import Labels
-from torchio_seg.volumes.nifti import read
+from torchio_seg.volumes.nifti import create, read
 
 CHANNELS = ("FLAIR", "T1w", "T1gd", "T2w")
 REGIONS = ("whole_tumor", "tumor_core", "enhancing_tumor")
@@ -125,3 +125,18 @@ def test_series_that_are_no_volume_are_named_with_their_slices(
     for name in names.get(trouble, ("1-022.dcm", "PixelSpacing")):
         assert name in result.err
     assert not list((work / "out").iterdir())
+
+
+def test_outputs_beside_the_slices_are_no_part_of_the_series(work: Path, series: list[str], call: Call) -> None:
+    for more in ((), ("--overwrite",)):
+        result = call("predict", *series, "--to", "dicom-seg", "-o", "FLAIR", *more)
+        assert result.code == 0, result.err
+    assert [path.name for path in (work / "FLAIR").glob("FLAIR_*")] == ["FLAIR_seg.dcm"]
+    assert len(list((work / "FLAIR").iterdir())) == 1 + len(list((work / "T1w").iterdir()))
+
+
+def test_nifti_is_nifti_whatever_the_input_was(work: Path, call: Call) -> None:
+    volume = read(work / "in" / "phantom_000.nii.gz")
+    create(work / "scan.mha", volume.array, volume.affine)
+    assert call("predict", "scan.mha", "--to", "nifti", "-o", "out").code == 0
+    assert [path.name for path in (work / "out").iterdir()] == ["scan_seg.nii.gz"]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
@@ -17,6 +21,7 @@ from torchio_seg.phantoms.dicom import Origin
 from torchio_seg.volumes.dicom import Grid, arrange, scan
 from torchio_seg.volumes.dicom_output import Findings, require_referable
 from torchio_seg.volumes.dicom_seg import write_seg
+from torchio_seg.volumes.rtstruct_writing import write_structures
 
 
 def written(folder: Path, findings: Findings) -> Path:
@@ -24,8 +29,7 @@ def written(folder: Path, findings: Findings) -> Path:
     return folder / "seg.dcm"
 
 
-@pytest.mark.parametrize("backwards", [False, True], ids=["in order", "files backwards"])
-@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize(("name", "backwards"), [*((name, False) for name in GRIDS), ("oblique downwards", True)])
 def test_every_voxel_is_where_it_was_found(tmp_path: Path, name: str, backwards: bool) -> None:
     grid = make_grid(tmp_path, GRIDS[name], backwards=backwards)
     label_map = noise(grid.shape)
@@ -125,6 +129,30 @@ def test_a_source_that_lacks_what_it_should_have_is_referred_to_all_the_same(tmp
     np.testing.assert_array_equal(masks["liver"], noise(grid.shape) == 1)
 
 
+@pytest.mark.parametrize("write", [write_seg, write_structures])
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"SpecificCharacterSet": "ISO_IR 100", "PatientName": "Müller^Jörg", "StudyDescription": "Schädel"},
+        {"SpecificCharacterSet": ["", "ISO 2022 IR 87"], "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう"},
+        {"PatientAge": "45", "StudyDate": "2020.01.01", "AccessionNumber": "12345678901234567890"},
+    ],
+    ids=["umlauts", "kanji", "against the rules"],
+)
+def test_what_the_source_says_of_patient_and_study_is_copied_however_odd(
+    tmp_path: Path, odd: dict[str, Any], write: Callable[[Path, Findings], None]
+) -> None:
+    grid = make_grid(tmp_path, GRIDS["axial"])
+    with pydicom.config.disable_value_validation():
+        for part in grid.slices:
+            edit(part.path, **odd)
+    write(tmp_path / "made.dcm", make(grid, noise(grid.shape)))
+    with pydicom.config.disable_value_validation():
+        found = pydicom.dcmread(tmp_path / "made.dcm")
+        for keyword in set(odd) - {"SpecificCharacterSet"}:
+            assert found[keyword].value == odd[keyword]
+
+
 def test_without_a_frame_of_reference_nothing_can_be_referred_to(tmp_path: Path) -> None:
     grid = make_grid(tmp_path, GRIDS["axial"])
     for part in grid.slices:
@@ -143,6 +171,20 @@ def test_a_file_that_is_there_is_replaced_only_when_told(tmp_path: Path) -> None
     assert path.read_bytes() == before
     write_seg(path, findings, overwrite=True)
     assert path.read_bytes() != before
+
+
+@pytest.mark.parametrize("write", [write_seg, write_structures])
+def test_a_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: Callable[[Path, Findings], None]
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    findings = make(grid := make_grid(tmp_path, GRIDS["axial"]), noise(grid.shape))
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(VolumeError, match="No space left on device"):
+        write(tmp_path / "made.dcm", findings)
+    assert [path.name for path in tmp_path.iterdir()] == ["series"]
 
 
 def test_a_file_that_reads_back_otherwise_is_not_kept(tmp_path: Path) -> None:

@@ -53,4 +53,6 @@ def test_terms_are_settings_of_an_experiment() -> None:
 @pytest.mark.parametrize("head", ["", "codes:\n  "])
 def test_terms_are_read_from_a_file_with_or_without_its_heading(tmp_path: Path, head: str) -> None:
     (tmp_path / "codes.yaml").write_text(head + 'lesion: {type: ["52988006", SCT, Lesion]}\n')
-    assert read_codes(tmp_path / "codes.yaml") == {"lesion": {"type": ["52988006", "SCT", "Lesion"]}}
+    assert read_codes(tmp_path / "codes.yaml", ["rtstruct"]) == {"lesion": {"type": ["52988006", "SCT", "Lesion"]}}
+    with pytest.raises(UsageError, match="terms are for DICOM; ask for it with --to dicom-seg"):
+        read_codes(tmp_path / "codes.yaml", ["nifti"])

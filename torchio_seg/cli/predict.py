@@ -145,6 +145,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.workflows.predict_tracked import track_predictions
     from torchio_seg.workflows.runs import newest_trained
 
+    kinds = parse_kinds(to or ())
     flags = {
         "prediction.patch_size": parse_size(patch_size, "--patch-size"),
         "prediction.overlap": overlap,
@@ -153,11 +154,10 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "training.precision": precision,
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
-        "codes": read_codes(codes) if codes else None,
+        "codes": read_codes(codes, kinds) if codes else None,
         **tracking(wandb),
     }
     budgets = Budgets(parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget"))
-    kinds = parse_kinds(to or ())
     what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, to=kinds)
     with joined("prediction", AGAIN) as peers:
         screen = Screen.shared()

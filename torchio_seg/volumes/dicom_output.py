@@ -7,7 +7,10 @@ import datetime
 import itertools
 import os
 import secrets
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from torchio_seg.volumes.dicom_header import import_pydicom, read_dataset, read_
 from torchio_seg.volumes.draft import sync_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -42,7 +45,7 @@ _MORE = (
 )
 """What is copied where it is there."""
 _HUE = 0.61803398875  # the golden ratio: neighbours differ most
-_SHARP = 0.2  # of the distance between slices: how far a frame may lie from its slice
+_OFF_SLICE = 0.2  # of the distance between slices: how far a frame may lie from its slice
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,36 @@ class Findings:
         if self.label_map.shape != self.grid.shape:
             raise ValueError(f"a label map of {self.label_map.shape} is not on a grid of {self.grid.shape}")
 
-    @property
+    @cached_property
+    def _values(self) -> list[set[int]]:
+        """What each slice holds."""
+        planes = np.moveaxis(self.label_map, 2, 0)
+        return [set(np.flatnonzero(np.bincount(plane.ravel())).tolist()) for plane in planes]
+
+    @cached_property
     def present(self) -> tuple[Segment, ...]:
         """The segments that have a voxel; all of them where none has."""
-        values = {int(value) for value in np.unique(self.label_map)}
-        found = tuple(segment for segment in self.segments if values & set(segment.region.labels))
+        found = tuple(segment for segment in self.segments if self.slices_of(segment))
         return found or self.segments
 
+    def slices_of(self, segment: Segment) -> list[int]:
+        """The slices that have a voxel of a segment."""
+        return [index for index, values in enumerate(self._values) if values & set(segment.region.labels)]
+
+    @cached_property
+    def _places(self) -> Array:
+        return np.array([part.position for part in self.grid.slices])
+
+    def slice_at(self, position: Sequence[float]) -> int:
+        """The slice whose first pixel lies here, in DICOM's millimetres."""
+        distances = np.linalg.norm(self._places - np.asarray(position, np.float64), axis=1)
+        if distances.min() > _OFF_SLICE * float(np.linalg.norm(self.grid.affine[:3, 2])):
+            raise VolumeError(f"a frame or contour lies at {list(position)}, where the series has no slice")
+        return int(distances.argmin())
+
     def plane(self, segment: Segment, index: int) -> NDArray[np.bool_]:
-        """Rows x columns of a slice: where the segment is."""
-        return np.isin(self.label_map[:, :, index].T, segment.region.labels)
+        """I J of a slice: where the segment is."""
+        return np.isin(self.label_map[:, :, index], segment.region.labels)
 
 
 def as_text(text: str) -> str:
@@ -155,6 +178,14 @@ def new_object(source: Any, class_uid: str, modality: str, number: int) -> Any:
     return made
 
 
+@contextmanager
+def as_it_is() -> Iterator[None]:
+    """Copy odd values of the source without a word about each: they are the source's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def new_uid() -> str:
     """A UID that nothing else has."""
     return str(import_pydicom().uid.generate_uid(prefix=None))
@@ -178,16 +209,6 @@ def reference_to(part: Slice, source: Any) -> Any:
     if "NumberOfFrames" in source:
         reference.ReferencedFrameNumber = part.frame + 1
     return reference
-
-
-def find_slice(grid: Grid, position: Sequence[float]) -> int:
-    """The slice whose first pixel lies here, in DICOM's millimetres."""
-    places = np.array([part.position for part in grid.slices])
-    distances = np.linalg.norm(places - np.asarray(position, np.float64), axis=1)
-    step = float(np.linalg.norm(grid.affine[:3, 2]))
-    if distances.min() > _SHARP * step:
-        raise VolumeError(f"a frame lies at {list(position)}, where the series has no slice")
-    return int(distances.argmin())
 
 
 def write_checked(path: Path, dataset: Any, check: Callable[[Any], None], *, overwrite: bool) -> None:

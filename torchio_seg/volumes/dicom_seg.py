@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,8 +10,8 @@ from torchio_seg.errors import UsageError, VolumeError
 from torchio_seg.volumes.dicom_output import (
     LONGEST,
     MANUFACTURER,
+    as_it_is,
     as_text,
-    find_slice,
     new_uid,
     read_sources,
     series_number,
@@ -51,8 +50,7 @@ def write_seg(path: Path, findings: Findings, *, overwrite: bool = False) -> Non
 
     Where nothing was found, every class is a segment, whose one frame is empty.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of odd values in the source, which are copied as they are
+    with as_it_is():
         made = _make(findings)
         write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
 
@@ -104,9 +102,10 @@ def _pixels(findings: Findings) -> Array:
     segments = findings.present
     owned = [label for segment in segments for label in segment.region.labels]
     if len(owned) == len(set(owned)):
-        numbers = np.zeros(planes.shape, np.min_scalar_type(len(segments)))
+        table = np.zeros(max(int(planes.max()), *owned) + 1, np.min_scalar_type(len(segments)))
         for number, segment in _numbered(findings):
-            numbers[np.isin(planes, segment.region.labels)] = number
+            table[list(segment.region.labels)] = number
+        numbers = table[planes]
     else:
         numbers = np.stack([np.isin(planes, segment.region.labels) for segment in segments], axis=-1).astype(np.uint8)
     frames = np.array([part.frame for part in findings.grid.slices])
@@ -164,13 +163,12 @@ def _require_equal(read: Any, findings: Findings) -> None:
     seen: dict[int, set[int]] = {number: set() for number in by_number}
     for frame, group in enumerate(read.PerFrameFunctionalGroupsSequence):
         number = int(_of_frame(read, group, "SegmentIdentificationSequence").ReferencedSegmentNumber)
-        index = find_slice(findings.grid, _of_frame(read, group, "PlanePositionSequence").ImagePositionPatient)
-        if not np.array_equal(_bits(read, frame), findings.plane(by_number[number], index)):
+        index = findings.slice_at(_of_frame(read, group, "PlanePositionSequence").ImagePositionPatient)
+        if not np.array_equal(_bits(read, frame).T, findings.plane(by_number[number], index)):
             raise VolumeError(f"frame {frame + 1} differs from '{by_number[number].label}' in slice {index}")
         seen[number].add(index)
     for number, segment in by_number.items():
-        wanted = np.isin(findings.label_map, segment.region.labels).any(axis=(0, 1))
-        if missing := set(np.flatnonzero(wanted).tolist()) - seen[number]:
+        if missing := set(findings.slices_of(segment)) - seen[number]:
             raise VolumeError(f"'{segment.label}' lacks slices {sorted(missing)[:5]}")
 
 

@@ -15,8 +15,8 @@ from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.contours import trace_keyholed
 from torchio_seg.volumes.dicom_header import STRUCTURES, import_pydicom
 from torchio_seg.volumes.dicom_output import (
+    as_it_is,
     as_text,
-    find_slice,
     new_object,
     now,
     read_sources,
@@ -46,8 +46,9 @@ def write_structures(path: Path, findings: Findings, *, overwrite: bool = False)
 
     Where nothing was found, every class is a region of interest without contours.
     """
-    made = _make(findings)
-    write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
+    with as_it_is():
+        made = _make(findings)
+        write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
 
 
 def _make(findings: Findings) -> Any:
@@ -118,9 +119,8 @@ def _drawn(number: int, segment: Segment, findings: Findings, images: Sequence[A
 
 
 def _contours(segment: Segment, findings: Findings, images: Sequence[Any]) -> Iterator[Any]:
-    where = np.isin(findings.label_map, segment.region.labels)
-    for index in np.flatnonzero(where.any(axis=(0, 1))).tolist():
-        for loop in trace_keyholed(where[:, :, index]):
+    for index in findings.slices_of(segment):
+        for loop in trace_keyholed(findings.plane(segment, index)):
             contour = import_pydicom().Dataset()
             contour.ContourImageSequence = [images[index]]
             contour.ContourGeometricType, contour.NumberOfContourPoints = "CLOSED_PLANAR", len(loop)
@@ -146,12 +146,13 @@ def _require_equal(read: Any, findings: Findings) -> None:
     if names != {number: segment.label for number, segment in enumerate(findings.present, start=1)}:
         raise VolumeError(f"its regions are {names}")
     for drawn, segment in zip(read.ROIContourSequence, findings.present, strict=True):
-        found = np.zeros(findings.grid.shape, bool)
+        found = {index: np.zeros(findings.grid.shape[:2], bool) for index in findings.slices_of(segment)}
         for contour in drawn.get("ContourSequence") or []:
             points = np.array(contour.ContourData, np.float64).reshape(-1, 3)
             index = _slice_of(points, findings)
-            found[:, :, index] |= fill([_on_slice(points, findings.grid.slices[index])], findings.grid.shape[:2])
-        if not np.array_equal(found, np.isin(findings.label_map, segment.region.labels)):
+            inside = fill([_on_slice(points, findings.grid.slices[index])], findings.grid.shape[:2])
+            found[index] = found.get(index, False) | inside
+        if not all(np.array_equal(mask, findings.plane(segment, index)) for index, mask in found.items()):
             raise VolumeError(f"the contours of '{segment.label}' enclose something else")
 
 
@@ -162,7 +163,7 @@ def _slice_of(points: Array, findings: Findings) -> int:
     normal = np.cross(row, column)
     origin = np.array(first.position)
     height = float((points - origin).mean(axis=0) @ normal)
-    return find_slice(findings.grid, (origin + height * normal).tolist())
+    return findings.slice_at((origin + height * normal).tolist())
 
 
 def _on_slice(points: Array, part: Slice) -> Array:

@@ -66,8 +66,10 @@ def require_volume_name(place: Path, kinds: Sequence[str]) -> None:
         raise UsageError(f"-o {place} is no name for --to {NIFTI}; end it in .nii.gz, or leave --to out")
 
 
-def read_codes(file: Path) -> dict[str, object]:
+def read_codes(file: Path, kinds: Sequence[str]) -> dict[str, object]:
     """Terms for classes from a YAML file, as they stand under `codes` in settings."""
+    if not set(kinds) & set(_WRITERS):
+        raise UsageError(f"--codes {file}: terms are for DICOM; ask for it with --to {SEG} or --to {RTSTRUCT}")
     content = read_mapping(file)
     return content["codes"] if set(content) == {"codes"} and isinstance(content["codes"], dict) else content
 
