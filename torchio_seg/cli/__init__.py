@@ -25,7 +25,6 @@ from torchio_seg.cli import (
     predict,
     prepare,
     preview,
-    runs,
     store,
     track,
     train,
@@ -56,7 +55,6 @@ app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
 app.command("export", rich_help_panel="Work")(command(export.export))
 app.add_typer(track.app, name="track", rich_help_panel="Work")
-app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
 app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
 app.add_typer(config.app, name="config", rich_help_panel="Look things up")
 
