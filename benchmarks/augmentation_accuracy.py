@@ -22,7 +22,7 @@ from typing import Any
 from common import machine
 
 from torchio_seg import devices
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose
 from torchio_seg.machine import num_processors
 from torchio_seg.workflows.train import start
 
@@ -65,7 +65,7 @@ def train(root: Path, steps: dict[str, list[dict[str, Any]]], *, seed: int, epoc
         "augmentation.intensity": steps["intensity"],
     }
     begun = time.perf_counter()
-    trained = start(load(shipped()["decathlon"], changes), runs)
+    trained = start(choose("decathlon", None, changes), runs)
     assert trained.evaluation is not None
     found = {summary.region: summary.mean_dice for summary in trained.evaluation.summaries}
     seconds = time.perf_counter() - begun

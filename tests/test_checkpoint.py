@@ -58,6 +58,13 @@ def test_what_is_saved_is_what_is_read(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["best"]
 
 
+def test_what_a_killed_process_left_goes_with_the_next_save(tmp_path: Path) -> None:
+    for name in (".best.4194304.tmp", ".last.4194304.tmp"):
+        (tmp_path / name).mkdir()
+    checkpoint.save(tmp_path / "best", Tied(), CARD_OF_TESTS, {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".last.4194304.tmp", "best"]
+
+
 def test_a_damaged_checkpoint_is_told_from_a_whole_one(tmp_path: Path) -> None:
     folder = tmp_path / "best"
     checkpoint.save(folder, Tied(), CARD_OF_TESTS, {})

@@ -1,4 +1,4 @@
-"""Every shipped experiment from its data to its scores, on phantoms in the layout that it reads."""
+"""Every shipped experiment and layout from its data to its scores, on phantoms."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from torchio_seg import components
 from torchio_seg.cli import main
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import is_layout, load, shipped
 from torchio_seg.records import Case, Dataset
 from torchio_seg.workflows.cases import load_dataset
 
@@ -78,7 +79,8 @@ SMALL = {
         ),
     ),
 }
-"""By the name of the file in configs/."""
+"""By the name of the file in configs/, or of the layout."""
+LAYOUTS = {name for name in components.names("datasets") if is_layout(name)}
 
 
 @pytest.fixture
@@ -98,24 +100,24 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
     return run
 
 
-@pytest.fixture(params=sorted(shipped()))
+@pytest.fixture(params=sorted({*shipped(), *LAYOUTS}))
 def name(request: pytest.FixtureRequest) -> str:
     assert request.param in SMALL, (
-        f"configs/{request.param}.yaml is shipped but not tried: add '{request.param}' to SMALL in {__file__}, with "
-        "the phantom layout that it reads and the settings that make it small"
+        f"'{request.param}' is shipped but not tried: add it to SMALL in {__file__}, with the phantom layout that it "
+        "reads and the settings that make it small"
     )
     return str(request.param)
 
 
 def test_nothing_is_tried_that_is_not_shipped() -> None:
-    assert set(SMALL) - set(shipped()) == set()
+    assert set(SMALL) - set(shipped()) - LAYOUTS == set()
 
 
 def assignments(*settings: str) -> list[str]:
     return [word for setting in settings for word in ("--set", setting)]
 
 
-def named(dataset: Dataset, case: Case) -> list[str]:
+def files_of(dataset: Dataset, case: Case) -> list[str]:
     """The case as `predict` takes it: a file, or a file for each channel."""
     if len(case.images) == 1:
         return [str(case.images[0])]
@@ -127,12 +129,14 @@ def test_experiment_goes_from_data_to_scores(name: str, call: Call, tmp_path: Pa
     settings = assignments(*SHORT, *small.settings)
     call("phantom", root, "--layout", small.layout, "--cases", 6, "--shape", small.shape, "--channels", small.channels)
     call("check", "--dataset", name, "--root", root, *settings)
-    call("train", "--dataset", name, "--root", root, *settings, "-o", run)
+    Path("mine.yaml").write_text(call("config", "show", "--dataset", name))  # of a layout, without a plan's minute
+    named = ["--config", "mine.yaml"] if name in LAYOUTS else ["--dataset", name]
+    call("train", *named, "--root", root, *settings, "-o", run)
     require_finite_steps(run)
     dataset = load_dataset(load(run / "config.yaml"))
     split = json.loads((run / "run.json").read_text())["split"]
     case = dataset.choose(split["validation"])[0]
-    call("predict", *named(dataset, case), "--model", run, "-o", tmp_path / "seg.nii.gz")
+    call("predict", *files_of(dataset, case), "--model", run, "-o", tmp_path / "seg.nii.gz")
     require_label_map(tmp_path / "seg.nii.gz", case, dataset)
     call("evaluate", run)
     with next((run / "evaluation").glob("*.csv")).open() as file:
@@ -157,6 +161,7 @@ def require_label_map(path: Path, case: Case, dataset: Dataset) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(shipped()))
 def test_experiment_takes_a_step_at_its_full_size(name: str, call: Call, tmp_path: Path) -> None:
     """Patch, batch and network as shipped; one small phantom is filled with background up to the patch."""
     small, root, run = SMALL[name], tmp_path / "data", tmp_path / "run"

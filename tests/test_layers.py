@@ -68,6 +68,7 @@ ONLY_IN = {
     "typer": {"cli"},
     "rich": {"cli"},
     "nibabel": {"volumes"},
+    "isal": {"volumes"},
     "pydicom": {"volumes", "phantoms"},
     "PIL": {"reports"},
     "safetensors": {"checkpoint", "weights"},

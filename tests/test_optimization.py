@@ -9,7 +9,7 @@ import torch
 
 from torchio_seg.config.sections import Optimization
 from torchio_seg.errors import ConfigError
-from torchio_seg.optimization import Schedule, build_optimizer, factor
+from torchio_seg.optimization import FIRST_STEPS, Schedule, build_optimizer, factor
 
 SCHEDULES = ("constant", "poly", "cosine", "warmup_cosine")
 
@@ -43,6 +43,16 @@ def test_schedule_of_four_steps_by_hand(given: dict[str, Any], expected: list[fl
     for step, value in enumerate(expected):
         if value is not None:
             assert factor(settings(**given), step, 4) == pytest.approx(value, abs=1e-12)
+
+
+@pytest.mark.parametrize("num_steps", [400, 1000, 100_000])
+def test_a_rate_that_warms_up_does_not_fall_once_the_number_of_steps_is_known(num_steps: int) -> None:
+    chosen = settings(schedule="warmup_cosine", warmup_fraction=0.05)
+    unknown = [factor(chosen, step, None) for step in range(FIRST_STEPS)]
+    assert unknown == sorted(unknown)
+    later = [factor(chosen, step, num_steps) for step in range(FIRST_STEPS, num_steps // 20)]
+    assert max(unknown) <= max(0.05, later[0])
+    assert max(later) > 0.9
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

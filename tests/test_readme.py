@@ -21,7 +21,7 @@ COMMANDS = [
     for line in re.sub(r"\\\n\s+", "", page).splitlines()
     if line.startswith("    ") and "torchio-seg " in line and "venv" not in line
 ]
-GROUPS = {"config", "import", "store", "track"}
+GROUPS = {"config", "import", "runs", "store", "track"}
 """Commands that have commands of their own."""
 SMALL = (
     "dataset.cases=6",
@@ -52,10 +52,10 @@ def test_every_option_in_the_readme_exists(line: str) -> None:
 
 
 def test_shown_settings_exist() -> None:
-    from torchio_seg.config.resolve import load, parse_set, shipped
+    from torchio_seg.config.resolve import choose, parse_set
 
     for name in ("phantom", "decathlon"):
-        load(shipped()[name], parse_set([w for w in re.findall(r"--set (\S+)", README) if "width" not in w]))
+        choose(name, None, parse_set([w for w in re.findall(r"--set (\S+)", README) if "width" not in w]))
 
 
 def test_the_network_of_the_readme_trains(tmp_path: Path) -> None:

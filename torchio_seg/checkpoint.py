@@ -88,8 +88,9 @@ _CARD = TypeAdapter(ModelCard)
 
 def save(folder: Path, network: torch.nn.Module, card: ModelCard, trainer_state: Mapping[str, Any]) -> None:
     """Write a checkpoint; one that lies there already stays until the new one is whole."""
+    for left in folder.parent.glob(f".{folder.name}.*.tmp"):  # by a process that was killed: a run has one writer
+        shutil.rmtree(left, ignore_errors=True)
     draft = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(draft, ignore_errors=True)
     try:
         draft.mkdir(parents=True)
         save_file(_owned(network.state_dict()), draft / WEIGHTS)

@@ -76,10 +76,12 @@ class Schedule:
 def factor(settings: Optimization, step: int, num_steps: int | None) -> float:
     """Share of the full learning rate in step 0, 1, ...; at `num_steps` and after it, where the schedule ends.
 
-    While nobody knows yet how many steps there will be, the rate rises over the first ones and stays.
+    While nobody knows yet how many steps there will be, the rate rises over the first ones and stays: at its full, or,
+    so that it need not fall back to a warm-up, at the share of it that warm-up is of training.
     """
     if num_steps is None:
-        return 1.0 if settings.schedule == "constant" else min(1.0, (step + 1) / FIRST_STEPS)
+        highest = settings.warmup_fraction if settings.schedule == "warmup_cosine" and settings.warmup_fraction else 1.0
+        return 1.0 if settings.schedule == "constant" else highest * min(1.0, (step + 1) / FIRST_STEPS)
     step = min(step, num_steps)
     if settings.schedule == "constant":
         return 1.0

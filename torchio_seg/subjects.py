@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -12,13 +13,17 @@ import torchio as tio
 from torchio_seg.errors import DataError
 from torchio_seg.volumes.alignment import difference, on_one_grid, turn_onto
 from torchio_seg.volumes.nifti import Volume, read, read_geometry, read_label
+from torchio_seg.volumes.scan import Scan, open_scan
+from torchio_seg.volumes.scratch import HELD_BYTES
+from torchio_seg.volumes.source import Joined
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from torchio_seg.records import Case
     from torchio_seg.transforms.recipe import Nonfinite
+    from torchio_seg.volumes.scan import Image
 
 IMAGE, LABEL = "image", "label"
 
@@ -30,18 +35,45 @@ def read_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfin
 
 def join_channels(volumes: Sequence[Volume], num_channels: int) -> Volume:
     """One volume C I J K of the channels of several on one grid."""
+    _require_channels(volumes, num_channels)
     first = volumes[0]
-    for other in volumes[1:]:
+    array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
+    return Volume(first.path, array, first.affine, first.header, sum(volume.num_zeroed for volume in volumes))
+
+
+@contextmanager
+def open_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfinite = "refuse") -> Iterator[Scan]:
+    """The same volume as `read_channels` has, of which a slab is in memory at a time; its files stay open meanwhile."""
+    with ExitStack() as stack:
+        held = HELD_BYTES // len(paths)
+        scans = [stack.enter_context(open_scan(path, nonfinite=nonfinite, held_bytes=held)) for path in paths]
+        yield join_scans(scans, num_channels)
+
+
+def join_scans(scans: Sequence[Scan], num_channels: int) -> Scan:
+    """One scan of the channels of several on one grid."""
+    _require_channels(scans, num_channels)
+    return replace(
+        scans[0],
+        source=scans[0].source if len(scans) == 1 else Joined(tuple(scan.source for scan in scans)),
+        ranges=tuple(found for scan in scans for found in scan.ranges),
+        samples=tuple(sample for scan in scans for sample in scan.samples),
+        num_zeroed=sum(scan.num_zeroed for scan in scans),
+    )
+
+
+def _require_channels(images: Sequence[Image], num_channels: int) -> None:
+    """Refuse channels that lie on several grids, or are more or fewer than are expected."""
+    first = images[0]
+    for other in images[1:]:
         if not on_one_grid(other, first):
             raise DataError(
                 f"{other.path} is not on the grid of {first.path}: {difference(other, first)}; "
                 "resample the channels of a case to one grid"
             )
-    array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
-    if len(array) != num_channels:
-        names = ", ".join(str(volume.path) for volume in volumes)
-        raise DataError(f"{names}: {len(array)} channels, {num_channels} are expected")
-    return Volume(first.path, array, first.affine, first.header, sum(volume.num_zeroed for volume in volumes))
+    if (found := sum(image.num_channels for image in images)) != num_channels:
+        names = ", ".join(str(image.path) for image in images)
+        raise DataError(f"{names}: {found} channels, {num_channels} are expected")
 
 
 def read_case_label(case: Case, allowed: Sequence[int]) -> Volume:

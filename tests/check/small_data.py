@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from torchio_seg.config.resolve import find_file, load
+from torchio_seg.config.resolve import choose
 from torchio_seg.config.sections import Experiment
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "volumes"))
@@ -61,4 +61,4 @@ def plain(path: Path) -> bytes:
 def experiment_of(root: Path, **changes: Any) -> Experiment:
     """The experiment that trains on it; dots in names are written as two underscores."""
     given = {key.replace("__", "."): value for key, value in changes.items()}
-    return load(find_file("decathlon", None), {"dataset.root": str(root)} | SETTINGS | given)
+    return choose("decathlon", None, {"dataset.root": str(root)} | SETTINGS | given)

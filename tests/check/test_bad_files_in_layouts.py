@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from small_data import SETTINGS, changed, content, image, label, write
 
-from torchio_seg.config.resolve import find_file, load
+from torchio_seg.config.resolve import choose
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError
 from torchio_seg.volumes.nifti import read
@@ -51,7 +51,7 @@ class Data:
 
     @property
     def experiment(self) -> Experiment:
-        return load(find_file(self.layout, None), {"dataset.root": str(self.root)} | SETTINGS)
+        return choose(self.layout, None, {"dataset.root": str(self.root)} | SETTINGS)
 
     def image(self, name: str, channel: str = "t1") -> Path:
         brats = self.root / name / f"{name}_{channel}.nii.gz"

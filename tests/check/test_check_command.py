@@ -54,7 +54,7 @@ def test_warnings_alone_end_with_0_errors_with_1(tmp_path: Path, check: Check) -
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("--dataset", "nothing"), "no shipped experiment 'nothing'"),
+        (("--dataset", "nothing"), "no shipped experiment or layout 'nothing'"),
         (("--dataset", "decathlon", "--set", "split.method=coin"), "split.method"),
         (("--dataset", "decathlon", "--unknown"), "No such option"),
     ],

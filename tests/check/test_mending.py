@@ -14,7 +14,7 @@ from small_data import AFFINE, SETTINGS, SHAPE, changed, content, experiment_of,
 
 from torchio_seg.check.copying import write_copy
 from torchio_seg.check.mending import Mending
-from torchio_seg.config.resolve import find_file, load
+from torchio_seg.config.resolve import choose
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.geometry import Orientation
@@ -200,7 +200,7 @@ def test_a_data_set_that_is_a_list_is_copied_with_the_folder_of_the_list(tmp_pat
     root = make(tmp_path / "data", labels={"b": content(label(), affine=moved(0.005))})
     rows = [f"{name},imagesTr/{name}.nii.gz,labelsTr/{name}.nii.gz" for name in "abcd"]
     (root / "cases.csv").write_text("\n".join(["id,image,label", *rows]) + "\n")
-    experiment = load(find_file("table", None), {"dataset.root": str(root / "cases.csv")} | SETTINGS)
+    experiment = choose("table", None, {"dataset.root": str(root / "cases.csv")} | SETTINGS)
     fixed = fix(experiment, check_experiment(experiment), tmp_path / "mended")
     assert [change["file"] for change in fixed.changes] == ["labelsTr/b.nii.gz"]
     assert fixed.checked is not None

@@ -19,7 +19,7 @@ from small_runs import OWN_NETWORK, SETTINGS, TINY, Call
 
 from torchio_seg import checkpoint
 from torchio_seg.config.reading import read_mapping
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose, load, shipped, to_yaml
 from torchio_seg.devices import usable
 from torchio_seg.volumes.nifti import create
 
@@ -164,17 +164,9 @@ def test_a_finished_training_can_be_extended_and_keeps_its_split_when_cases_are_
     (root / "dataset.json").write_text(json.dumps({**content, "training": content["training"][:6]}))
     command = [sys.executable, "-m", "torchio_seg", "train"]
     small = [word for setting in SETTINGS if "dataset" not in setting for word in ("--set", setting)]
-    start = [
-        "--dataset",
-        "decathlon",
-        "--root",
-        str(root),
-        *small,
-        "--set",
-        "network.channels=[8,16]",
-        "-o",
-        str(folder),
-    ]
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(to_yaml(choose("decathlon", None, {"network.channels": [8, 16]})))
+    start = ["--config", str(mine), "--root", str(root), *small, "-o", str(folder)]
     subprocess.run([*command, *start], cwd=tmp_path, capture_output=True, check=True)
     before = json.loads((folder / "run.json").read_text())
     (root / "dataset.json").write_text(json.dumps(content))
@@ -277,7 +269,7 @@ def test_a_model_that_names_code_anywhere_runs_none_of_it_without_trust(work: Pa
 @pytest.mark.parametrize(
     ("words", "messages"),
     [
-        (["--dataset", "phantm"], ["no shipped experiment 'phantm'", "did you mean 'phantom'"]),
+        (["--dataset", "phantm"], ["no shipped experiment or layout 'phantm'", "did you mean 'phantom'"]),
         ([], ["--dataset NAME", "phantom"]),
         (["--config", "gone.yaml"], ["gone.yaml"]),
         (["--dataset", "phantom", "--set", "training.epoch=1"], ["did you mean 'epochs'"]),

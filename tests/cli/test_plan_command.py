@@ -54,7 +54,7 @@ def test_a_plan_is_not_replaced_unasked(scans: Path, call: Call) -> None:
 def test_a_name_that_is_nothing_lists_what_there_is(scans: Path, call: Call) -> None:
     wrong = call("plan", "--dataset", "foldrs", "--root", "scans")
     assert wrong.code == 2
-    assert "no shipped experiment 'foldrs', did you mean 'folders'?" in wrong.err
+    assert "no shipped experiment or layout 'foldrs', did you mean 'folders'?" in wrong.err
 
 
 def test_the_plan_is_shown_and_written(scans: Path, call: Call) -> None:
@@ -89,8 +89,22 @@ def test_a_network_that_does_not_fit_is_a_sentence(scans: Path, call: Call) -> N
     assert "Traceback" not in wrong.err
 
 
-def test_a_series_of_what_has_no_experiment_asks_for_a_plan(scans: Path, call: Call) -> None:
-    for words in (("crossval",), ("train", "--repeats", "2")):
-        refused = call(*words, "--dataset", "mine.build", "--root", "scans")
-        assert refused.code == 2
-        assert "torchio-seg plan --dataset mine.build -o plan.yaml" in refused.err
+def test_a_plan_finds_what_was_prepared_for_it(scans: Path, call: Call) -> None:
+    words = ("--dataset", "folders", "--root", "scans", "--set", "sampling.store=store")
+    assert call("prepare", *words, "--set", "split.validation=1").code == 0
+    kept = sorted(path.name for path in Path("store").rglob("*"))
+    assert call("plan", *words, "--max-time", "1h", *SMALL).code == 0
+    assert sorted(path.name for path in Path("store").rglob("*")) == kept
+
+
+@pytest.mark.slow
+def test_a_cross_validation_of_a_layout_follows_one_plan(scans: Path, call: Call) -> None:
+    settings = ("sampling.patches_per_case=1", "split.folds=2", "sampling.patch_size=[24,24,24]")
+    short = [word for setting in settings for word in ("--set", setting)]
+    words = ("crossval", "--dataset", "folders", "--root", "scans", "--epochs", "1", *SMALL, *short, "-o", "cv")
+    done = call(*words)
+    assert done.code == 0, done.err
+    assert load(Path("cv/plan.yaml")).sampling.patch_size == (24, 24, 24)
+    again = call(*words)
+    assert again.code == 0, again.err
+    assert "goes on by the plan that it was begun with" in again.err

@@ -21,7 +21,8 @@ from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.inputs import find_cases
 from torchio_seg.workflows.models import LoadedModel, keep_largest, load_model
-from torchio_seg.workflows.predict import Output, _without_outputs, predict
+from torchio_seg.workflows.predict import _without_outputs, predict
+from torchio_seg.workflows.predict_case import Output
 
 REGIONS = ("whole_tumor", "tumor_core", "enhancing_tumor")
 
@@ -70,7 +71,7 @@ def test_predictions_beside_their_scans_are_no_scans(work: Path, call: Call) -> 
 
 
 class _Impatient(Silent):
-    """Ctrl-C after the first volume."""
+    """Ctrl-C once a volume is written, which happens while the network works on the next."""
 
     def advance(self, parts: int = 1, **_: float) -> None:
         if parts and list(Path("out").glob("*_seg.nii.gz")):
@@ -81,10 +82,27 @@ def test_what_is_stopped_leaves_whole_files_and_goes_on(work: Path) -> None:
     model = load_model(Path("runs/latest"), changes={"device": "cpu"})
     with pytest.raises(KeyboardInterrupt):
         predict(model, ["in"], Output(Path("out")), progress=_Impatient())
-    assert names(work / "out") == ["phantom_000_seg.nii.gz"]
+    there = names(work / "out")
+    assert there in ([f"phantom_00{number}_seg.nii.gz" for number in range(count)] for count in (1, 2))
+    before = {name: (work / "out" / name).read_bytes() for name in there}
     predictions = predict(model, ["in"], Output(Path("out")))
-    assert [each.case.id for each in predictions.skipped] == ["phantom_000"]
-    assert [each.case.id for each in predictions.written] == ["phantom_001", "phantom_002"]
+    assert [f"{each.case.id}_seg.nii.gz" for each in predictions.skipped] == there
+    assert len(predictions.written) == 3 - len(there)
+    assert {name: (work / "out" / name).read_bytes() for name in there} == before
+
+
+def test_a_bad_case_in_the_middle_fails_alone_and_under_its_own_name(work: Path) -> None:
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    predict(model, ["in"], Output(Path("whole")))
+    broken = work / "in" / "phantom_001.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    predictions = predict(model, ["in"], Output(Path("out")))
+    assert [type(outcome).__name__ for outcome in predictions.outcomes] == ["Written", "Failed", "Written"]
+    assert [outcome.case.id for outcome in predictions.outcomes] == [f"phantom_00{number}" for number in range(3)]
+    assert "in/phantom_001.nii.gz: truncated" in str(predictions.failed[0].error)
+    for name in names(work / "out"):
+        assert (work / "out" / name).read_bytes() == (work / "whole" / name).read_bytes()
+    assert len(names(work / "out")) == 2
 
 
 def test_a_case_of_which_one_file_cannot_be_written_has_none(work: Path) -> None:

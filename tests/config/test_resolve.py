@@ -228,5 +228,6 @@ def test_own_code_is_found_wherever_it_is_named() -> None:
 
 def test_a_layout_of_ones_own_needs_no_shipped_experiment() -> None:
     assert is_layout("own_layouts.build")
-    assert not is_layout("folders"), "an experiment of that name is shipped, and comes first"
-    assert not any(map(is_layout, ("phantm", "decathlon:Task04", "./data", "", None)))
+    assert all(map(is_layout, ("folders", "decathlon:Task04")))
+    assert not is_layout("brats"), "an experiment of that name is shipped, and comes first"
+    assert not any(map(is_layout, ("phantm", "./data", "", None)))

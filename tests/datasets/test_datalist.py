@@ -243,7 +243,7 @@ def test_number_of_channels_is_held_against_the_files(tmp_path: Path) -> None:
         ({"training": [entry(2), {"label": "labelsTr/label0001.nii.gz"}]}, "'training' entry 2"),
         ({"training": [{**entry(2), "image": []}]}, "'training' entry 1"),
         ({"validation": [{**entry(2), "label": ["a.nii", "b.nii"]}]}, "'validation' entry 1 has the label"),
-        ({"validation": [{**entry(2), "label": "a.png"}]}, "NIfTI"),
+        ({"validation": [{**entry(2), "label": "a.png"}]}, "files of .nii.gz, .nii, .nrrd or .mha"),
         ({"training": [entry(2, id=[1])]}, "has the id [1]"),
         ({"labels": {"spleen": 1}}, "whole numbers to names"),
         ({"modality": {"0": "CT", "2": "PET"}}, "number them 0, 1, 2"),

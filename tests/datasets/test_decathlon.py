@@ -201,7 +201,7 @@ def test_malformed_json_is_refused(tmp_path: Path, text: str) -> None:
         ({"training": []}, "'training' is []"),
         ({"training": [{"image": "imagesTr/liver_2.nii.gz"}]}, "entry 1"),
         ({"training": [entry("liver_2"), 7]}, "entry 2"),
-        ({"training": [{**entry("liver_2"), "label": "labelsTr/liver_2.png"}]}, "NIfTI"),
+        ({"training": [{**entry("liver_2"), "label": "labelsTr/liver_2.png"}]}, "files of .nii.gz, .nii, .nrrd"),
     ],
 )
 def test_wrong_descriptions_are_refused(tmp_path: Path, changes: dict[str, Any], words: str) -> None:

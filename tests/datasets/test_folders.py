@@ -146,7 +146,7 @@ def test_nothing_recognised_shows_what_is_there_and_what_would_be(tmp_path: Path
     refused(
         tmp_path,
         "a/, b/, readme.txt",
-        "6 NIfTI files: a/a_T1.nii.gz",
+        "6 volumes: a/a_T1.nii.gz",
         "end in _T1, _T2, _lesions",
         "images/CASE.nii.gz",
         "layout 'table'",

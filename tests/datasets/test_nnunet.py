@@ -117,7 +117,7 @@ def test_cases_that_lack_images_or_label_map_are_listed(tmp_path: Path) -> None:
     [
         ({"numTraining": 5}, ("'numTraining' is 5, 3 training cases are there",)),
         ({"numTraining": None}, ("'numTraining' is missing",)),
-        ({"file_ending": ".png"}, ("'file_ending' is \".png\"; only .nii.gz and .nii are read",)),
+        ({"file_ending": ".png"}, ("'file_ending' is \".png\"; only .nii.gz, .nii, .nrrd and .mha are read",)),
         ({"file_ending": None}, ("'file_ending' is missing",)),
         ({"file_ending": ".nii"}, ("imagesTr holds no CASE_0000.nii",)),
         ({"channel_names": None}, ("'channel_names' is missing",)),

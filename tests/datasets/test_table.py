@@ -156,7 +156,7 @@ def test_missing_files_are_listed_by_row(tmp_path: Path) -> None:
 
 def test_cells_without_a_nifti_file_are_listed_by_row(tmp_path: Path) -> None:
     root = make_root(tmp_path, "id,CT,label\n8,data/8_ct.nii.gz,x.png\n007,,data/007_label.nii.gz\n")
-    refused(root, "1 rows name no .nii or .nii.gz file in column 'CT': row 3")
+    refused(root, "1 rows name no .nii.gz, .nii, .nrrd or .mha file in column 'CT': row 3")
     write(root, "id,CT,label\n8,data/8_ct.nii.gz,x.png\n")
     refused(root, "in column 'label': row 2")
 

@@ -49,7 +49,7 @@ def test_channels_are_those_named_and_no_others(tmp_path: Path) -> None:
 
 
 def test_a_pattern_without_a_match_shows_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"images 'x/\*' matches nothing below .*; there is: no NIfTI file"):
+    with pytest.raises(DataError, match=r"images 'x/\*' matches nothing below .*; there is: no volume"):
         matching(tmp_path, "x/*", "images")
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from torchio_seg.phantoms import dicom
 from torchio_seg.phantoms.catalogue import KINDS
-from torchio_seg.phantoms.dicom_contours import trace
 from torchio_seg.phantoms.scanner import Phantom
+from torchio_seg.volumes.contours import trace
 from torchio_seg.volumes.dicom import read_series, scan
 from torchio_seg.volumes.rtstruct import read_structures
 from torchio_seg.volumes.rtstruct_masks import rasterise

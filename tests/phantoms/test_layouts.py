@@ -258,5 +258,5 @@ def test_what_stands_at_the_root_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "p" / "thesis.txt").read_text(encoding="utf-8") == "mine"
 
 
-def test_every_layout_names_a_shipped_experiment() -> None:
-    assert {layout.experiment for layout in LAYOUTS.values()} <= set(shipped())
+def test_every_layout_names_what_can_be_trained() -> None:
+    assert {layout.experiment for layout in LAYOUTS.values()} <= {*shipped(), *components.names("datasets")}

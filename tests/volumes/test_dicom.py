@@ -202,10 +202,11 @@ def test_two_images_at_one_position_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_tilted_gantry_is_named_with_its_angle(tmp_path: Path) -> None:
-    for number, file in enumerate(write(tmp_path)):
+    files = write(tmp_path)
+    for number, file in enumerate(files):
         position = pydicom.dcmread(file).ImagePositionPatient
         edit(file, ImagePositionPatient=[position[0], position[1] + number * 2.5 * np.tan(np.radians(15)), position[2]])
-    refused(tmp_path, "sheared by 15.0 degrees", "gantry", "dcm2niix")
+    refused(tmp_path, "sheared by 15.0 degrees", f"from {files[0].name} to {files[-1].name}", "gantry", "dcm2niix")
 
 
 @pytest.mark.parametrize(

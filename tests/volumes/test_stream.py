@@ -5,10 +5,12 @@ import zlib
 
 import numpy as np
 import pytest
+from isal import isal_zlib
 from nifti_bytes import SHAPE, VOXELS, content, write
 
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.nifti import read, read_geometry, stem
+from torchio_seg.volumes.stream import open_stream
 
 DAMAGE = {
     "99 % of it": lambda whole: whole[: len(whole) * 99 // 100],
@@ -86,7 +88,7 @@ def test_missing_linked_and_foreign_paths_are_told_apart(tmp_path):
         "gone.nii": "does not exist",
         "link.nii": "link to a file that does not exist",
         "folder.nii": "folder",
-        "scan.mgz": "only .nii and .nii.gz",
+        "scan.mgz": "only .nii.gz, .nii, .nrrd, .nhdr, .mha and .mhd",
     }.items():
         with pytest.raises(VolumeError, match=words):
             read(tmp_path / name)
@@ -121,3 +123,32 @@ def test_names_with_spaces_dots_and_other_alphabets_are_read(tmp_path):
 def test_only_the_nifti_ending_is_no_part_of_the_stem():
     names = {"sub-1.2024.nii.gz": "sub-1.2024", "a.nii": "a", "B.NII.GZ": "B", "a.gz": "a.gz", "a.nii.x": "a.nii.x"}
     assert {name: stem(f"folder.nii.gz/{name}") for name in names} == names
+
+
+def test_inflated_bytes_are_those_of_the_standard_library(tmp_path):
+    """Whatever was written by whom and however much is asked for at a time, several members in one file included."""
+    rng = np.random.default_rng(7)
+    path = tmp_path / "any.nii.gz"
+    for number in range(60):
+        kinds = (rng.integers(0, 2 + number % 7, 1 << 15), rng.integers(0, 255, 5000), np.zeros(1 << 17), np.empty(0))
+        parts = [kinds[kind].astype(np.uint8).tobytes() for kind in rng.permutation(4)[: 1 + number % 4]]
+        packed = b"".join(
+            gzip.compress(part, int(rng.integers(0, 10)))
+            if rng.random() < 0.5
+            else isal_zlib.compress(part, int(rng.integers(0, 4)), 31)
+            for part in parts
+        )
+        path.write_bytes(packed)
+        whole, found = gzip.decompress(packed), bytearray()
+        with open_stream(path) as stream:
+            while left := len(whole) - len(found):
+                piece = bytearray(int(rng.choice([1, 100, 4096, 1 << 16, 1 << 18])))[:left]
+                stream.fill(memoryview(piece), len(whole))
+                found += piece
+            stream.finish(len(whole))
+        assert found == whole
+        for end in (len(packed) - 1, len(packed) - 9, int(rng.integers(1, len(packed)))):
+            path.write_bytes(packed[:end])
+            with open_stream(path) as stream, pytest.raises(VolumeError):  # noqa: PT012
+                stream.fill(memoryview(bytearray(len(whole))), len(whole))
+                stream.finish(len(whole))

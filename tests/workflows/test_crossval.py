@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from torchio_seg import checkpoint, ensemble
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, DataError, UsageError
 from torchio_seg.predictor.ensemble import Ensemble
@@ -26,6 +26,7 @@ from torchio_seg.workflows.runs import newest_trained, read_split
 IDS = [f"case{number}" for number in range(4)]
 SMALL = {
     "device": "cpu",
+    "preprocessing.spacing": "median",
     "split.folds": 2,
     "training.epochs": 1,
     "training.precision": "fp32",
@@ -39,7 +40,7 @@ SMALL = {
 
 def experiment_of(root: Path, **changes: object) -> Experiment:
     named = {key.replace("__", "."): value for key, value in changes.items()}
-    return load(shipped()["folders"], {**SMALL, "dataset.root": str(root), **named})
+    return choose("folders", None, {**SMALL, "dataset.root": str(root), **named})
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose
 from torchio_seg.errors import DataError
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
@@ -42,7 +42,7 @@ def write_cases(root: Path, values: tuple[int, int]) -> None:
 def test_labels_that_have_changed_since_are_not_scored_as_others(tmp_path: Path) -> None:
     root = tmp_path / "data"
     write_cases(root, (1, 2))
-    trained = start(load(shipped()["folders"], {**SMALL, "dataset.root": str(root)}), tmp_path / "runs")
+    trained = start(choose("folders", None, {**SMALL, "dataset.root": str(root)}), tmp_path / "runs")
     loaded = load_model(trained.folder)
     evaluate_run(loaded, None, progress=Silent())
     write_cases(root, (3, 2))
@@ -54,7 +54,7 @@ def test_labels_that_have_changed_since_are_not_scored_as_others(tmp_path: Path)
 def test_a_finished_run_that_is_resumed_touches_its_held_out_cases_no_more(tmp_path: Path) -> None:
     root = tmp_path / "data"
     write_cases(root, (1, 2))
-    experiment = load(shipped()["folders"], {**SMALL, "dataset.root": str(root), "split.test": 1})
+    experiment = choose("folders", None, {**SMALL, "dataset.root": str(root), "split.test": 1})
     trained = start(experiment, tmp_path / "runs")
     assert trained.evaluation is not None
     assert resume(trained.folder, {}).evaluation is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose
 from torchio_seg.errors import ConfigError
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.workflows.network import build_network, fit_network, require_sound_gradients
@@ -15,7 +15,7 @@ SMALL = {"network.name": "unet", "network.channels": [4, 8, 16], "network.norm":
 
 
 def test_a_patch_is_shortened_to_what_the_volumes_need_and_the_network_takes() -> None:
-    experiment = load(shipped()["decathlon"], {**SMALL, "sampling.patch_size": [64, 64, 64]})
+    experiment = choose("decathlon", None, {**SMALL, "sampling.patch_size": [64, 64, 64]})
     network, patch_size = fit_network(experiment, DATASET, [(33, 20, 50), (30, 22, 70)])
     assert patch_size == (36, 24, 64)
     assert network(torch.zeros(2, 2, *patch_size)).shape == (2, 2, *patch_size)
@@ -23,14 +23,14 @@ def test_a_patch_is_shortened_to_what_the_volumes_need_and_the_network_takes() -
 
 def test_a_network_with_deep_supervision_is_tried_as_it_predicts_and_goes_on_to_train() -> None:
     changes = {"network.name": "dynunet", "network.channels": [4, 8, 8, 8], "sampling.patch_size": [64, 64, 64]}
-    network, patch_size = fit_network(load(shipped()["decathlon"], changes), DATASET, [(33, 20, 50), (30, 22, 70)])
+    network, patch_size = fit_network(choose("decathlon", None, changes), DATASET, [(33, 20, 50), (30, 22, 70)])
     assert patch_size == (40, 24, 64)
     logits = network(torch.zeros(2, 2, *patch_size))
     assert [tuple(each.shape) for each in logits] == [(2, 2, *patch_size), (2, 2, 20, 12, 32)]
 
 
 def test_the_first_weights_depend_on_the_seed_alone() -> None:
-    experiment = load(shipped()["decathlon"], SMALL)
+    experiment = choose("decathlon", None, SMALL)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = build_network(experiment, DATASET, (64, 64, 64)).state_dict()
@@ -41,7 +41,7 @@ def test_the_first_weights_depend_on_the_seed_alone() -> None:
 
 
 def test_bf16_is_refused_exactly_where_a_convolution_sees_two_voxels_first() -> None:
-    network = build_network(load(shipped()["decathlon"], SMALL), DATASET, (64, 64, 64))  # two halvings
+    network = build_network(choose("decathlon", None, SMALL), DATASET, (64, 64, 64))  # two halvings
     for side in (4, 8):
         with pytest.raises(ConfigError, match="bf16"):
             require_sound_gradients(network, 2, (side, 12, 12), "bf16")
@@ -52,7 +52,7 @@ def test_bf16_is_refused_exactly_where_a_convolution_sees_two_voxels_first() -> 
 
 @pytest.mark.parametrize("side", [12, 16, 20])
 def test_bf16_gradients_are_right_where_they_are_not_refused(side: int) -> None:
-    network = build_network(load(shipped()["decathlon"], SMALL), DATASET, (64, 64, 64))
+    network = build_network(choose("decathlon", None, SMALL), DATASET, (64, 64, 64))
     images = torch.randn(2, 2, side, 8, 8, generator=torch.Generator().manual_seed(0))
 
     def gradients(enabled: bool) -> list[torch.Tensor]:

@@ -83,11 +83,24 @@ def test_what_the_user_sets_stands(scans: Path) -> None:
     assert experiment.preprocessing.normalization == "zscore", "the channel is not called CT"
 
 
+def test_another_network_is_planned_as_it_comes_with_patches_that_it_takes(scans: Path) -> None:
+    changes = {**SMALL, "network.name": "unet", "network.channels": [4, 8, 16, 32], "training.batch_size": 1}
+    planned = make(Wishes("folders", changes={**changes, "dataset.root": str(scans)}))
+    network = planned.experiment.network
+    assert (network.name, network.options["channels"]) == ("unet", [4, 8, 16, 32])
+    assert "strides" not in network.options
+    assert all(side % 8 == 0 for side in planned.experiment.sampling.patch_size)
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"network.name": "segresnet"}, "a plan chooses levels and features of dynunet"),
-        ({"sampling.patch_size": [30, 30, 30]}, "use 32 x 32 x 32"),
+        ({"sampling.patch_size": [30, 30, 30]}, "does not suit dynunet; use 32 x 32 x 32"),
+        (
+            {"network.name": "unetr", "sampling.patch_size": [24, 24, 24]},
+            "multiple of 16: use 32 x 32 x 32",
+        ),
+        ({"network.name": "segresnot"}, "did you mean 'segresnet'"),
         ({"training": {"batch_size": 4}}, "set single keys"),
     ],
 )

@@ -6,12 +6,14 @@ import csv
 import json
 import shutil
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose, load
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import UsageError
 from torchio_seg.volumes.nifti import create
@@ -42,7 +44,7 @@ def experiment(tmp_path_factory: pytest.TempPathFactory) -> Experiment:
         "sampling.num_workers": 0,
         "network.channels": [4, 8],
     }
-    return load(shipped()["folders"], changes)
+    return choose("folders", None, changes)
 
 
 @pytest.fixture(scope="module")
@@ -101,10 +103,29 @@ def test_where_every_case_trains_there_is_a_last_model_and_nothing_to_compare(
     assert read_split(run).validation == ()
 
 
+def no_plan(dataset: str, changes: Mapping[str, Any]) -> series.Planned:
+    raise AssertionError(f"{dataset} was planned, with {dict(changes)}")
+
+
 def test_a_series_of_one_kind_is_not_gone_on_with_as_another(done: Repeated) -> None:
     with pytest.raises(UsageError, match="holds a series of repeats, not of folds"):
         series.recall(done.folder, "folds")
     with pytest.raises(UsageError, match="name what to train"):
-        series.settle(None, None, {}, folder=done.folder / "seed_5", kind="repeats")
-    kept = series.settle(None, None, {"device": "cpu"}, folder=done.folder, kind="repeats")
+        series.settle(None, None, {}, series.Place(done.folder / "seed_5", "repeats"), plan=no_plan)
+    kept, _ = series.settle(None, None, {"device": "cpu"}, series.Place(done.folder, "repeats"), plan=no_plan)
     assert kept.seed == 5
+
+
+def test_a_layout_is_planned_once_for_a_series(done: Repeated, experiment: Experiment, tmp_path: Path) -> None:
+    def plan(dataset: str, changes: Mapping[str, Any]) -> series.Planned:
+        return choose(dataset, None, changes), {"plan.yaml": "because"}
+
+    new = series.Place(tmp_path / "new", "repeats")
+    planned = series.settle("folders", None, {"seed": 7}, new, plan=plan)
+    assert planned[0].seed == 7
+    series.open_folder(new, tmp_path, planned)
+    assert (tmp_path / "new" / "plan.yaml").read_text() == "because"
+    again, papers = series.settle("folders", None, {"seed": 7}, new, plan=no_plan)
+    assert (again, dict(papers)) == (planned[0], {})
+    with pytest.raises(UsageError, match="holds a series on folders, not on decathlon:Task04"):
+        series.settle("decathlon:Task04", None, {}, new, plan=no_plan)

@@ -16,8 +16,8 @@ import pytest
 from torchio_seg import checkpoint
 from torchio_seg.config.resolve import load, shipped
 from torchio_seg.config.sections import Experiment
-from torchio_seg.errors import TrainingError
-from torchio_seg.workflows.train import Situation, start, with_smaller_batches
+from torchio_seg.errors import ConfigError, TrainingError
+from torchio_seg.workflows.train import Situation, resume, start, with_smaller_batches
 
 GREEDY = """
 import torch
@@ -90,6 +90,18 @@ def test_auto_takes_the_same_steps_in_smaller_batches(tmp_path: Path, greedy: st
     losses = [[record["loss"] for record in records(folder, "step")] for folder in (trained.folder, whole.folder)]
     assert len(losses[0]) == 2
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_a_run_goes_on_with_the_same_steps_in_smaller_batches_but_not_with_others(tmp_path: Path, greedy: str) -> None:
+    (tmp_path / "greedy_network.py").write_text(GREEDY.format(most=4))
+    same = {"network.name": greedy, "training.batch_size": 4, "optimization.schedule": "constant"}
+    whole = start(experiment(tmp_path, **same, **{"training.epochs": 2}), tmp_path / "runs")
+    first = start(experiment(tmp_path, **same), tmp_path / "runs")
+    with pytest.raises(ConfigError, match="batch_size differ"):
+        resume(first.folder, {"training.epochs": 2, "training.batch_size": 2})
+    resume(first.folder, {"training.epochs": 2, "training.batch_size": 2, "training.accumulate": 2})
+    losses = [[record["loss"] for record in records(run.folder, "step")] for run in (whole, first)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 @pytest.mark.parametrize(("size", "smaller"), [(8, (4, 2)), (6, (3, 2)), (5, (1, 5)), (9, (3, 3))])

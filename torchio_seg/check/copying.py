@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_json
-from torchio_seg.volumes.stream import suffix
+from torchio_seg.volumes.names import suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -25,6 +25,7 @@ from torchio_seg.cli import (
     predict,
     prepare,
     preview,
+    runs,
     store,
     track,
     train,
@@ -56,6 +57,7 @@ app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
 app.command("export", rich_help_panel="Work")(command(export.export))
 app.add_typer(track.app, name="track", rich_help_panel="Work")
 app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
+app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
 app.add_typer(config.app, name="config", rich_help_panel="Look things up")
 
 

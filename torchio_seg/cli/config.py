@@ -19,10 +19,12 @@ app = typer.Typer(
 @app.command()
 @command
 def show(*, dataset: DatasetName = None, config: ConfigFile = None, root: Root = None, set_: Set = None) -> None:
-    """Print an experiment as it would be trained, every setting included."""
-    from torchio_seg.config.resolve import choose, to_yaml
+    """Print an experiment as it would be trained, every setting included; of a layout, before it is planned."""
+    from torchio_seg.config.resolve import choose, is_layout, to_yaml
 
     experiment = choose(dataset, config, gather({"dataset.root": root}, set_))
+    if config is None and is_layout(dataset):
+        Screen.shared().say("# Not planned for any data: edit the section dataset, then torchio-seg plan --config FILE")
     Screen.shared().say(to_yaml(experiment).rstrip())
 
 

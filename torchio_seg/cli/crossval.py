@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from torchio_seg.cli.plan import plan_here
 from torchio_seg.cli.repeats import leave
 from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import (
@@ -72,9 +73,11 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg crossval --dataset decathlon --root Task04_Hippocampus
 
     torchio-seg crossval -o runs/latest     # go on where it was stopped
+
+    A layout without an experiment of its own is planned first; all folds follow that plan.
     """
     from torchio_seg.workflows.crossval import crossval as workflow
-    from torchio_seg.workflows.series import Stopped, settle
+    from torchio_seg.workflows.series import Place, Stopped, settle
 
     flags = {
         "dataset.root": root,
@@ -89,8 +92,10 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
         "device": device,
         **tracking(wandb),
     }
-    experiment = settle(dataset, config, one_length(gather(flags, set_)), folder=output, kind="folds")
-    result = workflow(experiment, runs, folder=output, folds=parse_folds(folds), progress=Screen.shared())
+    wanted = parse_folds(folds)
+    changes = one_length(gather(flags, set_))
+    experiment, papers = settle(dataset, config, changes, Place(output, "folds"), plan=plan_here)
+    result = workflow(experiment, runs, folder=output, folds=wanted, papers=papers, progress=Screen.shared())
     if isinstance(result, Stopped):
         leave(result, "crossval" + (f" --folds {folds}" if folds else ""))
     _report(result)

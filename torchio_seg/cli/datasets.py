@@ -12,7 +12,7 @@ from torchio_seg.cli.shared import program
 
 if TYPE_CHECKING:
     from torchio_seg.catalogue.entry import Entry
-    from torchio_seg.workflows.catalogue import Shipped
+    from torchio_seg.workflows.catalogue import Trainable
 
 INDENT = 12
 WIDEST = 110
@@ -22,7 +22,7 @@ WIDEST = 110
 def datasets(
     name: Annotated[str | None, typer.Argument(help="Explain one: brats, btcv, decathlon:Task04 ...")] = None,
 ) -> None:
-    """List the shipped experiments and where their data is looked for, or explain one data set."""
+    """List the shipped experiments and layouts, and where their data is looked for, or explain one data set."""
     from torchio_seg.workflows.catalogue import explain, survey
 
     experiments = survey()
@@ -32,7 +32,7 @@ def datasets(
         _show_entry(*explain(name, experiments))
 
 
-def _show_list(experiments: list[Shipped]) -> None:
+def _show_list(experiments: list[Trainable]) -> None:
     screen = Screen.shared()
     for experiment in experiments:
         _show_name(f"{experiment.name} ({experiment.network})")
@@ -43,7 +43,7 @@ def _show_list(experiments: list[Shipped]) -> None:
     screen.say(f"more on one:  {program()} datasets NAME\ntrain it:     {program()} train --dataset NAME [--root DIR]")
 
 
-def _whereabouts(experiment: Shipped) -> str:
+def _whereabouts(experiment: Trainable) -> str:
     """Where the data is, or where it was looked for and what gets it."""
     if experiment.is_there:
         return f"found in {experiment.root}"
@@ -58,7 +58,7 @@ def _whereabouts(experiment: Shipped) -> str:
     return f"{missing}; get it: {program()} download {entry.name}"
 
 
-def _show_entry(entry: Entry, experiments: list[Shipped]) -> None:
+def _show_entry(entry: Entry, experiments: list[Trainable]) -> None:
     _show_name(entry.name)
     _show("what", entry.title)
     _show("channels", entry.channels)

@@ -87,7 +87,7 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
     screen.say(f"train it     {program()} train --config {typed(output)}")
 
 
-def plan_here(dataset: str | None, changes: Mapping[str, Any]) -> tuple[Experiment, dict[str, str]]:
+def plan_here(dataset: str, changes: Mapping[str, Any]) -> tuple[Experiment, dict[str, str]]:
     """The experiment that a training of a layout follows, shown, and what its run keeps of how it came about."""
     from torchio_seg.workflows.plan import PLAN, Wishes, make, papers_of
 

@@ -28,6 +28,10 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         typer.Argument(metavar="VOLUME...", help="Files, folders, patterns, or CHANNEL=FILE for each channel."),
     ],
     *,
+    series: Annotated[
+        str | None,
+        typer.Option(metavar="WHICH", help="Of DICOM with several series: number, UID or description."),
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Run, model or ensemble folder, or exported file; else the newest run.")
     ] = None,
@@ -43,6 +47,17 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     regions: Annotated[
         bool, typer.Option("--regions", help="Write one mask for each region too.", rich_help_panel="Output")
     ] = False,
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND[,KIND]",
+            help="nifti, and of DICOM series dicom-seg or rtstruct; else in the format of the input.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+    codes: Annotated[
+        Path | None, typer.Option(help="YAML file of terms for classes in DICOM.", rich_help_panel="Output")
+    ] = None,
     json_: Annotated[
         str | None,
         typer.Option(
@@ -92,14 +107,19 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg predict scans/ -o masks/ --json masks/summary.json goes on where it was stopped.
 
+    torchio-seg predict study.zip --series 4 -o liver.mha
+
+    torchio-seg predict series/ --to dicom-seg,rtstruct -o results/
+
     torchio-seg predict FLAIR=a.nii.gz T1w=b.nii.gz T1gd=c.nii.gz T2w=d.nii.gz -o patient7.nii.gz
 
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
     from torchio_seg.distributed import joined
+    from torchio_seg.workflows.dicom_outputs import parse_kinds, read_codes
     from torchio_seg.workflows.models import keep_largest, load_model
-    from torchio_seg.workflows.predict import Output
     from torchio_seg.workflows.predict import predict as workflow
+    from torchio_seg.workflows.predict_case import Output
     from torchio_seg.workflows.predict_tracked import track_predictions
     from torchio_seg.workflows.runs import newest_trained
 
@@ -111,9 +131,11 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "training.precision": precision,
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
+        "codes": read_codes(codes) if codes else None,
         **tracking(wandb),
     }
-    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
+    kinds = parse_kinds(to or ())
+    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, to=kinds)
     with joined("prediction", AGAIN) as peers:
         screen = Screen.shared()
         if not peers.is_main:
@@ -128,7 +150,9 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)
-            predictions = workflow(loaded, inputs, what, implicit=model is None, progress=screen, peers=peers)
+            predictions = workflow(
+                loaded, inputs, what, series=series, implicit=model is None, progress=screen, peers=peers
+            )
             if wandb is not None and peers.is_main:
                 track_predictions(loaded, predictions, output, progress=screen)
             if json_ is not None and peers.is_main:

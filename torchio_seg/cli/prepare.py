@@ -26,12 +26,21 @@ def prepare(
 
     torchio-seg prepare --dataset decathlon --root Task04_Hippocampus
 
+    A layout without an experiment of its own is prepared as its plan will want it.
+
     Interrupted, it goes on where it was; what is there already is not made again.
     """
-    from torchio_seg.config.resolve import choose
+    from torchio_seg.config.resolve import choose, is_layout
     from torchio_seg.workflows.prepare import prepare_experiment
 
-    experiment = choose(dataset, config, gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_))
+    changes = gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_)
     screen = Screen.shared()
+    if config is None and is_layout(dataset):
+        from torchio_seg.workflows.plan import Wishes, plan_preprocessing
+
+        experiment = plan_preprocessing(Wishes(dataset, changes=changes), progress=screen)
+        screen.say(f"voxel size and intensities as 'torchio-seg plan --dataset {dataset}' chooses them")
+    else:
+        experiment = choose(dataset, config, changes)
     done = prepare_experiment(experiment, verify=verify, progress=screen)
     screen.say(f"{done.num_cases} cases ready, {in_units(done.num_bytes)} in {done.folder}")

@@ -11,17 +11,17 @@ from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import program, typed
 
 if TYPE_CHECKING:
-    from torchio_seg.config.sections import Experiment
-    from torchio_seg.workflows.series import Stopped
+    from torchio_seg.workflows.series import Planned, Stopped
 
 
-def show_repeats(experiment: Experiment, repeats: int, runs: Path, output: Path | None) -> None:
+def show_repeats(planned: Planned, repeats: int, runs: Path, output: Path | None) -> None:
     """Train the repeats that are not done, and show how far all of them lie apart."""
     from torchio_seg.workflows.repeats import repeat
     from torchio_seg.workflows.series import Stopped
 
     screen = Screen.shared()
-    result = repeat(experiment, repeats, runs, folder=output, progress=screen)
+    experiment, papers = planned
+    result = repeat(experiment, repeats, runs, folder=output, papers=papers, progress=screen)
     if isinstance(result, Stopped):
         leave(result, f"train --repeats {repeats}")
     if result.part is None:

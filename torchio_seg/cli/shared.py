@@ -25,7 +25,7 @@ SETTINGS = "Settings"
 
 DatasetName = Annotated[
     str | None,
-    typer.Option("--dataset", help="Shipped experiment, see 'torchio-seg datasets'.", rich_help_panel="Experiment"),
+    typer.Option("--dataset", help="Experiment or layout, see 'torchio-seg datasets'.", rich_help_panel="Experiment"),
 ]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", help="Experiment of your own, a YAML file.", rich_help_panel="Experiment")

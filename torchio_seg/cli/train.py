@@ -91,7 +91,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg train --dataset decathlon --root Task04_Hippocampus --epochs 50
 
-    A layout without an experiment of its own is planned first, as by 'torchio-seg plan'; --repeats asks for that plan.
+    A layout without an experiment of its own is planned first, as by 'torchio-seg plan'.
 
     torchrun --nproc-per-node 4 -m torchio_seg train --dataset decathlon ... trains on four GPUs.
     """
@@ -137,7 +137,7 @@ def _begin(named: Named, runs: Path, output: Path | None, situation: Situation) 
     from torchio_seg.workflows.train import start
 
     dataset, config, changes = named
-    if config is None and is_layout(dataset):
+    if config is None and dataset is not None and is_layout(dataset):
         experiment, papers = situation.peers.from_main(lambda: plan_here(dataset, changes))
         situation = replace(situation, papers=papers)
     else:
@@ -158,11 +158,12 @@ def _go_on(run: Path, changes: dict[str, Any], output: Path | None, situation: S
 def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, peers: Peers) -> None:
     """The same training by several seeds."""
     from torchio_seg.workflows.ranks import require_one_process
-    from torchio_seg.workflows.series import settle
+    from torchio_seg.workflows.series import Place, settle
 
     require_one_process(peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
     dataset, config, changes = named
-    show_repeats(settle(dataset, config, changes, folder=output, kind="repeats"), repeats, runs, output)
+    planned = settle(dataset, config, changes, Place(output, "repeats"), plan=plan_here)
+    show_repeats(planned, repeats, runs, output)
 
 
 def _require_one_source(named: list[str]) -> None:
@@ -192,6 +193,8 @@ def report(trained: Trained) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+        if evaluation.part == "validation" and trained.model.name == "best":
+            screen.say("these cases chose the model among its epochs, so that other cases will score a little less")
     if trained.stopped_by is None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")

@@ -46,11 +46,12 @@ def find_file(dataset: str | None, config: Path | None) -> Path:
     if config is not None:
         return config
     known = shipped()
+    if dataset is not None and dataset in known:
+        return known[dataset]
+    names = tuple(sorted({*known, *components.names("datasets")}))
     if dataset is None:
-        raise ConfigError(f"name an experiment: --dataset NAME ({', '.join(known)}) or --config FILE")
-    if dataset not in known:
-        raise ConfigError(f"no shipped experiment '{dataset}'{components.suggestion(dataset, tuple(known))}")
-    return known[dataset]
+        raise ConfigError(f"name an experiment or a layout: --dataset NAME ({', '.join(names)}) or --config FILE")
+    raise ConfigError(f"no shipped experiment or layout '{dataset}'{components.suggestion(dataset, names)}")
 
 
 def choose(dataset: str | None, config: Path | None, changes: Mapping[str, Any]) -> Experiment:
@@ -62,13 +63,17 @@ def choose(dataset: str | None, config: Path | None, changes: Mapping[str, Any])
         raise ConfigError(f"--dataset {dataset}: name the task after the colon, as in decathlon:Task04")
     named = {"dataset.task": task} if colon else {}
     if config is None and is_layout(dataset):
-        settings = {"name": name, "dataset": {"name": name}}
-        return resolve(settings, {**named, **changes}, f"the layout {name} with these options")
+        return resolve(_defaults(name), {**named, **changes}, f"the layout {name} with these options")
     return load(find_file(name or None, config), {**named, **changes})
 
 
+def _defaults(layout: str) -> dict[str, Any]:
+    """What an experiment on a layout says where nothing else is said."""
+    return Experiment(name=layout or "none", dataset=DatasetSection(name=layout)).model_dump(mode="json")
+
+
 def is_layout(dataset: str | None) -> bool:
-    """Whether a name is that of a layout, shipped or the user's own, with no experiment of that name."""
+    """Whether a name is that of a layout, ours or the user's own, with no experiment of that name."""
     name, _, _ = split_name(dataset)
     return name not in shipped() and (name in components.names("datasets") or _OWN_LAYOUT.fullmatch(name) is not None)
 
@@ -173,7 +178,7 @@ def _with_changes(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> di
 def _complete_components(data: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Replace each component's section by the complete one; say what is wrong with those that cannot be."""
     problems: list[str] = []
-    defaults = Experiment(name="defaults", dataset=DatasetSection(name="")).model_dump(mode="json")
+    defaults = _defaults("")
     for location, kind in KINDS.items():
         section, _, key = location.partition(".")
         if key:

@@ -89,6 +89,17 @@ class DatasetSection(Component):
     """Folder of the data; null: data/NAME below the current folder, NAME being the experiment's."""
 
 
+class Coding(Section):
+    """What DICOM calls a class."""
+
+    type: tuple[str, str, str]
+    """Code, terminology and meaning: ['10200004', SCT, Liver]."""
+    category: Literal["anatomy", "lesion"] = "anatomy"
+    """What kind of thing it is."""
+    side: Literal["left", "right"] | None = None
+    """Which of a pair it is."""
+
+
 class Split(Section):
     """Which cases train, which choose the best model, which are kept for the end."""
 
@@ -96,8 +107,8 @@ class Split(Section):
     """auto: as the data set says; where it does not, hold_out, or k_fold once a fold is named. hold_out and k_fold:
     at random, patients kept together, classes spread evenly. nnunet: its five folds. monai: DecathlonDataset's
     division. in_order: the first ids test, the next validate, the others train."""
-    validation: Part = 0.2
-    """Cases that choose the best epoch: a share (0.2) or a number (2)."""
+    validation: Part = 0.1
+    """Cases that choose the best epoch: a share (0.1) or a number (2)."""
     test: Part = 0.0
     """Cases that are evaluated once, with the best model, when training ends: a share or a number."""
     folds: Annotated[int, Field(ge=2)] = 5
@@ -301,6 +312,8 @@ class Experiment(Section):
     """strict: an operation without a deterministic version is an error. seeded: only random numbers are fixed."""
     dataset: DatasetSection
     """Folder torchio_seg/datasets/."""
+    codes: dict[str, Coding] = Field(default_factory=dict)
+    """Terms for classes or regions by name, for predictions in DICOM; the others are looked up (docs/dicom.md)."""
     split: Split = Split()
     preprocessing: Preprocessing = Preprocessing()
     augmentation: Augmentation = Augmentation()

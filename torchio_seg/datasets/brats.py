@@ -116,7 +116,7 @@ def _case_folders(root: Path) -> tuple[bool, dict[Path, Files]]:
             f"({examples[1]}); their labels differ. Keep them in two folders and train on one"
         )
     if not old and not new:
-        there = few([path.relative_to(root).as_posix() for path in scans]) or "no NIfTI file"
+        there = few([path.relative_to(root).as_posix() for path in scans]) or "no volume"
         raise DataError(f"{root} has no scan named as in BraTS; there is {there}. Give {_WANTED}")
     return bool(new), old or new
 

@@ -13,7 +13,7 @@ from torchio_seg.listings.jsonfile import channel_names, read_json, read_object,
 from torchio_seg.listings.nnunet_labels import labels_of
 from torchio_seg.listings.paths import few, inside, is_hidden, require_files, require_folder, require_no_escape
 from torchio_seg.records import Case, Dataset, Split
-from torchio_seg.volumes.stream import SUFFIXES
+from torchio_seg.volumes.names import WHOLE, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -79,10 +79,10 @@ def _channels(description: Mapping[str, Any], path: Path) -> tuple[str, ...]:
 
 def _ending(description: Mapping[str, Any], path: Path) -> str:
     ending = description.get("file_ending")
-    if not isinstance(ending, str) or ending not in SUFFIXES:
+    if not isinstance(ending, str) or ending not in WHOLE:
         raise DataError(
-            f"{path}: 'file_ending' is {shown(ending)}; only {' and '.join(SUFFIXES)} are read. "
-            "Convert the files to NIfTI"
+            f"{path}: 'file_ending' is {shown(ending)}; only {listed(WHOLE)} are read. "
+            "Convert the files to one of these"
         )
     return ending
 

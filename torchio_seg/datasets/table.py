@@ -10,9 +10,10 @@ from torchio_seg.components import suggestion
 from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.listings.channels import name_channels
 from torchio_seg.listings.columns import Row, Table, read_table
-from torchio_seg.listings.paths import few, is_nifti
+from torchio_seg.listings.paths import few, is_volume
 from torchio_seg.listings.values import discover
 from torchio_seg.records import Case, Dataset, Split
+from torchio_seg.volumes.names import WHOLE, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -97,10 +98,10 @@ def _image_columns(table: Table, channels: Sequence[str]) -> tuple[str, ...]:
         raise DataError(f"{table.path} has no column of images; add one for each channel, as in {_EXAMPLE}")
     for name in columns:
         cells = [row.cells[name] for row in table.rows]
-        if not any(is_nifti(Path(cell)) for cell in cells):
+        if not any(is_volume(Path(cell)) for cell in cells):
             rest = [column for column in columns if column != name] or ["..."]
             raise DataError(
-                f"{table.path}: column '{name}' holds no names of .nii or .nii.gz files (it begins with "
+                f"{table.path}: column '{name}' holds no names of {listed(WHOLE, last='or')} files (it begins with "
                 f"{few(cells[:3]) or 'nothing'}). Leave it out by naming the columns of images: channels: [{few(rest)}]"
             )
     return columns
@@ -116,7 +117,7 @@ def _require_ids(table: Table) -> None:
 
 
 def _require_files(table: Table, columns: Sequence[str]) -> None:
-    """Hold that every cell names a NIfTI file that is there."""
+    """Hold that every cell names a volume's file that is there."""
     if not table.rows:
         raise DataError(f"{table.path}: no row has a label map; training needs some")
     for name in columns:
@@ -126,9 +127,9 @@ def _require_files(table: Table, columns: Sequence[str]) -> None:
 def _require_column(table: Table, name: str) -> None:
     folder = table.path.parent
     table.require(
-        lambda row: is_nifti(Path(row.cells[name])),
-        wrong=f"name no .nii or .nii.gz file in column '{name}'",
-        cure="Only NIfTI is read; fill the cells, or take the rows out",
+        lambda row: is_volume(Path(row.cells[name])),
+        wrong=f"name no {listed(WHOLE, last='or')} file in column '{name}'",
+        cure="Only these are read; fill the cells, or take the rows out",
     )
     table.require(
         lambda row: _path(row.cells[name], folder).is_file(),

@@ -10,7 +10,7 @@ from torchio_seg.errors import DataError
 from torchio_seg.listings.pairing import is_label, name_of
 from torchio_seg.listings.paths import few, is_hidden
 from torchio_seg.listings.scans import Scan, scans_below
-from torchio_seg.volumes.nifti import stem
+from torchio_seg.volumes.names import DETACHED, WHOLE, listed, stem, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -130,8 +130,17 @@ def _shown(root: Path, paths: Sequence[Path]) -> str:
     ]
     names += [entry.name for entry in entries if not entry.is_dir()]
     scans = few([path.relative_to(root).as_posix() for path in paths])
-    lines = [f"there is: {few(names) or 'nothing'}", f"{len(paths)} NIfTI files{f': {scans}' if scans else ''}"]
-    return "\n".join([*lines, *_channels_each(paths), UNDERSTOOD])
+    lines = [f"there is: {few(names) or 'nothing'}", f"{len(paths)} volumes{f': {scans}' if scans else ''}"]
+    return "\n".join([*lines, *_detached(root), *_channels_each(paths), UNDERSTOOD])
+
+
+def _detached(root: Path) -> list[str]:
+    """A hint, where there are headers without their voxels."""
+    found = [path for path in root.rglob("*") if suffix(path, DETACHED) and not is_hidden(path)]
+    if not found:
+        return []
+    kinds = listed(WHOLE, last="or")
+    return [f"{len(found)} headers of voxels in other files, such as {found[0].name}; write each as one {kinds}"]
 
 
 def _channels_each(paths: Sequence[Path]) -> list[str]:

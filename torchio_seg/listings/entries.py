@@ -76,7 +76,7 @@ def _entry(given: Any, part: str, base: Path, where: str) -> Entry:
 
 
 def _path(given: str, base: Path, where: str) -> Path:
-    """A NIfTI file in the base folder, its path relative to that or absolute."""
+    """A volume in the base folder, its path relative to that or absolute."""
     if not Path(given).is_absolute():
         return inside(given, base, where)
     if not Path(given).is_relative_to(base.absolute()):

@@ -1,4 +1,4 @@
-"""Paths that a listing gives: within their folder, NIfTI, there; ids made from file names."""
+"""Paths that a listing gives: within their folder, volumes, there; ids made from file names."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import DataError
-from torchio_seg.volumes.nifti import stem
+from torchio_seg.volumes.names import WHOLE, listed, suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,19 +16,19 @@ _SHOWN = 10
 
 
 def inside(given: str, folder: Path, where: str) -> Path:
-    """A NIfTI file below the folder, or an error that begins with `where`: a listing must not reach other files."""
+    """A volume's file below the folder, or an error that begins with `where`: a listing must not reach other files."""
     relative = PurePosixPath(given.replace("\\", "/"))
     drive = len(given) > 1 and given[1] == ":"
     if relative.is_absolute() or drive or ".." in relative.parts or "\0" in given or not relative.parts:
         raise DataError(f"{where} names '{given}'; paths are relative to {folder} and stay within that folder")
-    if not is_nifti(relative):
-        raise DataError(f"{where} names '{given}'; images and labels are NIfTI files, .nii or .nii.gz")
+    if not is_volume(relative):
+        raise DataError(f"{where} names '{given}'; images and labels are files of {listed(WHOLE, last='or')}")
     return folder.joinpath(*relative.parts)
 
 
-def is_nifti(path: Path | PurePosixPath) -> bool:
-    """By its name."""
-    return stem(Path(path)) != path.name
+def is_volume(path: Path | PurePosixPath) -> bool:
+    """By its name; a header of voxels in another file is none: what is remembered of a file goes by that file alone."""
+    return suffix(Path(path), WHOLE) is not None
 
 
 def is_hidden(path: Path) -> bool:

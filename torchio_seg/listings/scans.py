@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import ConfigError, DataError
-from torchio_seg.listings.paths import few, is_hidden, is_nifti, require_no_escape
+from torchio_seg.listings.paths import few, is_hidden, is_volume, require_no_escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +29,12 @@ class Scan:
 
 
 def scans_below(root: Path) -> list[Path]:
-    """Every NIfTI file that is not hidden, in order; folders that are links are not entered."""
+    """Every volume that is not hidden, in order; folders that are links are not entered."""
     found: list[Path] = []
     for folder, subfolders, files in os.walk(root):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         paths = [Path(folder, name) for name in sorted(files)]
-        found += [path for path in paths if is_nifti(path) and not is_hidden(path)]
+        found += [path for path in paths if is_volume(path) and not is_hidden(path)]
     require_no_escape(found, root)
     return found
 
@@ -49,7 +49,7 @@ def matching(root: Path, pattern: str, option: str, channels: Sequence[str] = ()
     matches = [(path, expression.fullmatch(path.relative_to(root).as_posix())) for path in scans]
     named = [(path, match.groupdict()) for path, match in matches if match is not None]
     if not named:
-        there = few([path.relative_to(root).as_posix() for path in scans]) or "no NIfTI file"
+        there = few([path.relative_to(root).as_posix() for path in scans]) or "no volume"
         raise DataError(f"{option} '{pattern}' matches nothing below {root}; there is: {there}")
     return named
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from torchio_seg.phantoms.dicom_contours import trace
 from torchio_seg.phantoms.dicom_records import CLASSES, DATE, TIME, Origin, decimal, new_dataset, save
+from torchio_seg.volumes.contours import trace
 from torchio_seg.volumes.dicom_header import import_pydicom
 from torchio_seg.volumes.geometry import Orientation, spacing_of
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+from torchio_seg.network_sizes import Sizes, fit
 from torchio_seg.planning.costs import Cost, cost_of
 from torchio_seg.planning.spacing import Size, Spacing
-from torchio_seg.planning.topology import Topology, admissible, design, shorter
+from torchio_seg.planning.topology import LEVELED, NETWORK, Topology, admissible, design, shorter
 
 WIDTHS = (32, 24, 16)
 """Features of the finest level; nnU-Net has 32."""
@@ -43,11 +44,25 @@ class Space:
     """Where somebody has chosen it."""
     width: int | None = None
     """Where somebody has chosen the features."""
+    network: str = NETWORK
+    sizes: Sizes | None = None
+    """What it takes, where its levels are not planned."""
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether levels and features are planned; another network's costs are only guessed from what they would be."""
+        return self.network in LEVELED
 
     @property
     def widths(self) -> tuple[int, ...]:
         """Features of the finest level to choose from, most first."""
-        return WIDTHS if self.width is None else (self.width,)
+        if self.width is not None:
+            return (self.width,)
+        return WIDTHS if self.has_levels else WIDTHS[:1]
+
+    def cover(self, size: Size) -> Size:
+        """The smallest patch that the network takes and that is no smaller."""
+        return admissible(size, self.spacing) if self.sizes is None else fit(size, self.sizes)
 
 
 @dataclass(frozen=True)
@@ -109,12 +124,12 @@ def _sizes(space: Space) -> Iterator[Size]:
     if size is not None:
         yield size
         return
-    size = admissible(space.shape, space.spacing)
+    size = space.cover(space.shape)
     while size is not None and prod(size) > MOST_VOXELS:
-        size = shorter(size, space.shape, space.spacing)
+        size = shorter(size, space.shape, space.cover)
     while size is not None:
         yield size
-        size = shorter(size, space.shape, space.spacing)
+        size = shorter(size, space.shape, space.cover)
         if size is not None and prod(size) < FEWEST_VOXELS:
             return
 

@@ -12,6 +12,7 @@ from torchio_seg.planning.fingerprint import Fingerprint
 from torchio_seg.planning.fitting import Found
 from torchio_seg.planning.ladder import LARGEST_SHARE, WIDTHS
 from torchio_seg.planning.schedule import FEWEST_STEPS, LONGEST_STEP_S, MOST_STEPS, SHORT, Schedule
+from torchio_seg.planning.settings import ATTENTIVE
 from torchio_seg.planning.spacing import Target
 from torchio_seg.planning.telling import Line, size_text, time_text
 
@@ -155,6 +156,8 @@ def _limit(settled: Settled) -> str:
 
 def _network(settled: Settled) -> Line:
     network = settled.experiment.network
+    if not settled.found.best.candidate.space.has_levels:
+        return Line("network", network.name, "as you set it; its own options are as they come, or as you set them")
     channels = network.options["channels"]
     kernels = sum(1 in kernel for kernel in network.options["kernel_sizes"])
     why = [f"{len(channels)} levels: sides are halved while 4 voxels are left"]
@@ -177,6 +180,8 @@ def _length(settled: Settled) -> Line:
 
 
 def _of_optimizer(settled: Settled) -> str:
+    if settled.experiment.network.name in ATTENTIVE:
+        return "small steps, which attention needs; a usual start, not tuned"
     if settled.schedule.steps < SHORT:
         return f"fast at first, for fewer than {SHORT} steps"
     return "nnU-Net's, for a long training"

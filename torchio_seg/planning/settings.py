@@ -11,8 +11,11 @@ from torchio_seg.planning.families import Changes
 from torchio_seg.planning.ladder import Candidate
 from torchio_seg.planning.schedule import OVERLAP, SHORT, Schedule
 from torchio_seg.planning.spacing import Spacing
+from torchio_seg.planning.topology import NETWORK
 
-NETWORK = "dynunet"
+ATTENTIVE = ("unetr", "swinunetr")
+"""Networks with attention, which large steps upset."""
+ATTENTIVE_RATE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,6 @@ def preprocessing_of(spacing: Spacing, is_ct: bool, nonfinite: str) -> dict[str,
 
 def candidate_settings(candidate: Candidate, surroundings: Surroundings) -> dict[str, Any]:
     """The sections that decide what a step costs."""
-    topology = candidate.topology
     return {
         "sampling": {
             "patch_size": list(candidate.patch_size),
@@ -47,16 +49,9 @@ def candidate_settings(candidate: Candidate, surroundings: Surroundings) -> dict
             "foreground_fraction": 0.34,
             "num_workers": surroundings.num_workers,
         },
-        "network": {
-            "name": NETWORK,
-            "channels": list(topology.channels),
-            "strides": [list(strides) for strides in topology.strides],
-            "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
-            "deep_supervision": True,
-            "residual": False,
-        },
+        "network": network_of(candidate),
         "loss": {"name": "dice_ce"},
-        "optimization": optimization_of(short=True),
+        "optimization": optimization_of(candidate.space.network, short=True),
         "training": {
             "batch_size": candidate.batch_size,
             "precision": surroundings.precision,
@@ -72,7 +67,7 @@ def whole_settings(
     """All that is planned but preprocessing, which was settled before."""
     settings = candidate_settings(candidate, surroundings)
     settings["sampling"]["patches_per_case"] = schedule.patches_per_case
-    settings["optimization"] = optimization_of(short=schedule.steps < SHORT)
+    settings["optimization"] = optimization_of(candidate.space.network, short=schedule.steps < SHORT)
     settings["training"] |= {
         "epochs": schedule.epochs,
         "steps": None if surroundings.max_time or schedule.is_in_epochs else schedule.steps,
@@ -83,11 +78,28 @@ def whole_settings(
     return settings
 
 
-def optimization_of(*, short: bool) -> dict[str, Any]:
-    """nnU-Net's, or AdamW where there is little time; both fall by the same polynomial."""
-    rule = (
-        Optimization(optimizer="adamw", learning_rate=2e-3, schedule="poly") if short else OPTIMIZATIONS["nnunet_sgd"]
-    )
+def network_of(candidate: Candidate) -> dict[str, Any]:
+    """The network with its levels, or as it comes."""
+    name, topology = candidate.space.network, candidate.topology
+    if not candidate.space.has_levels:
+        return {"name": name}
+    return {
+        "name": name,
+        "channels": list(topology.channels),
+        "strides": [list(strides) for strides in topology.strides],
+        "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
+        "deep_supervision": True,
+        **({"residual": False} if name == NETWORK else {}),
+    }
+
+
+def optimization_of(network: str, *, short: bool) -> dict[str, Any]:
+    """nnU-Net's, or AdamW where there is little time or much attention; all fall by the same polynomial."""
+    rule = OPTIMIZATIONS["nnunet_sgd"]
+    if network in ATTENTIVE:
+        rule = Optimization(optimizer="adamw", learning_rate=ATTENTIVE_RATE, schedule="poly")
+    elif short:
+        rule = Optimization(optimizer="adamw", learning_rate=2e-3, schedule="poly")
     return rule.model_dump(mode="json")
 
 

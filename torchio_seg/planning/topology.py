@@ -7,11 +7,16 @@ not reach along the long ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
 
 from torchio_seg.planning.spacing import Size, Spacing
 
+NETWORK = "dynunet"
+"""What is planned where nobody names another."""
+LEVELED = (NETWORK, "resencunet")
+"""Networks whose levels are options; others come as they are."""
 SMALLEST_SIDE = 4
 """Voxels of the coarsest level, at least."""
 MOST_CHANNELS = 320
@@ -66,12 +71,15 @@ def admissible(size: Size, spacing: Spacing) -> Size:
         size = (i, j, k)
 
 
-def shorter(patch_size: Size, whole: Size, spacing: Spacing) -> Size | None:
-    """The next smaller patch: the side that covers most of its axis is shortened; None where nothing is left to cut."""
+def shorter(patch_size: Size, whole: Size, cover: Callable[[Size], Size]) -> Size | None:
+    """The next smaller patch: the side that covers most of its axis is shortened; None where nothing is left to cut.
+
+    `cover` gives the smallest patch that the network takes and that is no smaller than a size.
+    """
     order = sorted(range(3), key=lambda axis: (-patch_size[axis] / whole[axis], -patch_size[axis], axis))
     for axis in order:
         for side in range(patch_size[axis] - 1, SMALLEST_SIDE - 1, -1):
-            found = admissible(_changed(patch_size, axis, side), spacing)
+            found = cover(_changed(patch_size, axis, side))
             if prod(found) < prod(patch_size) and all(new <= old for new, old in zip(found, patch_size, strict=True)):
                 return found
     return None

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from torchio_seg.progress import Progress
     from torchio_seg.records import Labels
     from torchio_seg.transforms.recipe import Recipe
+    from torchio_seg.volumes.source import Source
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Ensemble:
 
     def __call__(
         self,
-        array: NDArray[np.generic],
+        array: NDArray[np.generic] | Source,
         affine: NDArray[np.float64],
         progress: Progress | None = None,
         *,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torchio_seg.progress import Progress
+    from torchio_seg.transforms.prepared import Rolling
 
     Network = Callable[[torch.Tensor], torch.Tensor]
 
@@ -50,7 +51,9 @@ def on_device(network: Network, device: torch.device, precision: str) -> Network
     return computed
 
 
-def feed(frontier: Frontier, network: Network, volume: torch.Tensor, *, batch_size: int, progress: Progress) -> None:
+def feed(
+    frontier: Frontier, network: Network, volume: torch.Tensor | Rolling, *, batch_size: int, progress: Progress
+) -> None:
     """Hand the frontier the network's logits for every patch of a normalised volume C I J K."""
     grid = frontier.grid
     progress.start("patches", len(grid.places))

@@ -14,8 +14,10 @@ from torchio_seg.predictor.own_grid import OwnGrid
 from torchio_seg.predictor.streaming import Collected, Frontier
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.targets import activate
-from torchio_seg.transforms.normalization import normalize
-from torchio_seg.transforms.preprocessing import Grids, pad_to, to_model_grid
+from torchio_seg.transforms.prepared import Planes, prepare
+from torchio_seg.transforms.preprocessing import Grids, find_grids
+from torchio_seg.volumes.scratch import HELD_BYTES, LabelRoom, rest
+from torchio_seg.volumes.source import as_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 
     from torchio_seg.predictor.streaming import Finish
     from torchio_seg.records import Labels, Region
-    from torchio_seg.transforms.recipe import Recipe
+    from torchio_seg.transforms.prepared import Rolling
+    from torchio_seg.transforms.recipe import Recipe, Shape
+    from torchio_seg.volumes.source import Source
 
 
 @dataclass(frozen=True)
@@ -58,39 +62,40 @@ class Predictor:
     window: Window
     device: torch.device
     precision: str
+    held_bytes: int = HELD_BYTES
+    """Up to which the volume on the model's grid, and the label map, are held in memory."""
 
     def __call__(
         self,
-        array: NDArray[np.generic],
+        array: NDArray[np.generic] | Source,
         affine: NDArray[np.float64],
         progress: Progress | None = None,
         *,
         probabilities: bool = True,
     ) -> Prediction:
-        """The prediction for an image C I J K with this affine.
+        """The prediction for an image C I J K, in memory or read a slab at a time, with this affine.
 
         Without probabilities, planes become labels as soon as no patch is to come for them, and the memory that this
         takes beside the image and the label map grows neither with the volume's length nor with classes times it.
         """
-        volume, grids = to_model_grid(array, affine, self.recipe)
-        volume = self._prepared(volume)
-        own = self._own_grid(grids, keep=probabilities)
+        planes = self._planes(array, affine)
+        own = self._own_grid(planes.grids, keep=probabilities)
+        volume = prepare(planes, held_bytes=self.held_bytes, between=lambda: rest(own.label_map))
         self._stream(volume, own.add_logits, progress)
         return self._whole(own)
 
     def logits(
-        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
+        self, array: NDArray[np.generic] | Source, affine: NDArray[np.float64], progress: Progress | None = None
     ) -> tuple[torch.Tensor, Grids]:
         """The network's logits C I J K on the model's grid, and the way back from it."""
-        volume, grids = to_model_grid(array, affine, self.recipe)
-        volume = self._prepared(volume)
-        collected = Collected(self.window.grid(volume.shape[1:]))
-        self._stream(volume, collected, progress)
-        i, j, k = grids.model_shape
-        return collected.volume[:, :i, :j, :k], grids
+        planes = self._planes(array, affine)
+        collected = Collected(self.window.grid(planes.shape))
+        self._stream(prepare(planes, held_bytes=self.held_bytes), collected, progress)
+        i, j, k = planes.grids.model_shape
+        return collected.volume[:, :i, :j, :k], planes.grids
 
     def probabilities(
-        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
+        self, array: NDArray[np.generic] | Source, affine: NDArray[np.float64], progress: Progress | None = None
     ) -> tuple[torch.Tensor, Grids]:
         """Those of the channels, C I J K on the model's grid, and the way back from it."""
         logits, grids = self.logits(array, affine, progress)
@@ -108,19 +113,28 @@ class Predictor:
         own.add(probabilities, 0)
         return self._whole(own)
 
+    def _planes(self, image: NDArray[np.generic] | Source, affine: NDArray[np.float64]) -> Planes:
+        source = as_source(image)
+        grids = find_grids(source.shape[1:], affine, self.recipe)
+        shape = self._padded(grids)
+        return Planes(source, grids, self.recipe, shape, self.window.grid(shape).axis)
+
+    def _padded(self, grids: Grids) -> Shape:
+        """That of a volume, or of a patch where it is shorter."""
+        i, j, k = (max(sizes) for sizes in zip(grids.model_shape, self.window.patch_size, strict=True))
+        return i, j, k
+
     def _own_grid(self, grids: Grids, *, keep: bool) -> OwnGrid:
         """What takes planes along the axis that patches come in order along."""
-        padded = [max(sizes) for sizes in zip(grids.model_shape, self.window.patch_size, strict=True)]
-        return OwnGrid(grids, self.labels, self.window.grid(padded).axis, keep_probabilities=keep)
+        axis = self.window.grid(self._padded(grids)).axis
+        room = LabelRoom(self.held_bytes, grids.orientation.axes[axis])
+        return OwnGrid(grids, self.labels, axis, room, keep_probabilities=keep)
 
     def _whole(self, own: OwnGrid) -> Prediction:
         own.close()
         return Prediction(own.label_map, self.labels, own.probabilities)
 
-    def _prepared(self, volume: torch.Tensor) -> torch.Tensor:
-        return pad_to(normalize(volume, self.recipe), self.window.patch_size, self.recipe)
-
-    def _stream(self, volume: torch.Tensor, finish: Finish, progress: Progress | None) -> None:
+    def _stream(self, volume: torch.Tensor | Rolling, finish: Finish, progress: Progress | None) -> None:
         """Hand on the logits of a volume that is ready for the network, padding included."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()

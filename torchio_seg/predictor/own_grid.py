@@ -9,6 +9,7 @@ import torch
 
 from torchio_seg.targets import activate, background, decode
 from torchio_seg.transforms.preprocessing import centred, resample
+from torchio_seg.volumes.scratch import HELD_BYTES, LabelRoom
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,9 @@ class OwnGrid:
     computed for itself, so that labels are the same, bit for bit, however many planes come at once.
     """
 
-    def __init__(self, grids: Grids, labels: Labels, axis: int, *, keep_probabilities: bool) -> None:
+    def __init__(
+        self, grids: Grids, labels: Labels, axis: int, room: LabelRoom | None = None, *, keep_probabilities: bool
+    ) -> None:
         self.label_map: NDArray[np.generic] = np.empty(0)
         """On the stored axes; whole once `close` was called."""
         self.probabilities: NDArray[np.float32] | None = None
@@ -39,6 +42,7 @@ class OwnGrid:
         self._grids = grids
         self._labels = labels
         self._axis = axis
+        self._room = room or LabelRoom(HELD_BYTES, grids.orientation.axes[axis])
         self._keep = keep_probabilities
         shapes = (grids.model_shape, grids.resampled_shape, grids.turned_shape)
         self._model, self._resampled, self._turned = (_axis_first(shape, axis) for shape in shapes)
@@ -103,7 +107,7 @@ class OwnGrid:
         turn = self._grids.orientation
         stored = turn.undo_shape(self._grids.turned_shape)
         if self._written == 0:
-            self.label_map = np.empty(stored, labels.dtype)
+            self.label_map = self._room(stored, labels.dtype)
             self.probabilities = np.empty((len(plane), *stored), np.float32) if self._keep else None
         np.moveaxis(turn.view(self.label_map[None])[0], self._axis, 0)[self._written] = labels[0]
         if self.probabilities is not None:

@@ -139,10 +139,10 @@ def _measure(channel: NDArray[np.float32], histogram: bool) -> Measures:
         return found
     values = nonzero if nonzero.size else np.zeros(1, np.float32)
     percentiles = np.percentile(values, LANDMARK_PERCENTILES, overwrite_input=True)
-    return replace(found, percentiles=tuple(percentiles.tolist()), between=_between(nonzero, percentiles))
+    return replace(found, percentiles=tuple(percentiles.tolist()), between=between(nonzero, percentiles))
 
 
-def _between(values: NDArray[np.float32], percentiles: NDArray[np.float64]) -> tuple[Moments, ...]:
+def between(values: NDArray[np.float32], percentiles: NDArray[np.float64]) -> tuple[Moments, ...]:
     """Moments of the values between two percentiles each, some values at a time."""
     parts: list[list[Moments]] = [[] for _ in percentiles[1:]]
     for some in np.array_split(values, max(1, values.size >> 20)):

@@ -45,9 +45,14 @@ def to_model_grid(
 ) -> tuple[torch.Tensor, Grids]:
     """An image C I J K turned and resampled, float32, not yet normalised."""
     grids = find_grids(array.shape[1:], affine, recipe)
+    return on_model_grid(array, grids), grids
+
+
+def on_model_grid(array: NDArray[np.generic], grids: Grids) -> torch.Tensor:
+    """The same where its grids are known."""
     turned = torch.from_numpy(np.ascontiguousarray(grids.orientation.apply(array), dtype=np.float32))
     darkest = turned.flatten(1).amin(dim=1).tolist()
-    return centred(resample(turned, grids.resampled_shape), grids.model_shape, darkest), grids
+    return centred(resample(turned, grids.resampled_shape), grids.model_shape, darkest)
 
 
 def labels_to_model_grid(array: NDArray[np.generic], grids: Grids) -> torch.Tensor:

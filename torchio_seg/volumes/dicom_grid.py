@@ -53,7 +53,7 @@ def arrange(series: Series) -> Grid:
     slices = tuple(series.slices[index] for index in order)
     step = _require_even(series, slices, along[order])
     spacing = slices[0].spacing or (0.0, 0.0)
-    _require_upright(series, positions[order], directions, min(spacing))
+    _require_upright(series, slices, positions[order], directions)
     affine = np.eye(4)
     affine[:3, :3] = (directions * np.array([[spacing[1]], [spacing[0]], [step]])).T
     affine[:3, 3] = positions[order[0]]
@@ -131,14 +131,15 @@ def _require_even(series: Series, slices: tuple[Slice, ...], along: Array) -> fl
     return step
 
 
-def _require_upright(series: Series, positions: Array, directions: Array, pixel: float) -> None:
+def _require_upright(series: Series, slices: tuple[Slice, ...], positions: Array, directions: Array) -> None:
     """Hold that slices lie straight above each other."""
     offsets = positions - positions[0]
     sideways = np.abs(offsets @ directions[:2].T)
-    if sideways.max() > _SIDEWAYS_TOLERANCE * pixel:
+    if sideways.max() > _SIDEWAYS_TOLERANCE * min(slices[0].spacing or (0.0,)):
         shift, height = float(np.linalg.norm(sideways[-1])), float(offsets[-1] @ directions[2])
+        farthest = slices[int(sideways.max(axis=1).argmax())]
         raise VolumeError(
-            f"{series.label}: the slices are shifted sideways, by {sideways.max():.2f} mm at most; the stack is "
-            f"sheared by {np.degrees(np.arctan2(shift, height)):.1f} degrees, as with a tilted gantry. Correct the "
-            "tilt (dcm2niix does) and use the NIfTI file"
+            f"{series.label}: the slices are shifted sideways, by {sideways.max():.2f} mm from {slices[0].name} to "
+            f"{farthest.name}; the stack is sheared by {np.degrees(np.arctan2(shift, height)):.1f} degrees, as with a "
+            "tilted gantry. Correct the tilt (dcm2niix does) and use the NIfTI file"
         )

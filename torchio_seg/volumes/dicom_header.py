@@ -93,6 +93,12 @@ def read_dataset(path: Path, *, pixels: bool = True) -> Any:
         return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
 
 
+def read_source(path: Path) -> Any:
+    """All of a file but its pixels, for what is made of it and refers to it."""
+    with understood(path):
+        return import_pydicom().dcmread(path, stop_before_pixels=True)
+
+
 @contextmanager
 def understood(path: Path) -> Iterator[None]:
     """Turn what pydicom raises over damage into an error of ours, and keep its warnings of odd values quiet.

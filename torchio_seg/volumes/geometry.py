@@ -86,7 +86,8 @@ class Orientation:
         return np.ascontiguousarray(self._flipped(stored))
 
     def _flipped(self, array: Array) -> Array:
-        flipped: Array = np.flip(array, tuple(1 + axis for axis in range(3) if self.flips[axis]))
+        axes = tuple(1 + axis for axis in range(3) if self.flips[axis] and array.shape[1 + axis] > 1)
+        flipped: Array = np.flip(array, axes)  # of one voxel numpy would keep a negative step, which torch refuses
         return flipped
 
 

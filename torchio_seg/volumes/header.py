@@ -16,6 +16,7 @@ from torchio_seg.volumes.geometry import Affine, Shape, deviation_mm, is_degener
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from torchio_seg.volumes.geometry import Array
     from torchio_seg.volumes.stream import ByteStream
 
 _TYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
@@ -63,6 +64,8 @@ class Layout:
     offset: int
     slope: float
     intercept: float
+    channels_first: bool = False
+    """Whether a voxel's channels stand side by side, instead of one whole channel after the other."""
 
     @property
     def num_voxels(self) -> int:
@@ -81,6 +84,13 @@ class Layout:
     def dtype(self) -> np.dtype[Any]:
         """What the voxels become: float32, or the integers that they are."""
         return np.dtype(np.float32) if self.is_scaled or self.stored.kind == "f" else self.stored.newbyteorder("=")
+
+    def arranged(self, voxels: Array) -> Array:
+        """Voxels in the order of the file as C I J K, without a copy."""
+        shape, num_channels = self.geometry.shape, self.geometry.num_channels
+        if self.channels_first:
+            return voxels.reshape((num_channels, *shape), order="F")
+        return np.moveaxis(voxels.reshape((*shape, num_channels), order="F"), -1, 0)
 
 
 def read_layout(stream: ByteStream) -> Layout:

@@ -14,8 +14,7 @@ import numpy as np
 
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.geometry import is_sheared, spacing_of
-from torchio_seg.volumes.header import read_layout
-from torchio_seg.volumes.stream import open_stream
+from torchio_seg.volumes.opening import open_volume
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -32,6 +31,7 @@ _NUM_EXAMPLES = 5
 _MAX_LISTED = 20
 _MOST_LABELS = 1000
 _MOST_BINS = 1 << 16
+_SAMPLE = 1 << 18
 _PIECE_VOXELS = 1 << 18  # few enough to stay in the processor's cache
 
 
@@ -44,9 +44,11 @@ class Volume:
     """C I J K."""
     affine: Affine
     header: Any
-    """The nibabel header, unrepaired."""
+    """What its format's header says, unrepaired; None for what came from no file."""
     num_zeroed: int = 0
     """Voxels that were NaN or infinite and were read as 0, because the reader was told so."""
+    slope: float = 1.0
+    """What stored numbers were multiplied by."""
 
     @property
     def shape(self) -> Shape:
@@ -59,6 +61,16 @@ class Volume:
         return int(self.array.shape[0])
 
     @property
+    def ranges(self) -> tuple[tuple[float, float], ...]:
+        """The lowest and the highest value of each channel."""
+        return tuple((float(channel.min()), float(channel.max())) for channel in self.array)
+
+    @property
+    def samples(self) -> tuple[Array, ...]:
+        """Of each channel some of its voxels, at equal distances in the order of the file."""
+        return tuple(channel.ravel(order="K")[:: sample_every(channel.size)] for channel in self.array)
+
+    @property
     def spacing(self) -> tuple[float, float, float]:
         """The voxel edges in millimetres."""
         return spacing_of(self.affine)
@@ -69,10 +81,15 @@ class Volume:
         return is_sheared(self.affine)
 
 
+def sample_every(num_voxels: int) -> int:
+    """The distance of voxels in a sample of so many."""
+    return max(1, num_voxels // _SAMPLE)
+
+
 def read_geometry(path: Path) -> Geometry:
     """What a volume is, from its header alone, held to the same rules as by `read`."""
-    with open_stream(path) as stream:
-        return read_layout(stream).geometry
+    with open_volume(path) as (_, layout):
+        return layout.geometry
 
 
 def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse", "zero"] = "refuse") -> Volume:
@@ -81,21 +98,16 @@ def read(path: Path, *, max_bytes: int = _MAX_BYTES, nonfinite: Literal["refuse"
     A sheared volume is read; preprocessing refuses to resample it. Voxels that are NaN or infinite are an error, or
     become 0 and are counted.
     """
-    with open_stream(path) as stream:
-        layout = read_layout(stream)
+    with open_volume(path) as (stream, layout):
         _require_budget(stream, layout, max_bytes)
-        _skip(stream, layout)
+        skip_to_voxels(stream, layout)
         voxels, num_bad = _read_voxels(stream, layout)
         stream.finish(layout.content_size)
-    if num_bad and nonfinite == "refuse":
-        raise VolumeError(
-            f"{path}: {num_bad} of {voxels.size} voxels are NaN, infinite or beyond float32; find out where they come "
-            "from and replace them by a value that you choose, or read them as 0 (train: "
-            "--set preprocessing.nonfinite=zero, predict: --nonfinite zero)"
-        )
+    if nonfinite == "refuse":
+        require_finite(layout, num_bad)
     geometry = layout.geometry
-    stored = voxels.reshape((*geometry.shape, geometry.num_channels), order="F")
-    return Volume(geometry.path, np.moveaxis(stored, -1, 0), geometry.affine, layout.header, num_bad)
+    array = layout.arranged(voxels)
+    return Volume(geometry.path, array, geometry.affine, layout.header, num_bad, layout.slope)
 
 
 def read_label(path: Path, allowed: Collection[int], *, max_bytes: int = _MAX_BYTES) -> Volume:
@@ -129,7 +141,7 @@ def whole_values(volume: Volume) -> dict[int, int]:
     _require_whole(volume, voxels)
     counts: dict[int, int] = {}
     for piece in _pieces(voxels):
-        for value, count in _counted(np.rint(piece) if piece.dtype.kind == "f" else piece):
+        for value, count in counted(np.rint(piece) if piece.dtype.kind == "f" else piece):
             counts[value] = counts.get(value, 0) + count
         if len(counts) > _MOST_LABELS:
             raise VolumeError(
@@ -138,7 +150,7 @@ def whole_values(volume: Volume) -> dict[int, int]:
     return dict(sorted(counts.items()))
 
 
-def _counted(piece: Array) -> Iterator[tuple[int, int]]:
+def counted(piece: Array) -> Iterator[tuple[int, int]]:
     """The values of a piece of whole numbers and how often each stands in it; near ones count fastest in bins."""
     low, high = int(piece.min()), int(piece.max())
     if low == high:
@@ -159,7 +171,7 @@ def _require_budget(stream: ByteStream, layout: Layout, max_bytes: int) -> None:
         )
 
 
-def _skip(stream: ByteStream, layout: Layout) -> None:
+def skip_to_voxels(stream: ByteStream, layout: Layout) -> None:
     """Pass over header extensions."""
     gap = bytearray(layout.offset - stream.position)
     stream.fill(memoryview(gap), layout.content_size)
@@ -176,25 +188,36 @@ def _read_voxels(stream: ByteStream, layout: Layout) -> tuple[Array, int]:
     for piece in _pieces(voxels):
         raw = piece if is_direct else np.empty(piece.size, layout.stored)
         stream.fill(raw.view(np.uint8).data, layout.content_size)
-        if not is_direct:
-            _convert(raw, piece, layout)
-        if piece.dtype.kind == "f" and not (finite := np.isfinite(piece)).all():
-            num_bad += int(np.count_nonzero(~finite))
-            piece[~finite] = 0
+        num_bad += convert(raw, piece, layout)
     return voxels, num_bad
 
 
-def _convert(raw: Array, target: Array, layout: Layout) -> None:
-    """Scale in double precision, round once; what overflows becomes infinite and is counted by the caller."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        target[...] = raw * np.float64(layout.slope) + layout.intercept if layout.is_scaled else raw
+def convert(raw: Array, target: Array, layout: Layout) -> int:
+    """What is stored as values: scaled in double precision, rounded once; how many are not finite and became 0."""
+    if raw is not target:
+        with np.errstate(over="ignore", invalid="ignore"):
+            target[...] = raw * np.float64(layout.slope) + layout.intercept if layout.is_scaled else raw
+    if target.dtype.kind != "f" or (finite := np.isfinite(target)).all():
+        return 0
+    target[~finite] = 0
+    return int(target.size - np.count_nonzero(finite))
+
+
+def require_finite(layout: Layout, num_bad: int) -> None:
+    """Refuse voxels that are no number."""
+    if num_bad:
+        raise VolumeError(
+            f"{layout.geometry.path}: {num_bad} of {layout.num_voxels} voxels are NaN, infinite or beyond float32; "
+            "find out where they come from and replace them by a value that you choose, or read them as 0 (train: "
+            "--set preprocessing.nonfinite=zero, predict: --nonfinite zero)"
+        )
 
 
 def _require_whole(volume: Volume, voxels: Array) -> None:
     """Hold that every label is an integer, but for what a scale factor costs: labels 0..7 in 8 bits come as 0.988."""
     if voxels.dtype.kind != "f":
         return
-    half_step = 0.51 * abs(float(volume.header["scl_slope"]))
+    half_step = 0.51 * abs(volume.slope)
     rounding = half_step if _ROUNDING < half_step < _MAX_ROUNDING else _ROUNDING
     broken = [piece[np.abs(piece - np.rint(piece)) > rounding] for piece in _pieces(voxels)]
     if num_broken := sum(values.size for values in broken):

@@ -1,20 +1,24 @@
-"""The bytes of one .nii or .nii.gz file, each read once, every count and checksum held."""
+"""The bytes of one volume's file, each read once, every count and checksum held."""
 
 from __future__ import annotations
 
 import zlib
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
+from isal import isal_zlib
+
 from torchio_seg.errors import VolumeError
+from torchio_seg.volumes.names import suffix
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
-SUFFIXES = (".nii.gz", ".nii")
 _INPUT_SIZE = 1 << 16
-_GZIP = 16 + zlib.MAX_WBITS
+GZIP, ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
+"""How zlib is told what its data are wrapped in."""
+_DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs call the class an object
 _MAX_RATIO = 1032  # DEFLATE cannot expand further
 _FOREIGN = {
     b"version https://git-lfs": "a git-lfs pointer, not the scan it stands for; run `git lfs pull`",
@@ -23,31 +27,26 @@ _FOREIGN = {
 }
 
 
-def suffix(path: Path) -> str | None:
-    """`.nii.gz` or `.nii`, in capitals too, else None."""
-    return next((ending for ending in SUFFIXES if Path(path).name.lower().endswith(ending)), None)
-
-
-def stem(path: Path) -> str:
-    """The name without .nii or .nii.gz: `sub-1.2024.nii.gz` is `sub-1.2024`."""
-    name = Path(path).name
-    return name[: len(name) - len(suffix(path) or "")]
-
-
 @contextmanager
 def open_stream(path: Path) -> Iterator[ByteStream]:
     """The content of a NIfTI file, once its name and its first bytes agree on what it is."""
-    path = Path(path)
-    if suffix(path) is None:
-        raise VolumeError(f"{path}: only .nii and .nii.gz are read; convert the file first")
+    with open_file(path) as file:
+        start = file.read(2)
+        file.seek(0)
+        _require_honest(path, start)
+        yield ByteStream(file, path, compressed=start == b"\x1f\x8b")
+
+
+@contextmanager
+def open_file(path: Path) -> Iterator[BinaryIO]:
+    """A file at its beginning, once that is not plainly something else than a volume."""
     if path.is_dir():
-        raise VolumeError(f"{path}: this is a folder; name one .nii or .nii.gz file")
+        raise VolumeError(f"{path}: this is a folder; name one file")
     try:
         with path.open("rb") as file:
-            start = file.read(64)
+            _require_volume(path, file.read(64))
             file.seek(0)
-            _require_nifti(path, start)
-            yield ByteStream(file, path, compressed=start[:2] == b"\x1f\x8b")
+            yield file
     except FileNotFoundError as error:
         reason = "is a link to a file that does not exist" if path.is_symlink() else "does not exist"
         raise VolumeError(f"{path}: {reason}; check the name, or restore the file") from error
@@ -55,13 +54,17 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
         raise VolumeError(f"{path}: cannot be read ({error.strerror or error}); check permissions and disk") from error
 
 
-def _require_nifti(path: Path, start: bytes) -> None:
+def _require_volume(path: Path, start: bytes) -> None:
     """Recognise what is plainly something else, by its first bytes."""
     if not start:
         raise VolumeError(f"{path}: the file is empty (0 bytes); copy or download it again")
     for mark, meaning in _FOREIGN.items():
         if start.lstrip().lower().startswith(mark):
             raise VolumeError(f"{path}: this is {meaning}")
+
+
+def _require_honest(path: Path, start: bytes) -> None:
+    """Hold that a NIfTI file is compressed if and only if its name says so."""
     compressed = start[:2] == b"\x1f\x8b"
     if compressed and suffix(path) == ".nii":
         raise VolumeError(f"{path}: the content is gzip although the name ends in .nii; rename it to .nii.gz")
@@ -75,14 +78,17 @@ def _require_nifti(path: Path, start: bytes) -> None:
 class ByteStream:
     """The content of an open file in order, decompressed on the way; a read is exact or an error."""
 
-    def __init__(self, file: BinaryIO, path: Path, *, compressed: bool) -> None:
+    def __init__(self, file: BinaryIO, path: Path, *, compressed: bool, start: int = 0, wbits: int = GZIP) -> None:
+        """`start` is where in the file the content begins, `wbits` how it is wrapped where it is compressed."""
         self.path = path
         self.compressed = compressed
-        self.file_size = path.stat().st_size
+        self.start = start
+        self.file_size = path.stat().st_size - start
         self.position = 0
         self._file = file
         self._pending = b""
-        self._inflater = zlib.decompressobj(_GZIP)
+        self._wbits, self._kind = wbits, "gzip" if wbits == GZIP else "zlib"
+        self._inflater = isal_zlib.decompressobj(wbits)
 
     def require_size(self, expected: int) -> None:
         """Hold, before anything is allocated, that a file of this size can have `expected` bytes of content."""
@@ -94,7 +100,7 @@ class ByteStream:
             )
         if self.compressed and expected > self.file_size * _MAX_RATIO:
             raise VolumeError(
-                f"{self.path}: the header describes {expected} bytes, more than a gzip file of "
+                f"{self.path}: the header describes {expected} bytes, more than a {self._kind} file of "
                 f"{self.file_size} bytes can hold; header or file is damaged, copy or download it again"
             )
 
@@ -117,7 +123,7 @@ class ByteStream:
             )
         if self.compressed and not self._inflater.eof:
             raise VolumeError(
-                f"{self.path}: truncated: the checksum that ends a gzip file is missing; copy or download it again"
+                f"{self.path}: truncated: the checksum of its {self._kind} data is missing; copy or download it again"
             )
 
     def _read(self, view: memoryview) -> int:
@@ -132,18 +138,21 @@ class ByteStream:
         done = 0
         while done < len(view):
             self._pending = self._pending or self._file.read(_INPUT_SIZE)
-            if not self._pending:
-                break
+            is_over = not self._pending
             if self._inflater.eof:
-                self._inflater = zlib.decompressobj(_GZIP)
+                if is_over:
+                    break
+                self._inflater = isal_zlib.decompressobj(self._wbits)
             try:
                 piece = self._inflater.decompress(self._pending, len(view) - done)
-            except zlib.error as error:
+            except _DAMAGED as error:
                 raise VolumeError(
-                    f"{self.path}: damaged: the gzip data are wrong near byte {self.position + done} of the content "
-                    f"({error}); copy or download it again"
+                    f"{self.path}: damaged: the {self._kind} data are wrong near byte {self.position + done} of the "
+                    f"content ({error}); copy or download it again"
                 ) from error
             self._pending = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
             view[done : done + len(piece)] = piece
             done += len(piece)
+            if is_over and not piece:  # the inflater keeps some of its output back, also when it has all input
+                break
         return done

@@ -1,74 +1,134 @@
 """Write one volume so that it is complete or absent, in the space it came from.
 
 The file is written under a hidden name in the same folder, flushed to the disk, read back through the strict
-reader, compared voxel by voxel, and only then renamed. Header extensions of the input are not copied: they
-describe its intensities, and often its patient.
+reader, held against length and checksums of what was handed over, and only then renamed. Header extensions and
+keys of the input are not copied: they describe its intensities, and often its patient.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gzip
-import os
-import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-import nibabel as nib
 import numpy as np
 
 from torchio_seg.errors import UsageError, VolumeError
-from torchio_seg.volumes.geometry import is_degenerate, is_sheared, spacing_of
-from torchio_seg.volumes.reading import read
-from torchio_seg.volumes.stream import SUFFIXES, suffix
+from torchio_seg.volumes import metaimage, nifti_header, nrrd
+from torchio_seg.volumes.draft import Draft
+from torchio_seg.volumes.geometry import is_degenerate
+from torchio_seg.volumes.metaimage_header import MetaHeader
+from torchio_seg.volumes.names import WHOLE, listed, suffix
+from torchio_seg.volumes.nrrd_header import NrrdHeader
+from torchio_seg.volumes.scratch import rest
+from torchio_seg.volumes.source import SLAB_BYTES
+from torchio_seg.volumes.stream import GZIP
 
 if TYPE_CHECKING:
-    import io
+    from collections.abc import Iterator
 
-    from torchio_seg.volumes.geometry import Array
-    from torchio_seg.volumes.reading import Volume
+    from torchio_seg.volumes.form import Form
+    from torchio_seg.volumes.geometry import Affine, Array, Shape
 
-_COMPRESSION = {1: 6, 2: 1, 4: 1}  # by bytes a voxel: label maps halve for little time, images hardly shrink
-_SCANNER = 1  # NIfTI's code for scanner coordinates
+
+@dataclass(frozen=True)
+class _Format:
+    """How files of one suffix come to be."""
+
+    kinds: tuple[type, ...]
+    """Of headers that outputs in their own format are given."""
+    at: Callable[[Sequence[int], np.dtype[Any], Affine], Form]
+    """With a new header, at a place."""
+    like: Callable[[Sequence[int], np.dtype[Any], Any], Form]
+    """With the header of an input, on its grid."""
+
+
+_FORMATS: Mapping[str, _Format] = {
+    ending: _Format(
+        nifti_header.KINDS, partial(nifti_header.form_at, wbits=wbits), partial(nifti_header.form_like, wbits=wbits)
+    )
+    for ending, wbits in ((".nii.gz", GZIP), (".nii", None))
+} | {
+    ".nrrd": _Format((NrrdHeader,), nrrd.form_at, nrrd.form_like),
+    ".mha": _Format((MetaHeader,), metaimage.form_at, metaimage.form_like),
+}
 
 
 def create(path: Path, array: Array, affine: Array, *, overwrite: bool = False) -> None:
-    """Write a new file of `array` (I J K or C I J K) whose sform and qform are `affine`, in millimetres.
-
-    A sheared affine has no qform, so it is written as sform alone.
-    """
+    """Write a new file of `array` (I J K or C I J K) at `affine`, in millimetres; its suffix says in which format."""
     path = Path(path)
     stored = _stored(path, array)
-    kind: Any = nib.Nifti1Header if max(stored.shape) < 2**15 else nib.Nifti2Header
-    header = kind()
-    header.set_data_shape(stored.shape)
+    with draft_at(path, stored.shape, stored.dtype, affine, overwrite=overwrite) as draft:
+        _commit(draft, stored)
+
+
+def draft_at(
+    path: Path, shape: Sequence[int], dtype: np.dtype[Any], affine: Array, *, overwrite: bool = False
+) -> Draft:
+    """A new file of I J K or I J K C at `affine`, to be written plane by plane."""
     affine = np.asarray(affine, dtype=np.float64)
     if affine.shape != (4, 4) or is_degenerate(affine):
         raise VolumeError(f"{path}: {affine.tolist()} gives voxels no place; give a finite, invertible 4x4 affine")
-    header["pixdim"][1:4] = spacing_of(affine)
-    if not is_sheared(affine):
-        header.set_qform(affine, _SCANNER)
-    header.set_sform(affine, _SCANNER)
-    header.set_xyzt_units("mm", "sec")
-    _write(path, stored, header, overwrite=overwrite)
+    return Draft(path, _format_of(path).at(shape, dtype, affine), overwrite=overwrite)
 
 
-def write_like(path: Path, array: Array, like: Volume, *, overwrite: bool = False) -> None:
-    """Write `array` (I J K or C I J K) with the header of `like`: affine, codes, spacing, units bit for bit."""
+class Like(Protocol):
+    """What a result lies on the grid of: a volume, in memory or in a file."""
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def affine(self) -> Affine: ...
+    @property
+    def header(self) -> Any: ...
+
+
+def write_like(path: Path, array: Array, like: Like, *, overwrite: bool = False) -> None:
+    """Write `array` (I J K or C I J K) where `like` is.
+
+    In the format of `like` with its header: affine, codes, spacing, units bit for bit; in another at its affine.
+    """
     path = Path(path)
     stored = _stored(path, array)
-    if stored.shape[:3] != like.shape:
+    with draft_like(path, stored.shape, stored.dtype, like, overwrite=overwrite) as draft:
+        _commit(draft, stored)
+
+
+def draft_like(path: Path, shape: Sequence[int], dtype: np.dtype[Any], like: Like, *, overwrite: bool = False) -> Draft:
+    """A file of I J K or I J K C where `like` is, to be written plane by plane."""
+    if tuple(shape[:3]) != like.shape:
         raise VolumeError(
-            f"{path}: the array has shape {stored.shape[:3]} but {like.path.name} has {like.shape}; "
+            f"{path}: the array has shape {tuple(shape[:3])} but {like.path.name} has {like.shape}; "
             "bring it back to the grid of the input before writing"
         )
     if path.exists() and like.path.exists() and path.samefile(like.path):
         raise UsageError(f"{path}: this is the input itself, which is never replaced; choose another output name")
-    header = like.header.as_byteswapped("<")
-    header.set_data_shape(stored.shape)
-    header["cal_min"] = header["cal_max"] = 0
-    header.set_intent("none")
-    _write(path, stored, header, overwrite=overwrite)
+    own = _format_of(path)
+    if isinstance(like.header, own.kinds):
+        return Draft(path, own.like(shape, dtype, like.header), overwrite=overwrite)
+    return Draft(path, own.at(shape, dtype, like.affine), overwrite=overwrite)
+
+
+def write_slabs_like(
+    path: Path, label_map: Array, like: Like, pick: Callable[[Array], Array], *, overwrite: bool = False
+) -> None:
+    """Write what `pick` makes of a label map I J K, which need not be in memory, some planes at a time."""
+    with draft_like(path, label_map.shape, pick(label_map[:1, :1, :1]).dtype, like, overwrite=overwrite) as draft:
+        for planes in slabs_of(label_map):
+            draft.add(pick(planes))
+        draft.commit()
+
+
+def slabs_of(array: Array) -> Iterator[Array]:
+    """I J k in the order of a file; of an array that lies in a file, no more than this stays in memory."""
+    step = max(1, SLAB_BYTES // array[:, :, 0].nbytes)
+    for first in range(0, array.shape[2], step):
+        yield array[:, :, first : first + step]
+        rest(array)
 
 
 def _stored(path: Path, array: Array) -> Array:
@@ -78,10 +138,7 @@ def _stored(path: Path, array: Array) -> Array:
     if array.ndim == 4:
         array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
     with np.errstate(over="ignore"):
-        array = array.astype(_storage_type(path, array), copy=False)
-    if array.dtype.kind == "f" and (num_bad := array.size - np.count_nonzero(np.isfinite(array))):
-        raise VolumeError(f"{path}: {num_bad} of {array.size} voxels are NaN or beyond float32; not written")
-    return array
+        return array.astype(_storage_type(path, array), copy=False)
 
 
 def _storage_type(path: Path, array: Array) -> np.dtype[Any]:
@@ -101,78 +158,17 @@ def _storage_type(path: Path, array: Array) -> np.dtype[Any]:
     )
 
 
-def _write(path: Path, stored: Array, header: Any, *, overwrite: bool) -> None:
-    """Write, check and rename; whatever happens on the way, nothing but a complete file carries the name."""
-    _require_free(path, overwrite=overwrite)
-    header.set_data_dtype(stored.dtype)
-    header["scl_slope"] = header["scl_inter"] = np.nan
-    header["vox_offset"] = header.single_vox_offset
-    header["magic"] = header.single_magic
-    partial = path.with_name(f".partial-{secrets.token_hex(8)}{suffix(path)}")
-    try:
-        _write_file(partial, stored, header)
-        _require_equal(partial, stored, header)
-        partial.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise VolumeError(
-            f"{path}: could not be written ({error.strerror or error}); free space or choose another folder, "
-            "then run again. What was there before is unchanged"
-        ) from error
-    except VolumeError as error:
-        raise VolumeError(
-            f"{path}: what was read back from the disk is not what was written ({error}); nothing was kept"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+def _format_of(path: Path) -> _Format:
+    ending = suffix(path, WHOLE)
+    if ending is None:
+        raise UsageError(f"{path}: volumes are written as {listed(WHOLE, last='or')}; end the name so")
+    return _FORMATS[ending]
 
 
-def _require_free(path: Path, *, overwrite: bool) -> None:
-    """Refuse a name that we cannot or must not write to, before any work."""
-    if suffix(path) is None:
-        raise UsageError(f"{path}: volumes are written as {' or '.join(SUFFIXES)}; end the name so")
-    if not path.parent.is_dir():
-        raise VolumeError(f"{path}: the folder {path.parent} does not exist; create it first")
-    if path.is_dir():
-        raise UsageError(f"{path}: this is a folder; name a file")
-    if os.path.lexists(path) and not overwrite:
-        raise UsageError(f"{path}: exists already; pass --overwrite to replace it, or choose another name")
-
-
-def _write_file(path: Path, stored: Array, header: Any) -> None:
-    """The plain bytes of a NIfTI file; the same voxels give the same bytes on any day."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)  # the umask takes away what it must
-    with os.fdopen(descriptor, "wb") as file:
-        if suffix(path) == ".nii.gz":
-            level = _COMPRESSION[stored.itemsize]
-            with gzip.GzipFile("", "wb", compresslevel=level, fileobj=file, mtime=0) as compressed:
-                _write_content(compressed, stored, header)
-        else:
-            _write_content(file, stored, header)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _write_content(file: io.BufferedIOBase, stored: Array, header: Any) -> None:
-    """Header, four zero bytes for "no extensions", then planes, first axis fastest."""
-    file.write(header.binaryblock + bytes(4))
-    planes = stored.T
-    file.writelines(np.ascontiguousarray(planes[index]).data for index in np.ndindex(planes.shape[:-2]))
-
-
-def _require_equal(path: Path, stored: Array, header: Any) -> None:
-    """Read the file back as strictly as any input, and compare."""
-    found = read(path, max_bytes=2 * stored.nbytes)
-    expected = stored[None] if stored.ndim == 3 else np.moveaxis(stored, -1, 0)
-    if not np.array_equal(found.array, expected) or not np.array_equal(found.affine, header.get_best_affine()):
-        raise VolumeError("voxels or affine differ")
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power loss."""
-    with contextlib.suppress(OSError):  # some network file systems cannot; the file is complete all the same
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+def _commit(draft: Draft, stored: Array) -> None:
+    if stored.ndim == 4 and draft.form.channels_first:
+        draft.add(np.moveaxis(stored, -1, 0))
+    else:
+        for channel in [stored] if stored.ndim == 3 else np.moveaxis(stored, -1, 0):
+            draft.add(channel)
+    draft.commit()

@@ -1,23 +1,28 @@
-"""`torchio-seg datasets`: the shipped experiments, what each needs, and where that is."""
+"""`torchio-seg datasets`: the shipped experiments and the layouts that are planned, and where their data is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
+from torchio_seg import components
 from torchio_seg.catalogue import lookup
 from torchio_seg.catalogue.entry import Entry
-from torchio_seg.config.resolve import load, shipped
+from torchio_seg.config.resolve import choose, is_layout, load, shipped
+from torchio_seg.config.sections import Experiment
 from torchio_seg.workflows.cases import MAKES_ITS_DATA, find_root, places
+
+PLANNED = "planned"
+"""The network of what has no experiment."""
 
 
 @dataclass(frozen=True)
-class Shipped:
-    """An experiment that comes with the program."""
+class Trainable:
+    """What `train --dataset` takes: an experiment that comes with the program, or a layout that is planned."""
 
     name: str
     about: str
-    """The first line of its file."""
+    """The first line of an experiment's file."""
     layout: str
     network: str
     entry: Entry | None
@@ -38,27 +43,38 @@ class Shipped:
         return self.layout in MAKES_ITS_DATA
 
 
-def survey() -> list[Shipped]:
-    """Every shipped experiment, by name."""
-    return [_shipped(name, file) for name, file in shipped().items()]
+def survey() -> list[Trainable]:
+    """Every shipped experiment and every other layout, by name."""
+    experiments = [_shipped(file) for file in shipped().values()]
+    layouts = [_planned(name) for name in components.names("datasets") if is_layout(name)]
+    return sorted(experiments + layouts, key=lambda each: each.name)
 
 
-def explain(name: str, experiments: list[Shipped]) -> tuple[Entry, list[Shipped]]:
+def explain(name: str, experiments: list[Trainable]) -> tuple[Entry, list[Trainable]]:
     """The entry behind the name of an experiment or of a data set, and the experiments that are trained on it."""
     own = {experiment.name: experiment.entry for experiment in experiments}
     entry = own.get(name) or lookup.find(name, tuple(own))
     return entry, [each for each in experiments if each.entry is not None and each.entry.family == entry.family]
 
 
-def _shipped(name: str, file: Path) -> Shipped:
+def _shipped(file: Path) -> Trainable:
     experiment = load(file)
-    entry = lookup.of_experiment(name, experiment.dataset.name)
-    return Shipped(
-        name=name,
-        about=file.read_text(encoding="utf-8").splitlines()[0].lstrip("# "),
+    about = file.read_text(encoding="utf-8").splitlines()[0].lstrip("# ")
+    return _trainable(experiment, about, experiment.network.name)
+
+
+def _planned(layout: str) -> Trainable:
+    about = "Whatever lies in this layout: network, patches and length are planned for it first."
+    return _trainable(choose(layout, None, {}), about, PLANNED)
+
+
+def _trainable(experiment: Experiment, about: str, network: str) -> Trainable:
+    return Trainable(
+        name=experiment.name,
+        about=about,
         layout=experiment.dataset.name,
-        network=experiment.network.name,
-        entry=entry,
+        network=network,
+        entry=lookup.of_experiment(experiment.name, experiment.dataset.name),
         root=find_root(experiment),
         places=places(experiment),
     )

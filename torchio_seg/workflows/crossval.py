@@ -50,6 +50,7 @@ def crossval(
     *,
     folder: Path | None = None,
     folds: Sequence[int] | None = None,
+    papers: Mapping[str, str] = series.NO_PAPERS,
     progress: Progress | None = None,
 ) -> Gathered | series.Stopped:
     """Train these folds, or all, as far as they are not finished, and gather what all finished ones predict."""
@@ -68,7 +69,7 @@ def crossval(
     splits = _divide(experiments, dataset, progress)
     experiment, experiments = _with_one_grid(experiments, dataset, splits)
     chosen = _choose(list(experiments), folds)
-    folder = series.open_folder(folder, runs_folder, experiment, "folds").resolve()
+    folder = series.open_folder(series.Place(folder, "folds"), runs_folder, (experiment, papers)).resolve()
     _require_same_cases(folder, splits)
     if stopped := series.run_all(folder, {name: experiments[name] for name in chosen}, progress):
         return stopped

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torchio_seg.records import Case
-    from torchio_seg.volumes.nifti import Volume
+    from torchio_seg.volumes.scan import Image
     from torchio_seg.workflows.models import LoadedModel
 
 LOWEST_CT, HIGHEST_AIR = -1100.0, -500.0
@@ -26,7 +26,7 @@ KNOWN_NAMES = {**OLD, **NEW}
 """How files' names end that say which channel is in them."""
 
 
-def inspect(model: LoadedModel, volume: Volume, case: Case, *, implicit: bool) -> list[str]:
+def inspect(model: LoadedModel, volume: Image, case: Case, *, implicit: bool) -> list[str]:
     """Refuse what the model can make nothing of; a sentence for each thing that is odd, or unlike its training."""
     require_contrast(model, volume)
     if implicit:
@@ -37,14 +37,14 @@ def inspect(model: LoadedModel, volume: Volume, case: Case, *, implicit: bool) -
     return [*zeroed(volume), *(f"{volume.path}: {sentence}" for sentence in (*otherwise_named(model, case), *found))]
 
 
-def zeroed(volume: Volume) -> list[str]:
+def zeroed(volume: Image) -> list[str]:
     """A sentence where voxels were not read as they are."""
     if not volume.num_zeroed:
         return []
     return [f"{volume.path}: {volume.num_zeroed} voxels that are NaN or infinite are read as 0"]
 
 
-def require_size(model: LoadedModel, volume: Volume) -> None:
+def require_size(model: LoadedModel, volume: Image) -> None:
     """Refuse a voxel size in another unit, which resampling would follow."""
     lengths, seen = Lengths.of(volume), model.card.seen
     told = " x ".join(f"{edge:.3g}" for edge in lengths.spacing_mm)
@@ -81,18 +81,16 @@ def _said_by_name(image: Path) -> str | None:
     return next((KNOWN_NAMES[end] for end in KNOWN_NAMES if name.endswith((f"_{end}", f"-{end}"))), None)
 
 
-def require_contrast(model: LoadedModel, volume: Volume) -> None:
+def require_contrast(model: LoadedModel, volume: Image) -> None:
     """Refuse a volume of which a channel shows nothing."""
-    for name, channel in zip(model.card.channels, volume.array, strict=True):
-        if channel.min() == channel.max():
-            raise DataError(
-                f"{volume.path}: channel {name} is {channel.flat[0]:g} everywhere; there is nothing to segment"
-            )
+    for name, (lowest, highest) in zip(model.card.channels, volume.ranges, strict=True):
+        if lowest == highest:
+            raise DataError(f"{volume.path}: channel {name} is {lowest:g} everywhere; there is nothing to segment")
 
 
-def require_modality(model: LoadedModel, volume: Volume) -> None:
+def require_modality(model: LoadedModel, volume: Image) -> None:
     """A model that the user did not name must at least be of the input's kind."""
-    lowest = float(volume.array.min())
+    lowest = min(low for low, _ in volume.ranges)
     looks_like_ct = LOWEST_CT * 3 < lowest < HIGHEST_AIR
     if model.card.is_ct == looks_like_ct:
         return

@@ -17,6 +17,7 @@ from torchio_seg.subjects import join_channels
 from torchio_seg.volumes.images import from_array, from_image, image_like, is_image
 from torchio_seg.volumes.nifti import Volume, read
 from torchio_seg.workflows import models
+from torchio_seg.workflows.dicom_inputs import is_dicom, read_dicom
 from torchio_seg.workflows.guards import require_contrast, zeroed
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def _take(image: Any, affine: Any, name: str, nonfinite: Nonfinite) -> Taken:
     if affine is not None:
         raise UsageError(f"affine= belongs to an array; {name} is {type(image).__name__}, which has its own")
     if isinstance(image, str | Path):
-        return _in_nifti(read(Path(image), nonfinite=nonfinite))
+        path = Path(image)
+        return _in_nifti(read_dicom(path) if is_dicom(path) else read(path, nonfinite=nonfinite))
     if is_image(image):
         return _in_nifti(from_image(image, image.get_filename() or name, nonfinite=nonfinite))
     if isinstance(image, tio.Image):

@@ -9,9 +9,9 @@ from pathlib import Path
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.records import Case
+from torchio_seg.volumes.names import READ, listed, suffix
 from torchio_seg.volumes.nifti import read_geometry, stem
-
-SUFFIXES = (".nii", ".nii.gz")
+from torchio_seg.workflows.dicom_inputs import is_dicom, name_of
 
 CaseKey = tuple[Path, str]
 """Folder and name of a case that has a file for every channel."""
@@ -19,13 +19,17 @@ Group = dict[str, Path]
 """Those files by channel."""
 
 
-def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
-    """The cases that the inputs stand for, each with one file of all channels or a file for every channel."""
+def find_cases(inputs: Sequence[str], channels: Sequence[str], series: str | None = None) -> list[Case]:
+    """The cases that the inputs stand for, each with one file of all channels or a file for every channel.
+
+    A folder of DICOM, or a zip archive of one, is a file of one channel; `series` says which of several in it is meant.
+    """
     if named := [text for text in inputs if _channel_of_assignment(text, channels)]:
-        return [_assigned(inputs, named, channels)]
-    files = list(dict.fromkeys(file for text in inputs for file in _expand(text)))
+        return [_assigned(inputs, named, channels, series)]
+    files = list(dict.fromkeys(file for text in inputs for file in _expand(text, series)))
+    _require_use(series, files)
     if len(channels) == 1:
-        return _unique([Case(stem(file), (file,)) for file in files])
+        return _unique([Case(_name(file, series), (file,)) for file in files])
     if not (files := [file for file in files if not _is_segmentation(file)]):
         raise UsageError(f"{' '.join(inputs)}: there are only label maps; give the channels {', '.join(channels)}")
     found = {file: _num_channels(file) for file in files}
@@ -38,13 +42,17 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str]) -> list[Case]:
     return _unique([*(Case(stem(file), (file,)) for file in whole), *_joined(split, channels)])
 
 
-def _expand(text: str) -> list[Path]:
+def _expand(text: str, series: str | None) -> list[Path]:
     path = Path(text)
+    if series is not None and is_dicom(path):
+        return [path]
     if path.is_dir():
         folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
         files = _scans(path) or [file for folder in folders for file in _scans(folder)]
+        if not files and is_dicom(path):
+            return [path]
         if not files:
-            raise UsageError(f"{path} holds no .nii or .nii.gz file, nor do the folders in it")
+            raise UsageError(f"{path} holds no {listed(READ, last='or')} file, nor do the folders in it, and no DICOM")
         return files
     if path.exists():
         return [path]
@@ -55,7 +63,17 @@ def _expand(text: str) -> list[Path]:
 
 
 def _scans(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if file.name.endswith(SUFFIXES) and not file.name.startswith("."))
+    return sorted(file for file in folder.iterdir() if suffix(file) and not file.name.startswith("."))
+
+
+def _name(file: Path, series: str | None) -> str:
+    """What a prediction of a file, or of a series of DICOM, is called."""
+    return name_of(file, series) if is_dicom(file) else stem(file)
+
+
+def _require_use(series: str | None, files: Sequence[Path]) -> None:
+    if series is not None and not any(is_dicom(file) for file in files):
+        raise UsageError(f"--series {series}: there is no DICOM among the inputs to choose from; leave it out")
 
 
 def _channel_of_assignment(text: str, channels: Sequence[str]) -> str | None:
@@ -86,23 +104,26 @@ def _is_segmentation(file: Path) -> bool:
 
 def _num_channels(file: Path) -> int | None:
     """What the header says; None where it cannot be read, which is reported when the case is predicted."""
+    if is_dicom(file):
+        return 1
     try:
         return read_geometry(file).num_channels
     except DataError:
         return None
 
 
-def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str]) -> Case:
+def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str], series: str | None) -> Case:
     files = {str(_channel_of_assignment(text, channels)): Path(text.partition("=")[2]) for text in named}
     if len(named) != len(inputs) or len(files) != len(named) or set(files) != set(channels):
         raise UsageError(
             f"got {' '.join(inputs)}; the model needs each channel once: "
             + " ".join(f"{channel}=FILE" for channel in channels)
         )
-    if missing := [f"{channel}={file}" for channel, file in files.items() if not file.is_file()]:
+    if missing := [f"{channel}={file}" for channel, file in files.items() if not (file.is_file() or is_dicom(file))]:
         raise UsageError(f"no file for {', '.join(missing)}")
+    _require_use(series, list(files.values()))
     split = _split_name(files[channels[0]], channels)
-    name = split[0] if split else stem(files[channels[0]])
+    name = split[0] if split else _name(files[channels[0]], series)
     return Case(name, tuple(files[channel] for channel in channels))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,29 +13,32 @@ from torchio_seg import devices, memory
 from torchio_seg.config.resolve import choose, resolve, to_yaml
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
+from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.planning.costs import PARAMETER_BYTES
 from torchio_seg.planning.families import choose_changes
 from torchio_seg.planning.fitting import Limits, find_largest
 from torchio_seg.planning.ladder import Space, make_ladder
 from torchio_seg.planning.reasons import Amounts, Settled, tell_choices, tell_needs
 from torchio_seg.planning.schedule import SHORT, is_enough, plan_schedule
-from torchio_seg.planning.settings import NETWORK, merged, preprocessing_of, whole_settings
-from torchio_seg.planning.spacing import choose_spacing
+from torchio_seg.planning.settings import merged, preprocessing_of, whole_settings
+from torchio_seg.planning.spacing import Target, choose_spacing
 from torchio_seg.planning.telling import Line, size_text, to_comments
-from torchio_seg.planning.topology import admissible
+from torchio_seg.planning.topology import LEVELED, NETWORK
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
+from torchio_seg.workflows.network import build_network
 from torchio_seg.workflows.plan_data import Listed, Seen, list_cases, see
-from torchio_seg.workflows.trying import Tryer, require_network, rig_of, tell_if_busy, worker_bytes
+from torchio_seg.workflows.trying import Tryer, rig_of, tell_if_busy, worker_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
     from torchio_seg.planning.fingerprint import Fingerprint
     from torchio_seg.planning.schedule import Schedule
     from torchio_seg.progress import Progress
+    from torchio_seg.records import Dataset
 
 PLAN, FINGERPRINT = "plan.yaml", "plan.fingerprint.json"
-OWN = ("name", "seed", "device", "deterministic", "dataset", "split", "tracker")
+OWN = ("name", "seed", "device", "deterministic", "dataset", "codes", "split", "tracker")
 """What an experiment keeps when it is planned."""
 ORIGIN = "the plan with these options"
 _PARTS_OF_LOGITS, _PARTS_OF_IMAGE = 4, 3
@@ -102,20 +105,15 @@ def require_free(path: Path, *, overwrite: bool) -> None:
 def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     """Look at the data set, choose by rules, and measure what fits."""
     progress = progress or Silent()
-    base, rest = _base(wishes), _rest(wishes)
-    early = resolve(_settled_sections(base), rest, ORIGIN)  # a wrong setting is found before any file is read
-    require_network(early, NETWORK)
-    rig = rig_of(base, wishes.ram_budget, wishes.vram_budget, early.training.max_time)
-    listed = list_cases(base, progress)
-    target = choose_spacing([grid.spacing for grid in listed.grids], [grid.shape for grid in listed.grids])
-    preprocessing = preprocessing_of(target.spacing, listed.dataset.is_ct, base.preprocessing.nonfinite)
-    settings = _settled_sections(base) | {"preprocessing": preprocessing}
-    seen = see(resolve(settings, rest, ORIGIN), listed, progress)
+    begun = _begin(wishes, progress)
+    listed, settings, rest = begun.listed, begun.settings, begun.rest
+    rig = rig_of(begun.experiment, wishes.ram_budget, wishes.vram_budget, begun.experiment.training.max_time)
+    seen = see(begun.experiment, listed, progress)
     cohort = listed.cohort(seen.shape, rest.get("sampling.patches_per_case"))
     tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()))
     limits = Limits(rig.memory_limit, lambda candidate, took: is_enough(candidate, took, cohort, rig.seconds))
     tell_if_busy()
-    found = find_largest(make_ladder(_space(listed, seen, rest)), tryer, limits)
+    found = find_largest(make_ladder(_space(begun, seen)), tryer, limits)
     best = found.best
     schedule = _as_long_as_told(plan_schedule(best.candidate, best.seconds, cohort, rig.seconds), rest)
     classes = list(listed.dataset.labels.names.values())
@@ -123,9 +121,39 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     planned = merged(settings, whole_settings(best.candidate, schedule, rig.surroundings, changes))
     planned = merged(planned, {"training": {"channels_last": tryer.channels_last}})
     experiment = resolve(planned, rest, ORIGIN)
-    settled = Settled(experiment, seen.fingerprint, target, found, schedule, changes, tryer.measures_layout)
+    settled = Settled(experiment, seen.fingerprint, begun.target, found, schedule, changes, tryer.measures_layout)
     needs = tell_needs(settled, _amounts(settled, seen, tryer))
     return Planned(experiment, seen.fingerprint, tuple(tell_choices(settled)), tuple(needs))
+
+
+def plan_preprocessing(wishes: Wishes, *, progress: Progress | None = None) -> Experiment:
+    """An experiment whose volumes are prepared as those of a plan: nothing is measured, and the rest is as it comes."""
+    return _begin(wishes, progress or Silent()).experiment
+
+
+@dataclass(frozen=True)
+class _Begun:
+    """What follows from headers and labels alone."""
+
+    listed: Listed
+    target: Target
+    settings: dict[str, Any]
+    """The sections that are settled."""
+    rest: dict[str, Any]
+    """Changes that stand whatever is planned."""
+    experiment: Experiment
+    """Of both, with the defaults of what is not planned yet."""
+
+
+def _begin(wishes: Wishes, progress: Progress) -> _Begun:
+    """List the cases and settle their grid."""
+    base, rest = _base(wishes), _rest(wishes)
+    early = resolve(_settled_sections(base), rest, ORIGIN)  # a wrong setting is found before any file is read
+    listed = list_cases(base, progress)
+    target = choose_spacing([grid.spacing for grid in listed.grids], [grid.shape for grid in listed.grids])
+    preprocessing = preprocessing_of(target.spacing, listed.dataset.is_ct, base.preprocessing.nonfinite)
+    settings = _settled_sections(base) | {"network": {"name": early.network.name}, "preprocessing": preprocessing}
+    return _Begun(listed, target, settings, rest, resolve(settings, rest, ORIGIN))
 
 
 def _base(wishes: Wishes) -> Experiment:
@@ -168,24 +196,33 @@ def _settled_sections(base: Experiment) -> dict[str, Any]:
     }
 
 
-def _space(listed: Listed, seen: Seen, rest: Mapping[str, Any]) -> Space:
+def _space(begun: _Begun, seen: Seen) -> Space:
     """What candidates may differ in: all but what the user has chosen."""
-    dataset = listed.dataset
+    dataset, rest = begun.listed.dataset, begun.rest
+    network = begun.experiment.network.name
     patch = rest.get("sampling.patch_size")
-    if patch is not None and (fitting := admissible(tuple(patch), seen.spacing)) != tuple(patch):
-        raise ConfigError(
-            f"sampling.patch_size {size_text(patch)} cannot be halved often enough; use {size_text(fitting)}"
-        )
-    return Space(
+    channels = rest.get("network.channels") if network in LEVELED else None
+    space = Space(
         seen.shape,
         seen.spacing,
-        len(listed.training),
+        len(begun.listed.training),
         len(dataset.channels),
         dataset.labels.num_channels,
         patch_size=None if patch is None else tuple(patch),
         batch_size=rest.get("training.batch_size"),
-        width=channels[0] if (channels := rest.get("network.channels")) else None,
+        width=channels[0] if channels else None,
+        network=network,
+        sizes=None if network in LEVELED else _sizes_of(begun.experiment, dataset),
     )
+    if (given := space.patch_size) is not None and (fitting := space.cover(given)) != given:
+        raise ConfigError(f"sampling.patch_size {size_text(given)} does not suit {network}; use {size_text(fitting)}")
+    return space
+
+
+def _sizes_of(experiment: Experiment, dataset: Dataset) -> Sizes:
+    """What the network takes, as it says itself once it is built; one that is built for a size takes others as well."""
+    network = build_network(experiment, dataset, experiment.sampling.patch_size)
+    return replace(sizes_of(network), fixed_size=None)
 
 
 def _amounts(settled: Settled, seen: Seen, tryer: Tryer) -> Amounts:

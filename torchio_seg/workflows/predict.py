@@ -4,65 +4,49 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-import numpy as np
-import torch
-
-from torchio_seg import devices
 from torchio_seg.distributed import ALONE, Peers
-from torchio_seg.errors import DataError, TorchioSegError, UsageError
-from torchio_seg.memory import peak_bytes, reset_peak
-from torchio_seg.predictor.native import Prediction
+from torchio_seg.errors import TorchioSegError, UsageError
+from torchio_seg.machine import free_memory
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
-from torchio_seg.subjects import read_channels
-from torchio_seg.volumes.nifti import Volume, write_like
-from torchio_seg.workflows.guards import inspect
-from torchio_seg.workflows.inputs import SUFFIXES, find_cases
+from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
+from torchio_seg.volumes.scratch import HELD_BYTES
+from torchio_seg.workflows import dicom_outputs
+from torchio_seg.workflows.inputs import find_cases
 from torchio_seg.workflows.models import LoadedModel
-from torchio_seg.workflows.predictions import Effort, Failed, Predictions, Skipped, Written
+from torchio_seg.workflows.overlap import Task, ahead, in_turn
+from torchio_seg.workflows.predict_case import Opened, Output, Planned, compute_case, open_case, write_case
+from torchio_seg.workflows.predictions import Failed, Predictions, Skipped, Written
 
 log = logging.getLogger(__name__)
 
-OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nrrd", ".mha", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy"}
+BESIDE_BYTES = 2 * HELD_BYTES
+"""What a case that is read ahead and one that is still being written hold at most; probabilities are held whole."""
+OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nhdr", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy", ".zip"}
 
 
-@dataclass(frozen=True)
-class Output:
-    """Where predictions go and what is written of them."""
-
-    place: Path
-    """A folder, or for one case the file of its label map."""
-    overwrite: bool = False
-    probabilities: bool = False
-    regions: bool = False
-
-
-@dataclass(frozen=True)
-class _Planned:
-    """A case and the files that it is to have."""
-
-    case: Case
-    files: dict[str, Path]
-    is_there: bool
-    """Whether all of them are, so that nothing is to be done."""
-
-
-def predict(
+def predict(  # noqa: PLR0913 (what a command is given)
     model: LoadedModel,
     inputs: Sequence[str],
     output: Output,
     *,
+    series: str | None = None,
     implicit: bool = False,
     progress: Progress | None = None,
     peers: Peers = ALONE,
 ) -> Predictions:
-    """Predict every case, peers each their share, and tell what became of it; files of an earlier call are kept."""
+    """Predict every case, peers each their share, and tell what became of it; files of an earlier call are kept.
+
+    `series` says which one is meant where an input is DICOM with several.
+    """
     begun = time.monotonic()
-    plan = peers.from_main(lambda: _plan(model, inputs, output))
+    plan = peers.from_main(lambda: _plan(model, inputs, output, series))
     own = peers.part([each for each in plan if not each.is_there])
     made = peers.whole(_predict_all(model, own, output, implicit=implicit, progress=progress or Silent()))
     for outcome in (outcome for number, outcome in enumerate(made) if number % peers.num_ranks != peers.rank):
@@ -73,111 +57,89 @@ def predict(
     return Predictions(tuple(outcomes), time.monotonic() - begun)
 
 
-def _plan(model: LoadedModel, inputs: Sequence[str], output: Output) -> list[_Planned]:
+def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[Planned]:
     """What each case will get; what cannot be is refused before anything is computed."""
-    cases = _without_outputs(model, find_cases(inputs, model.card.channels), output)
+    cases = _without_outputs(model, find_cases(inputs, model.card.channels, series), output)
+    dicom_outputs.require_dicom(cases, output.to)
+    if set(output.to) & set(dicom_outputs.ENDINGS):
+        dicom_outputs.tell_codes(model)
     plan = []
     for case in cases:
         files = _targets(model, case, output, alone=len(cases) == 1)
-        plan.append(_Planned(case, files, _are_there(files, output, alone=len(cases) == 1)))
+        plan.append(Planned(case, files, _are_there(files, output, alone=len(cases) == 1), series))
     return plan
 
 
 def _predict_all(
-    model: LoadedModel, plan: Sequence[_Planned], output: Output, *, implicit: bool, progress: Progress
+    model: LoadedModel, plan: Sequence[Planned], output: Output, *, implicit: bool, progress: Progress
 ) -> list[Written | Failed]:
-    outcomes: list[Written | Failed] = []
+    """Each in turn; the next one is read while the network works, and the last one written, where memory allows it."""
+    outcomes = _Outcomes(progress, is_single=len(plan) == 1)
+    calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
+    is_tight = output.probabilities or free_memory() < BESIDE_BYTES
+    read = in_turn if is_tight else ahead
     progress.start("volumes", len(plan))
     try:
-        for each in plan:
-            try:
-                outcomes.append(_predict_case(model, each, output, implicit=implicit, progress=progress))
-            except TorchioSegError as error:
-                outcomes.append(Failed(each.case, error))
-                if len(plan) > 1:
-                    log.warning("%s", error)
-            progress.advance()
+        with closing(read(calls, unwanted=Opened.close)) as tasks:
+            for each, task in zip(plan, tasks, strict=True):
+                try:
+                    computed = compute_case(model, task.result(), output, progress)
+                except TorchioSegError as error:
+                    outcomes.fail(each.case, error)
+                else:
+                    outcomes.write(each.case, partial(write_case, model, computed, output), wait=is_tight)
+        outcomes.settle()
     except (KeyboardInterrupt, SystemExit):
+        outcomes.settle()
         whole = [all(file.exists() for file in each.files.values()) for each in plan]
         log.warning(
             "stopped: %d of %d volumes are written, none of them in part; the same command goes on with the others",
-            sum(isinstance(outcome, Written) for outcome in outcomes) if output.overwrite else sum(whole),
+            sum(isinstance(outcome, Written) for outcome in outcomes.made) if output.overwrite else sum(whole),
             len(plan),
         )
         raise
     finally:
+        outcomes.settle()
         progress.finish()
-    return outcomes
+    return outcomes.made
 
 
-def _predict_case(
-    model: LoadedModel, planned: _Planned, output: Output, *, implicit: bool, progress: Progress
-) -> Written:
-    case, device = planned.case, model.members[0].device
-    _count_anew(device)
-    begun = time.monotonic()
-    volume = read_channels(case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
-    warnings = inspect(model, volume, case, implicit=implicit)
-    for warning in warnings:
-        log.warning("%s", warning)
-    read = time.monotonic()
-    prediction = _use(model, volume, output, progress)
-    computed = time.monotonic()
-    _write(_contents(prediction, planned.files), volume, output)
-    effort = Effort(read - begun, computed - read, time.monotonic() - computed, peak_bytes(), _gpu_peak(device))
-    voxels = {region.name: int(prediction.mask(region).sum()) for region in prediction.labels.regions}
-    voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
-    return Written(case, tuple(planned.files.values()), voxels, voxel_mm3, effort, tuple(warnings))
+class _Outcomes:
+    """What became of the cases in their order, of which the last may still be being written."""
 
+    def __init__(self, progress: Progress, *, is_single: bool) -> None:
+        self.made: list[Written | Failed] = []
+        self._progress = progress
+        self._is_single = is_single
+        self._writing: tuple[Case, Task[Written]] | None = None
 
-def _use(model: LoadedModel, volume: Volume, output: Output, progress: Progress) -> Prediction:
-    try:
-        return model.predictor(volume.array, volume.affine, progress, probabilities=output.probabilities)
-    except (RuntimeError, MemoryError) as error:
-        if not devices.is_out_of_memory(error):
-            raise
-        shape = " x ".join(map(str, volume.shape))
-        raise DataError(
-            f"{volume.path}: memory ran out on {model.members[0].device} with its {shape} voxels; use --batch-size 1 "
-            "or a smaller --patch-size, --device cpu, or a computer with more"
-        ) from error
+    def write(self, case: Case, call: Callable[[], Written], *, wait: bool) -> None:
+        """Begin to write it once the one before is written."""
+        self.settle()
+        self._writing = case, Task(call)
+        if wait:
+            self.settle()
 
+    def fail(self, case: Case, error: TorchioSegError) -> None:
+        self.settle()
+        self.made.append(Failed(case, error))
+        if not self._is_single:
+            log.warning("%s", error)
+        self._progress.advance()
 
-def _write(contents: Iterable[tuple[Path, np.ndarray]], volume: Volume, output: Output) -> None:
-    """All files of a case, or none."""
-    done: list[Path] = []
-    try:
-        for file, content in contents:
-            if is_new := not file.exists():
-                done.append(file)  # before, should the signal come between its writing and the next line
-            write_like(file, content, volume, overwrite=output.overwrite)
-            if not is_new:
-                done.append(file)
-    except BaseException:
-        for file in done:
-            file.unlink(missing_ok=True)
-        raise
-
-
-def _count_anew(device: torch.device) -> None:
-    """Peaks of memory are those from here on."""
-    reset_peak()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
-
-
-def _gpu_peak(device: torch.device) -> int | None:
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
-
-
-def _contents(prediction: Prediction, files: Mapping[str, Path]) -> Iterator[tuple[Path, np.ndarray]]:
-    """What goes into each file, made when it is its turn."""
-    yield files["seg"], prediction.label_map
-    if prediction.probabilities is not None:
-        yield files["probabilities"], prediction.probabilities
-    for region in prediction.labels.regions:
-        if file := files.get(f"region {region.name}"):
-            yield file, prediction.mask(region)
+    def settle(self) -> None:
+        """Wait for what is being written."""
+        if self._writing is None:
+            return
+        case, task = self._writing
+        task.wait()
+        self._writing = None
+        try:
+            self.made.append(task.result())
+        except TorchioSegError as error:
+            self.fail(case, error)
+        else:
+            self._progress.advance()
 
 
 def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> dict[str, Path]:
@@ -195,28 +157,33 @@ def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> 
 
 def _names(model: LoadedModel, main: Path, output: Output) -> dict[str, Path]:
     """The files of a case whose label map has this one."""
-    suffix = ".nii.gz" if main.name.endswith(".nii.gz") else ".nii"
-    base = main.name.removesuffix(suffix).removesuffix("_seg")
-    files = {"seg": main}
+    base = stem(main).removesuffix("_seg")
+    ending = main.name[len(stem(main)) :]
+    files = {"seg": main} if dicom_outputs.has_volume(output.to) else {}
+    for kind, dicom in dicom_outputs.ENDINGS.items():
+        if kind in output.to:
+            files[kind] = (
+                output.place if dicom_outputs.names_one(output.place, output.to) else main.with_name(f"{base}{dicom}")
+            )
     if output.regions:
         for region in model.card.labels.regions:
-            files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{suffix}")
+            files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{ending}")
     if output.probabilities:
-        files["probabilities"] = main.with_name(f"{base}_probabilities{suffix}")
+        files["probabilities"] = main.with_name(f"{base}_probabilities{ending}")
     return files
 
 
 def _without_outputs(model: LoadedModel, cases: list[Case], output: Output) -> list[Case]:
     """The cases but for those that are predictions of others, as where a folder is both input and output."""
-    if len(cases) == 1 or output.place.name.endswith(SUFFIXES):
+    if len(cases) == 1 or suffix(output.place, WHOLE):
         return cases
     everything = replace(output, probabilities=True, regions=True)
     makers = {
-        file.resolve(): case.id
+        file.resolve().with_name(stem(file)): case.id
         for case in cases
         for file in _names(model, _main_file(case, output, alone=False), everything).values()
     }
-    own = [case for case in cases if not any(image.resolve() in makers for image in case.images)]
+    own = [case for case in cases if not any(image.resolve().with_name(stem(image)) in makers for image in case.images)]
     if len(own) < len(cases):
         log.info("%d files are left out: by their names they are predictions of others", len(cases) - len(own))
     return own
@@ -238,14 +205,22 @@ def _are_there(files: Mapping[str, Path], output: Output, *, alone: bool) -> boo
 
 
 def _main_file(case: Case, output: Output, *, alone: bool) -> Path:
-    """The file of the case's label map."""
-    if output.place.name.endswith(SUFFIXES):
+    """The file of the case's label map as a volume, whether it is written or not: the others are named after it."""
+    is_dicom = dicom_outputs.names_one(output.place, output.to)
+    if suffix(output.place, WHOLE) or is_dicom:
         if not alone:
             raise UsageError(f"-o {output.place} names one file, but there are several cases; name a folder")
+        if is_dicom:
+            return output.place.with_name(f"{output.place.stem}{NIFTI[0]}")
+        dicom_outputs.require_volume_name(output.place, output.to)
         return output.place
     if output.place.suffix in OTHER_IMAGES and not output.place.is_dir():
-        raise UsageError(f"-o {output.place}: label maps are written as .nii.gz or .nii; or name a folder")
-    return output.place / f"{case.id}_seg.nii.gz"
+        dicom = "; a name in .dcm needs one of --to dicom-seg and --to rtstruct" * (output.place.suffix == ".dcm")
+        raise UsageError(
+            f"-o {output.place}: label maps are written as {listed(WHOLE, last='or')}{dicom}; or name a folder"
+        )
+    ending = NIFTI[0] if dicom_outputs.NIFTI in output.to else same_format(case.images[0])
+    return output.place / f"{case.id}_seg{ending}"
 
 
 def _safe(name: str) -> str:

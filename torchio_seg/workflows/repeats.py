@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +41,7 @@ def repeat(
     runs_folder: Path,
     *,
     folder: Path | None = None,
+    papers: Mapping[str, str] = series.NO_PAPERS,
     progress: Progress | None = None,
 ) -> Repeated | series.Stopped:
     """Train with this many seeds, the experiment's and those after it, as far as that is not done yet."""
@@ -53,7 +54,7 @@ def repeat(
         f"seed_{seed}": experiment.model_copy(update={"seed": seed})
         for seed in range(experiment.seed, experiment.seed + number)
     }
-    folder = series.open_folder(folder, runs_folder, experiment, "repeats").resolve()
+    folder = series.open_folder(series.Place(folder, "repeats"), runs_folder, (experiment, papers)).resolve()
     if stopped := series.run_all(folder, experiments, progress):
         return stopped
     names = list(experiments)

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from torchio_seg.checkpoint import Range, Triple
-    from torchio_seg.volumes.nifti import Geometry, Volume
+    from torchio_seg.volumes.nifti import Geometry
+    from torchio_seg.volumes.scan import Image
     from torchio_seg.workflows.assembly import Plan
 
 PERCENTILES = (1, 50, 99)
@@ -30,7 +31,6 @@ FAR_SPAN = 30.0
 """The same for the span of intensities where normalisation takes their scale away: more than scanners differ by."""
 NONSENSE = 50.0
 """Times a training case's voxel size: no scan, but a header in another unit."""
-_MOST_VOXELS = 1 << 18
 
 _AS_IT_IS = Recipe(None, None, "none")
 _ABSOLUTE = {"percentile", "window", "none"}
@@ -50,7 +50,7 @@ class Lengths:
         return i, j, k
 
     @classmethod
-    def of(cls, volume: Geometry | Volume) -> Lengths:
+    def of(cls, volume: Geometry | Image) -> Lengths:
         """Those of a file, or of a volume that was read."""
         grids = find_grids(volume.shape, volume.affine, _AS_IT_IS)
         return cls(spacing_of(grids.affine), grids.turned_shape)
@@ -72,15 +72,15 @@ def describe_cases(plan: Plan) -> Seen:
     )
 
 
-def differences(volume: Volume, seen: Seen, recipe: Recipe, channels: Sequence[str]) -> Iterator[str]:
+def differences(volume: Image, seen: Seen, recipe: Recipe, channels: Sequence[str]) -> Iterator[str]:
     """A sentence for each way in which a volume is far from all training cases, with the numbers of both."""
     lengths = Lengths.of(volume)
     if is_far(lengths.spacing_mm, seen.spacing_mm, FAR):
         yield f"voxels are {_told(lengths.spacing_mm)} mm, {_of_training(seen.spacing_mm, 'mm')}"
     elif is_far(lengths.extent_mm, seen.extent_mm, FAR):
         yield f"the volume reaches over {_told(lengths.extent_mm)} mm, {_of_training(seen.extent_mm, 'mm')}"
-    for name, channel, known in zip(channels, volume.array, seen.channels, strict=True):
-        found = _percentiles(channel)
+    for name, sample, known in zip(channels, volume.samples, seen.channels, strict=True):
+        found = _percentiles(sample)
         ranges = (known.percentile_1, known.median, known.percentile_99)
         if found is not None and not _fits(found, ranges, recipe):
             yield (
@@ -104,11 +104,9 @@ def _fits(found: Triple, ranges: Sequence[Range], recipe: Recipe) -> bool:
     return narrowest / FAR_SPAN <= span <= widest * FAR_SPAN
 
 
-def _percentiles(channel: np.ndarray) -> Triple | None:
-    """PERCENTILES of the voxels that are not 0, from a regular part of them; None where there are none."""
-    flat = channel.ravel(order="K")
-    part = flat[:: max(1, flat.size // _MOST_VOXELS)]
-    part = part[part != 0]
+def _percentiles(sample: np.ndarray) -> Triple | None:
+    """PERCENTILES of the voxels that are not 0; None where there are none."""
+    part = sample[sample != 0]
     if not part.size:
         return None
     low, middle, high = np.percentile(part.astype(np.float64), PERCENTILES).tolist()

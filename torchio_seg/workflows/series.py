@@ -9,17 +9,18 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from torchio_seg import checkpoint
 from torchio_seg.config.comparing import differing
-from torchio_seg.config.resolve import choose, is_layout, load, resolve
+from torchio_seg.config.resolve import choose, is_layout, load, resolve, split_name
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, DataError, UsageError
-from torchio_seg.files import write_json
+from torchio_seg.files import write_json, write_text
 from torchio_seg.progress import Progress
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.train import Trained, resume, start
@@ -27,6 +28,9 @@ from torchio_seg.workflows.train import Trained, resume, start
 log = logging.getLogger(__name__)
 
 Kind = Literal["folds", "repeats"]
+Planned = tuple[Experiment, Mapping[str, str]]
+"""An experiment, and texts that tell how it came about, by the names of their files."""
+NO_PAPERS: Mapping[str, str] = MappingProxyType({})
 FINISHED = "finished.json"
 FREE = ("device", "dataset.root", "sampling.num_workers", "sampling.store")
 """What may change while a series is under way: nothing that its numbers follow from."""
@@ -54,21 +58,38 @@ class Stopped:
     signal: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a series is kept, and what its runs differ in."""
+
+    folder: Path | None
+    """None: a new one is made."""
+    kind: Kind
+
+
 def settle(
-    dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, folder: Path | None, kind: Kind
-) -> Experiment:
-    """The experiment that is named, else that of the series in the folder, changed."""
-    if config is None and is_layout(dataset):
-        raise UsageError(
-            f"no experiment is called {dataset}: make one, torchio-seg plan --dataset {dataset} -o plan.yaml, and give "
-            "it with --config plan.yaml, so that all these trainings follow one plan"
-        )
-    if dataset is not None or config is not None:
-        return choose(dataset, config, changes)
-    if folder is None or (kept := recall(folder, kind, changes)) is None:
-        where = "" if folder is None else f"; {folder} holds no series of {kind} that could go on"
+    dataset: str | None,
+    config: Path | None,
+    changes: Mapping[str, Any],
+    place: Place,
+    *,
+    plan: Callable[[str, Mapping[str, Any]], Planned],
+) -> Planned:
+    """What all runs follow: the experiment that is named, that of the series there, or one planned for a layout."""
+    if config is not None or (dataset is not None and not is_layout(dataset)):
+        return choose(dataset, config, changes), NO_PAPERS
+    kept = None if place.folder is None else recall(place.folder, place.kind, changes)
+    if kept is None:
+        if dataset is not None:
+            return plan(dataset, changes)
+        where = "" if place.folder is None else f"; {place.folder} holds no series of {place.kind} that could go on"
         raise UsageError(f"name what to train: --dataset NAME or --config FILE{where}")
-    return kept
+    if dataset is not None:
+        if kept.dataset.name != split_name(dataset)[0]:
+            was = kept.dataset.name
+            raise UsageError(f"{place.folder} holds a series on {was}, not on {dataset}; name another folder with -o")
+        log.info("%s goes on by the plan that it was begun with", place.folder)
+    return kept, NO_PAPERS
 
 
 def recall(folder: Path, kind: Kind, changes: Mapping[str, Any] | None = None) -> Experiment | None:
@@ -85,16 +106,20 @@ def recall(folder: Path, kind: Kind, changes: Mapping[str, Any] | None = None) -
     return resolve(settings, changes or {}, str(path))
 
 
-def open_folder(folder: Path | None, runs_folder: Path, experiment: Experiment, kind: Kind) -> Path:
+def open_folder(place: Place, runs_folder: Path, planned: Planned) -> Path:
     """The folder of the series: a new one, or the one that holds a series of the same settings."""
-    if folder is None:
+    experiment, papers = planned
+    if place.folder is None:
         folder = runs.create(runs_folder, experiment.name)
-    elif kept := recall(folder, kind):
-        _require_same(folder, kept, experiment)
-        return folder
+    elif kept := recall(place.folder, place.kind):
+        _require_same(place.folder, kept, experiment)
+        return place.folder
     else:
+        folder = place.folder
         runs.claim(folder)
-    write_json(folder / runs.SERIES, {"kind": kind, "experiment": experiment.model_dump(mode="json")})
+    for name, text in papers.items():
+        write_text(folder / name, text)
+    write_json(folder / runs.SERIES, {"kind": place.kind, "experiment": experiment.model_dump(mode="json")})
     return folder
 
 

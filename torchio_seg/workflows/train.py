@@ -173,15 +173,14 @@ def with_smaller_batches(experiment: Experiment) -> Experiment | None:
 
 def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int]) -> str:
     size, patch = experiment.training.batch_size, " x ".join(map(str, patch_size))
-    fewer = (
-        f"--batch-size {size // 2} (with training.accumulate={2 * experiment.training.accumulate} a step stays the "
-        "same; --auto does both by itself), "
-        if size > 1
-        else ""
-    )
+    fewer = ""
+    if smaller := with_smaller_batches(experiment):
+        batch, accumulate = smaller.training.batch_size, smaller.training.accumulate
+        fewer = f"--batch-size {batch} --set training.accumulate={accumulate} (the same steps, as by --auto), or "
     return (
-        f"out of memory with batches of {size} patches of {patch}: {said}. Use {fewer}a smaller --patch-size, or --set "
-        "training.activation_checkpointing=true; what was saved before is kept"
+        f"out of memory with batches of {size} patches of {patch}: {said}. Use {fewer}--set "
+        "training.activation_checkpointing=true, with --resume where something was saved; or begin anew with a smaller "
+        "--patch-size"
     )
 
 
@@ -213,7 +212,7 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
 
 
 def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
-    """A resumed training keeps its settings; only its length and what does not touch its numbers may differ."""
+    """A resumed training keeps its settings; only its length and how its steps are reckoned may differ."""
     free = {
         "device",
         "dataset.root",
@@ -225,7 +224,14 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
         "sampling.num_workers",
         "sampling.store",
         "training.validation_every",
+        "training.activation_checkpointing",
     }
+    if _patches_a_step(experiment) == _patches_a_step(earlier):
+        free |= {"training.batch_size", "training.accumulate"}
     changed = [key for key in differing(earlier, experiment) if not key.startswith("tracker.")]
     if forbidden := [key for key in changed if key not in free]:
         raise ConfigError(f"a resumed training keeps its settings, but {', '.join(forbidden)} differ; start a new one")
+
+
+def _patches_a_step(experiment: Experiment) -> int:
+    return experiment.training.batch_size * experiment.training.accumulate

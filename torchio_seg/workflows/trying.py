@@ -14,7 +14,6 @@ import torch
 from torchio_seg import devices, machine, memory
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment, seconds
-from torchio_seg.errors import ConfigError
 from torchio_seg.machine import in_units
 from torchio_seg.planning.fitting import Trial
 from torchio_seg.planning.schedule import DAY_S
@@ -151,10 +150,10 @@ class Tryer:
         found = self._judge(candidate, outcome)
         took = time_text(found.seconds) if outcome.fits else f"too much {outcome.why}"
         log.info(
-            "tried %d x %s voxels, %d features%s: %s, %s a step",
+            "tried %d x %s voxels%s%s: %s, %s a step",
             candidate.batch_size,
             size_text(candidate.patch_size),
-            candidate.width,
+            f", {candidate.width} features" if candidate.space.has_levels else "",
             ", channels last" if channels_last else "",
             in_units(outcome.answer.get("device_bytes") or outcome.peak),
             took,
@@ -177,12 +176,3 @@ class Tryer:
     def _beside(self, candidate: Candidate) -> int:
         """What workers will take, about."""
         return self.rig.surroundings.num_workers * worker_bytes(candidate)
-
-
-def require_network(experiment: Experiment, name: str) -> None:
-    """A plan sizes one kind of network."""
-    if experiment.network.name != name:
-        raise ConfigError(
-            f"network.name={experiment.network.name}: a plan chooses levels and features of {name}; leave it out, and "
-            "set another network in the plan's file"
-        )

@@ -31,7 +31,7 @@ class Layout:
 
     write: Callable[[Path, Cohort, Iterable[Phantom]], None]
     experiment: str
-    """The shipped experiment that reads it."""
+    """The shipped experiment that reads it, or the layout that is planned."""
     kinds: tuple[str, ...] = ANY
     """The phantoms that fit, the usual one first."""
     all_channels: bool = False

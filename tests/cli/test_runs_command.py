@@ -1,0 +1,98 @@
+"""What `torchio-seg runs` tells is what the runs wrote down."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from small_runs import Call
+
+from torchio_seg.config.resolve import load, shipped, to_yaml
+from torchio_seg.errors import UsageError
+from torchio_seg.workflows import runs
+from torchio_seg.workflows.overview import compare, look_at, survey_runs
+
+
+def write(run: Path, records: list[dict[str, Any]], **changes: Any) -> Path:
+    run.mkdir(parents=True)
+    experiment = load(shipped()["phantom"], {key.replace("__", "."): value for key, value in changes.items()})
+    (run / "config.yaml").write_text(to_yaml(experiment))
+    (run / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
+    return run
+
+
+def validation(epoch: int, dice: float | None, *, improved: bool) -> dict[str, Any]:
+    by_region = {"core": dice, "edema": None}
+    found = {"mean_dice": dice, "dice": by_region, "improved": improved}
+    return {"kind": "validation", "epoch": epoch, "step": 10 * epoch, **found}
+
+
+def test_the_best_is_that_of_the_best_checkpoint_not_the_last_nor_the_highest_ever(tmp_path: Path) -> None:
+    records = [
+        {"kind": "step", "epoch": 0, "step": 1, "loss": 1.0},
+        validation(1, 0.4, improved=True),
+        validation(2, 0.6, improved=True),
+        validation(3, 0.7, improved=False),
+        {"kind": "evaluation", "part": "test", "mean_dice": 0.5, "epoch": 3, "step": 30},
+    ]
+    found = look_at(write(tmp_path / "run", records, training__epochs=7))
+    assert (found.best_dice, dict(found.evaluations)) == (0.6, {"test": 0.5})
+    assert (found.position, found.planned) == ({"epoch": 3, "step": 30}, ("epochs", 7))
+
+
+def test_how_many_steps_fit_the_time_is_known_once_the_run_knows(tmp_path: Path) -> None:
+    timed = {"training__max_time": "1h"}
+    budget = {"kind": "budget", "num_steps": 840, "step": 20, "epoch": 0}
+    assert look_at(write(tmp_path / "a", [], **timed)).planned is None
+    assert look_at(write(tmp_path / "b", [budget], **timed)).planned == ("steps", 840)
+
+
+def test_runs_are_found_in_series_too_once_and_newest_last(tmp_path: Path) -> None:
+    for number, name in enumerate(("phantom/new", "phantom/cv/fold_0", "phantom/cv/fold_1")):
+        write(tmp_path / name, [validation(1, 0.1, improved=True)])
+        record = tmp_path / name / "metrics.jsonl"
+        os.utime(record, (1000 - number, 1000 - number))
+    (tmp_path / "latest").symlink_to("phantom/new")
+    (tmp_path / "phantom" / "broken").mkdir()
+    (tmp_path / "phantom" / "broken" / "config.yaml").write_text("a: [")
+    found, unreadable = survey_runs(tmp_path)
+    assert [run.folder.name for run in found] == ["fold_1", "fold_0", "new"]
+    assert len(unreadable) == 1
+    assert "broken cannot be read" in unreadable[0]
+
+
+def test_a_run_that_is_trained_now_is_told_from_one_that_was(tmp_path: Path) -> None:
+    run = write(tmp_path / "run", [])
+    with runs.locked(run):
+        assert look_at(run).is_running
+    assert not look_at(run).is_running
+
+
+def test_what_differs_is_shown_and_nothing_else(tmp_path: Path) -> None:
+    one = write(tmp_path / "one", [validation(1, 0.4, improved=True)], network__dropout=0.5)
+    other = write(tmp_path / "other", [validation(1, 0.6, improved=True)], network__name="segresnet")
+    result = compare(one, other)
+    assert result.settings["network.name"] == ("unet", "segresnet")
+    assert result.settings["network.dropout"] == (0.5, 0.2)
+    assert result.settings["network.init_filters"][0] is None
+    assert not {key for key in result.settings if not key.startswith("network.")}
+    assert dict(result.dice) == {"core": (0.4, 0.6), "edema": (None, None), "mean": (0.4, 0.6)}
+    with pytest.raises(UsageError, match="is not a run"):
+        compare(one, tmp_path)
+
+
+def test_the_command_lists_and_compares(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    one = write(tmp_path / "runs" / "a" / "one", [validation(2, 0.4, improved=True)], training__epochs=3)
+    write(tmp_path / "runs" / "a" / "other", [], training__epochs=4)
+    listed = call("runs").out
+    assert "runs/a/one\n    phantom, unet   2 of 3 epochs   best Dice 0.400" in listed
+    assert "best Dice n/a" in listed
+    compared = call("runs", "compare", one, "runs/a/other").out
+    assert "training.epochs" in compared
+    assert "network" not in compared
+    assert call("runs", "compare", one, tmp_path).code == 2
+    assert call("runs", "--runs", "nowhere").code == 2

@@ -1,0 +1,121 @@
+"""From file to file with nothing held whole, a prediction is the one of the volume in memory."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from torchio_seg.memory import resident_bytes
+from torchio_seg.predictor.grid import Window
+from torchio_seg.predictor.native import Predictor
+from torchio_seg.records import Labels
+from torchio_seg.transforms.recipe import Recipe
+from torchio_seg.volumes.nifti import read
+from torchio_seg.volumes.scan import open_scan
+from torchio_seg.volumes.scratch import LabelRoom, rest
+from torchio_seg.volumes.writing import write_slabs_like
+
+LABELS = {
+    "classes": Labels.of_classes({0: "background", 1: "one", 2: "two", 300: "three"}),
+    "regions": Labels.of_regions({0: "b", 1: "o", 2: "n"}, {"whole": [1, 2], "core": [2]}),
+}
+BLENDINGS = ("crop", "average", "hann", "gaussian")
+RECIPES = [
+    Recipe(None, None, "zscore"),
+    Recipe((1.3, 0.7, 1.9), None, "minmax"),
+    Recipe((0.6, 2.2, 0.8), None, "zscore_all", crop_or_pad=(14, 13, 30)),
+    Recipe(None, (17, 9, 31), "window", (-40.0, 80.0)),
+]
+ORDERS = list(itertools.permutations(range(3)))
+SIGNS = list(itertools.product((1, -1), repeat=3))
+
+
+def predictor(labels: Labels, recipe: Recipe, blending: str, held_bytes: int) -> Predictor:
+    """A network that looks at a voxel's neighbours, too."""
+    weight = torch.randn(labels.num_channels, 2, 3, 3, 3, generator=torch.Generator().manual_seed(1))
+
+    def network(images: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.conv3d(images, weight, padding=1)
+
+    window = Window((8, 8, 8), 0.4, 3, blending)  # type: ignore[arg-type]
+    return Predictor(network, labels, recipe, window, torch.device("cpu"), "fp32", held_bytes=held_bytes)
+
+
+def scan(folder: Path, number: int) -> Path:
+    """Two channels of any shape and of some orientation, oblique; plain or compressed, integers or reals."""
+    rng = np.random.default_rng(number)
+    affine = np.eye(4)
+    angle = np.deg2rad(rng.choice([0, 20, 44]))
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    affine[:3, :3] = turn @ np.eye(3)[:, list(ORDERS[number % 6])] * SIGNS[number % 8] * rng.uniform(0.7, 1.6, 3)
+    voxels = rng.normal(size=(*rng.integers(4, 24, 3), 2)) * 50
+    voxels[rng.random(voxels.shape) < 0.2] = 0
+    dtype = rng.choice([np.int16, np.float32])
+    image = nib.Nifti1Image(voxels.astype(dtype), affine, dtype=dtype)
+    path = folder / f"scan_{number}{'.nii.gz' if number % 2 else '.nii'}"
+    nib.save(image, path)
+    return path
+
+
+@pytest.mark.parametrize("kind", LABELS)
+@pytest.mark.parametrize(("recipe", "blending"), list(zip(RECIPES, BLENDINGS, strict=True)))
+def test_labels_from_slabs_are_those_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recipe: Recipe, blending: str, kind: str
+) -> None:
+    monkeypatch.setattr("torchio_seg.transforms.prepared.CHUNK_BYTES", 10_000)
+    first = 3 * RECIPES.index(recipe)
+    for number in range(first, first + 4):
+        path = scan(tmp_path, number)
+        volume = read(path)
+        whole = predictor(LABELS[kind], recipe, blending, 1 << 30)(volume.array, volume.affine, probabilities=False)
+        with open_scan(path, held_bytes=0) as opened:
+            bounded = predictor(LABELS[kind], recipe, blending, 0)(opened.source, opened.affine, probabilities=False)
+        assert bounded.label_map.dtype == whole.label_map.dtype
+        assert np.array_equal(bounded.label_map, whole.label_map)
+        assert len(np.unique(whole.label_map)) > 1
+        for end in (".nii", ".nii.gz"):
+            out = tmp_path / f"label{end}"
+            write_slabs_like(out, bounded.label_map, opened, lambda planes: planes, overwrite=True)
+            assert np.array_equal(read(out).array[0], whole.label_map)
+            assert np.array_equal(nib.load(out).affine, nib.load(path).affine)
+
+
+def test_logits_from_slabs_are_those_of_the_whole(tmp_path: Path) -> None:
+    volume = read(scan(tmp_path, 3))
+    first, _ = predictor(LABELS["classes"], RECIPES[1], "hann", 1 << 30).logits(volume.array, volume.affine)
+    second, _ = predictor(LABELS["classes"], RECIPES[1], "hann", 0).logits(volume.array, volume.affine)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_a_label_map_keeps_what_was_written_when_it_rests_in_its_file(axis: int) -> None:
+    values = np.random.default_rng(0).integers(0, 300, (40, 50, 60)).astype(np.int32)
+    for held in (0, 1 << 30):
+        room = LabelRoom(held, axis)(values.shape, values.dtype)
+        assert room.shape == values.shape
+        for number in range(values.shape[axis]):
+            np.moveaxis(room, axis, 0)[number] = np.moveaxis(values, axis, 0)[number]
+            if number % 7 == 0:
+                rest(room)
+        assert np.array_equal(room, values)
+        assert np.moveaxis(room, axis, 0)[3].nbytes == values.nbytes // values.shape[axis]
+        assert room.strides[axis] == max(room.strides), "planes lie together"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="what is in memory is told on Linux")
+def test_a_label_map_that_rests_is_not_in_memory() -> None:
+    room = LabelRoom(0, 2)((256, 256, 500), np.dtype(np.uint8))
+    before = resident_bytes(os.getpid())
+    room[...] = 3
+    filled = resident_bytes(os.getpid())
+    rest(room[:, :, 5:8])
+    assert filled - before > 0.9 * room.nbytes
+    assert resident_bytes(os.getpid()) - before < 0.1 * room.nbytes
+    assert room[::50, ::50].min() == room[::50, ::50].max() == 3

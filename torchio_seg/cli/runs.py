@@ -1,0 +1,98 @@
+"""torchio-seg runs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.shared import RunsFolder, command, typed
+
+if TYPE_CHECKING:
+    from torchio_seg.workflows.overview import Overview
+
+app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+_UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
+
+
+@app.callback(invoke_without_command=True)
+@command
+def runs(context: typer.Context, *, runs: RunsFolder = Path("runs")) -> None:
+    """List trainings: data set and network, how far each is, and how well it does; or compare two of them."""
+    from torchio_seg.workflows.overview import survey_runs
+
+    if context.invoked_subcommand is not None:
+        return
+
+    screen = Screen.shared()
+    found, unreadable = survey_runs(runs)
+    rows = [_row(run) for run in found]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for run, row in zip(found, rows, strict=True):
+        screen.say(typed(run.folder))
+        screen.say("    " + "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    if not found:
+        screen.say(f"no training below {runs}")
+    for line in unreadable:
+        screen.say(line)
+
+
+@app.command()
+@command
+def compare(
+    one: Annotated[Path, typer.Argument(metavar="A", help="A run's folder.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Another's.")],
+) -> None:
+    """Show what differs between two trainings, in their settings and in their scores.
+
+    torchio-seg runs compare runs/phantom/20261127-065755-amber-robin runs/latest
+    """
+    from torchio_seg.workflows.overview import compare as workflow
+
+    screen = Screen.shared()
+    result = workflow(one, other)
+    names = (one.resolve().name, other.resolve().name)
+    if result.settings:
+        rows = [(key, *map(_setting, pair)) for key, pair in result.settings.items()]
+        screen.table(("setting", *names), rows)
+    else:
+        screen.say("the same settings")
+    screen.say("Dice on the validation cases, at the best checkpoint of each")
+    screen.table(("region", *names), [(region, *map(number, pair)) for region, pair in result.dice.items()])
+    parts = sorted({part for run in result.runs for part in run.evaluations})
+    rows = [("trained", *map(_progress, result.runs))]
+    rows += [(f"{part}, evaluated", *(number(run.evaluations.get(part)) for run in result.runs)) for part in parts]
+    screen.table(("", *names), rows)
+
+
+def _row(run: Overview) -> tuple[str, ...]:
+    """Best Dice is that of the validation cases, the mean over the regions."""
+    test = run.evaluations.get("test")
+    return (
+        f"{run.settings.get('dataset.name')}, {run.settings.get('network.name')}",
+        _progress(run),
+        f"best Dice {number(run.best_dice)}",
+        "" if test is None else f"test {number(test)}",
+        "running now" if run.is_running else _ago(time.time() - run.changed),
+    )
+
+
+def _progress(run: Overview) -> str:
+    if run.planned is None:
+        return f"{run.position['step']} steps"
+    what, total = run.planned
+    return f"{run.position[what.removesuffix('s')]} of {total} {what}"
+
+
+def _ago(seconds: float) -> str:
+    for name, length in _UNITS:
+        if (count := int(seconds // length)) >= 1:
+            return f"{count} {name}{'s' if count > 1 else ''} ago"
+    return "just now"
+
+
+def _setting(value: object) -> str:
+    return "not there" if value is None else str(value)

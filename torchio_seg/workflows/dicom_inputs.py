@@ -1,0 +1,143 @@
+"""DICOM as input of prediction: a folder or a zip archive, and one series in it."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torchio_seg.errors import DataError, UsageError, VolumeError
+from torchio_seg.subjects import join_scans
+from torchio_seg.volumes.archive import unpacked
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_identity, read_series, scan
+from torchio_seg.volumes.nifti import Volume
+from torchio_seg.volumes.scan import Scan, open_scan
+from torchio_seg.volumes.scratch import HELD_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from torchio_seg.transforms.recipe import Nonfinite
+
+log = logging.getLogger(__name__)
+
+ZIP = ".zip"
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether this is a zip archive, or a folder with a DICOM file in it."""
+    if path.is_dir():
+        return find_identity(path) is not None
+    return path.suffix.lower() == ZIP and path.is_file()
+
+
+def name_of(path: Path, wanted: str | None) -> str:
+    """What a prediction of the series is called: as the folder or archive, with its number where there are others."""
+    with _series_in(path) as found:
+        chosen = choose(path, found, wanted)
+        name = path.resolve().name if path.is_dir() else path.name[: -len(ZIP)]
+        if len(_volumes(found)) < 2:
+            return name
+        return f"{name}_{chosen.uid.rpartition('.')[2] if chosen.number is None else chosen.number}"
+
+
+@contextmanager
+def open_images(
+    paths: Sequence[Path], num_channels: int, *, wanted: str | None, nonfinite: Nonfinite
+) -> Iterator[Scan]:
+    """The volume of a file or series of all channels, or of one for each channel, on one grid.
+
+    Of files a slab is in memory at a time, and they stay open meanwhile; series are read whole.
+    """
+    with ExitStack() as stack:
+        scans = [
+            Scan.of(read_dicom(path, wanted))
+            if is_dicom(path)
+            else stack.enter_context(open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // len(paths)))
+            for path in paths
+        ]
+        yield join_scans(scans, num_channels)
+
+
+@contextmanager
+def opened(path: Path, wanted: str | None) -> Iterator[Grid]:
+    """The grid of the series, whose files can be read for as long as it is needed."""
+    with _series_in(path) as found:
+        yield arrange(choose(path, found, wanted))
+
+
+def read_dicom(path: Path, wanted: str | None = None) -> Volume:
+    """The voxels of the series; the header that comes with them is its grid."""
+    with _series_in(path) as found:
+        chosen = choose(path, found, wanted)
+        log.info("%s: series %s '%s' (%s)", path, chosen.number, chosen.description, chosen.uid)
+        volume = read_series(chosen)
+        return Volume(path, volume.array, volume.affine, volume.grid)
+
+
+def choose(path: Path, found: Sequence[Series], wanted: str | None) -> Series:
+    """The series of this number, UID, beginning of a UID or description; without any, the only one that is a volume."""
+    chosen = _called(found, wanted) if wanted else _volumes(found)
+    if len(chosen) == 1:
+        return chosen[0]
+    if not wanted and not chosen:
+        reasons = "; ".join(f"{series.label}: {series.no_volume}" for series in found)
+        raise DataError(f"{path} holds no series that is a volume ({reasons})")
+    count = f"{len(chosen)} series are" if chosen else "no series is"
+    what = f"{count} called '{wanted}'" if wanted else f"{count} volumes"
+    raise UsageError(
+        f"{path}: {what}; choose one with --series and its number, its description, its UID or the beginning of that:\n"
+        + _table(chosen or found)
+    )
+
+
+@contextmanager
+def _series_in(path: Path) -> Iterator[Sequence[Series]]:
+    """All series of a folder or an archive, which is unpacked for as long as they are needed."""
+    if path.is_dir():
+        yield _scanned(path, path)
+        return
+    with unpacked(path) as folder:
+        try:
+            yield _scanned(path, folder)
+        except DataError as error:
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
+
+
+def _scanned(path: Path, folder: Path) -> Sequence[Series]:
+    contents = scan(folder)
+    if not contents.series:
+        raise VolumeError("; ".join([f"{path} holds no DICOM images", *contents.damaged]))
+    return contents.series
+
+
+def _volumes(found: Sequence[Series]) -> list[Series]:
+    """Those that are meant as volumes, damaged or not."""
+    return [series for series in found if not series.no_volume]
+
+
+def _called(found: Sequence[Series], wanted: str) -> list[Series]:
+    """By the first way of naming that fits any."""
+    ways = (
+        [series for series in found if series.uid == wanted],
+        [series for series in found if str(series.number) == wanted],
+        [series for series in found if series.description.casefold() == wanted.casefold()],
+        [series for series in found if "." in wanted and series.uid.startswith(wanted)],
+    )
+    return next((way for way in ways if way), [])
+
+
+def _table(found: Sequence[Series]) -> str:
+    """What people tell series apart by."""
+    rows = [("number", "description", "modality", "slices", "size", "UID")]
+    for series in found:
+        first = series.slices[0]
+        size = f"{first.columns} x {first.rows}"
+        uid = f"{series.uid} (no volume: {series.no_volume})" if series.no_volume else series.uid
+        number = "?" if series.number is None else str(series.number)
+        rows.append((number, series.description or "-", series.modality, str(len(series.slices)), size, uid))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )

@@ -1,0 +1,141 @@
+"""`torchio-seg runs`: what was trained, how far and how well, from what each run wrote down itself."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torchio_seg.config.comparing import flat
+from torchio_seg.config.reading import read_mapping
+from torchio_seg.errors import ConfigError, DataError, UsageError
+
+CONFIG, RECORD = "config.yaml", "metrics.jsonl"
+MEAN = "mean"
+_DEEPEST = 3
+"""Folders between the folder of all runs and a run: the experiment, a series, the run."""
+
+
+@dataclass(frozen=True)
+class Overview:
+    """A run, as its files tell."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+    """By dotted key."""
+    position: Mapping[str, int]
+    """Epoch and step that the last line was written in."""
+    planned: tuple[str, int] | None
+    """epochs or steps, and how many there will be; None where that is not settled yet."""
+    best: Mapping[str, Any] | None
+    """What was written of the validation that its best checkpoint is from."""
+    evaluations: Mapping[str, float | None]
+    """Mean Dice of the last evaluation of each part of the cases."""
+    changed: float
+    """When something was written last, in seconds since 1970."""
+    is_running: bool
+
+    @property
+    def best_dice(self) -> float | None:
+        """Of the validation cases, at the best checkpoint."""
+        return None if self.best is None else self.best["mean_dice"]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs side by side."""
+
+    runs: tuple[Overview, Overview]
+    settings: Mapping[str, tuple[Any, Any]]
+    """Those that are not the same."""
+    dice: Mapping[str, tuple[float | None, float | None]]
+    """Of the validation cases at the best checkpoints: each region's, and the mean."""
+
+
+def survey_runs(folder: Path) -> tuple[list[Overview], list[str]]:
+    """The runs below a folder, the one that was written to last at the end, and what of it cannot be read."""
+    if not folder.is_dir():
+        raise UsageError(f"there is no folder {folder}; name the folder of your trainings with --runs DIR")
+    found, unreadable = [], []
+    for run in _runs_below(folder, _DEEPEST):
+        try:
+            found.append(look_at(run))
+        except DataError as error:
+            unreadable.append(str(error))
+    return sorted(found, key=lambda run: run.changed), unreadable
+
+
+def look_at(run: Path) -> Overview:
+    """What a run's own files tell."""
+    if not (run / CONFIG).is_file():
+        raise UsageError(f"{run} is not a run: it holds no {CONFIG}; 'torchio-seg runs' lists those that there are")
+    record = run / RECORD
+    try:
+        settings = flat(read_mapping(run / CONFIG))
+        lines = [json.loads(line) for line in record.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
+        kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in _KINDS}
+        changed = record.stat().st_mtime
+    except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
+        raise DataError(f"{run} cannot be read: {error}") from error
+    improved = [line for line in kinds["validation"] if line.get("improved")]
+    last = lines[-1] if lines else {}
+    return Overview(
+        run,
+        settings,
+        {name: int(last.get(name) or 0) for name in ("epoch", "step")},
+        _planned(settings, kinds["budget"]),
+        improved[-1] if improved else None,
+        {line["part"]: line["mean_dice"] for line in kinds["evaluation"]},
+        changed,
+        _is_locked(run / ".lock"),
+    )
+
+
+def compare(one: Path, other: Path) -> Comparison:
+    """How two runs differ, in what they were told and in how well they did."""
+    runs = look_at(one), look_at(other)
+    keys = sorted(runs[0].settings.keys() | runs[1].settings.keys())
+    pairs = {key: (runs[0].settings.get(key), runs[1].settings.get(key)) for key in keys}
+    dice = [{**run.best["dice"], MEAN: run.best["mean_dice"]} if run.best else {} for run in runs]
+    regions = [name for name in dict.fromkeys([*dice[0], *dice[1]]) if name != MEAN]
+    return Comparison(
+        runs,
+        {key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
+        {name: (dice[0].get(name), dice[1].get(name)) for name in (*regions, MEAN)},
+    )
+
+
+_KINDS = ("validation", "evaluation", "budget")
+
+
+def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or not path.is_dir():
+            continue  # runs/latest is one of the others
+        if (path / CONFIG).is_file():
+            yield path
+        elif depth > 1:
+            yield from _runs_below(path, depth - 1)
+
+
+def _planned(settings: Mapping[str, Any], budgets: list[dict[str, Any]]) -> tuple[str, int] | None:
+    if settings.get("training.max_time") is not None:
+        return ("steps", budgets[-1]["num_steps"]) if budgets else None
+    if settings.get("training.steps") is not None:
+        return "steps", settings["training.steps"]
+    return "epochs", settings["training.epochs"]
+
+
+def _is_locked(path: Path) -> bool:
+    """Whether a training holds the run; a shared lock that is at once given back keeps nobody out."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,204 @@
+"""One case of a prediction: read as far as that is done beforehand, computed, written."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from torchio_seg import devices
+from torchio_seg.errors import DataError
+from torchio_seg.memory import peak_bytes, reset_peak
+from torchio_seg.volumes.nifti import write_like
+from torchio_seg.volumes.reading import counted
+from torchio_seg.volumes.writing import slabs_of, write_slabs_like
+from torchio_seg.workflows import dicom_outputs
+from torchio_seg.workflows.dicom_inputs import open_images
+from torchio_seg.workflows.guards import inspect
+from torchio_seg.workflows.predictions import Effort, Written
+
+if TYPE_CHECKING:
+    from torchio_seg.predictor.native import Prediction
+    from torchio_seg.progress import Progress
+    from torchio_seg.records import Case
+    from torchio_seg.volumes.scan import Scan
+    from torchio_seg.workflows.models import LoadedModel
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where predictions go and what is written of them."""
+
+    place: Path
+    """A folder, or for one case the file of its label map."""
+    overwrite: bool = False
+    probabilities: bool = False
+    regions: bool = False
+    to: tuple[str, ...] = ()
+    """Kinds of files for the label map (`dicom_outputs.KINDS`); none named: a volume in the format of the input."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A case and the files that it is to have."""
+
+    case: Case
+    files: dict[str, Path]
+    is_there: bool
+    """Whether all of them are, so that nothing is to be done."""
+    series: str | None = None
+    """Which series is meant where its images are DICOM."""
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A case whose scan can be read."""
+
+    planned: Planned
+    scan: Scan
+    warnings: tuple[str, ...]
+    read_s: float
+    files: ExitStack
+    """What is open of it."""
+
+    def close(self) -> None:
+        """Without having been used."""
+        self.files.close()
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A case that is to be written."""
+
+    opened: Opened
+    prediction: Prediction
+    network_s: float
+    peaks: tuple[int, int | None]
+
+
+def open_case(model: LoadedModel, planned: Planned, *, implicit: bool) -> Opened:
+    """Read a case's files as far as that is done before it is computed, and look for what is odd."""
+    begun = time.monotonic()
+    case = planned.case
+    with ExitStack() as files:
+        nonfinite = model.predictor.recipe.nonfinite
+        scan = files.enter_context(
+            open_images(case.images, len(model.card.channels), wanted=planned.series, nonfinite=nonfinite)
+        )
+        if set(planned.files) & set(dicom_outputs.ENDINGS):
+            dicom_outputs.require_referable_series(scan)
+        warnings = tuple(inspect(model, scan, case, implicit=implicit))
+        return Opened(planned, scan, warnings, time.monotonic() - begun, files.pop_all())
+
+
+def compute_case(model: LoadedModel, opened: Opened, output: Output, progress: Progress) -> Computed:
+    device = model.members[0].device
+    for warning in opened.warnings:
+        log.warning("%s", warning)
+    _count_anew(device)
+    begun = time.monotonic()
+    with opened.files:
+        prediction = _use(model, opened.scan, output, progress)
+    return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)))
+
+
+def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress) -> Prediction:
+    try:
+        return model.predictor(scan.source, scan.affine, progress, probabilities=output.probabilities)
+    except (RuntimeError, MemoryError) as error:
+        if not devices.is_out_of_memory(error):
+            raise
+        shape = " x ".join(map(str, scan.shape))
+        raise DataError(
+            f"{scan.path}: memory ran out on {model.members[0].device} with its {shape} voxels; use --batch-size 1 "
+            "or a smaller --patch-size, --device cpu, or a computer with more"
+        ) from error
+
+
+def write_case(model: LoadedModel, computed: Computed, output: Output) -> Written:
+    begun = time.monotonic()
+    opened, prediction = computed.opened, computed.prediction
+    counts = _count(prediction.label_map)
+    _write(_contents(model, prediction, opened, output))
+    effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, *computed.peaks)
+    regions = prediction.labels.regions
+    voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
+    voxel_mm3 = float(abs(np.linalg.det(opened.scan.affine[:3, :3])))
+    files = tuple(opened.planned.files.values())
+    return Written(opened.planned.case, files, voxels, voxel_mm3, effort, opened.warnings)
+
+
+def _count(label_map: np.ndarray) -> Counter[int]:
+    """How many voxels have each value."""
+    counts: Counter[int] = Counter()
+    for planes in slabs_of(label_map):
+        counts.update(dict(counted(planes.ravel(order="K"))))
+    return counts
+
+
+def _write(contents: Iterable[tuple[Path, Callable[[Path], None]]]) -> None:
+    """All files of a case, or none."""
+    done: list[Path] = []
+    try:
+        for file, write in contents:
+            if is_new := not file.exists():
+                done.append(file)  # before, should the signal come between its writing and the next line
+            write(file)
+            if not is_new:
+                done.append(file)
+    except BaseException:
+        for file in done:
+            file.unlink(missing_ok=True)
+        raise
+
+
+def _contents(
+    model: LoadedModel, prediction: Prediction, opened: Opened, output: Output
+) -> Iterator[tuple[Path, Callable[[Path], None]]]:
+    """Each file and what writes it, whose content is made when it is its turn."""
+    planned, files = opened.planned, opened.planned.files
+    place: dict[str, Any] = {"like": opened.scan, "overwrite": output.overwrite}
+    if file := files.get("seg"):
+        yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=_as_it_is, **place)
+    if prediction.probabilities is not None:
+        yield files["probabilities"], partial(write_like, array=prediction.probabilities, **place)
+    for region in prediction.labels.regions:
+        if file := files.get(f"region {region.name}"):
+            pick = partial(_mask, region.labels)
+            yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=pick, **place)
+    if dicom := [kind for kind in dicom_outputs.ENDINGS if kind in files]:
+        with dicom_outputs.writers(
+            model, planned.case, planned.series, prediction, overwrite=output.overwrite
+        ) as writers:
+            for kind in dicom:
+                yield files[kind], writers[kind]
+
+
+def _as_it_is(planes: np.ndarray) -> np.ndarray:
+    return planes
+
+
+def _mask(values: tuple[int, ...], planes: np.ndarray) -> np.ndarray:
+    return np.isin(planes, values).view(np.uint8)
+
+
+def _count_anew(device: torch.device) -> None:
+    """Peaks of memory are those from here on."""
+    reset_peak()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+
+def _gpu_peak(device: torch.device) -> int | None:
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
