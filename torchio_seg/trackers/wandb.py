@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Cell
 
 log = logging.getLogger(__name__)
+
+TOGETHER_S = 2.0
+"""For so long rows of steps are gathered."""
 
 Artifacts = Literal["best", "all", "none"]
 
@@ -75,6 +79,9 @@ class WandbTracker:
         self._run = session.run
         self._versions = Versions(session)
         self._step = 0
+        self._rows: list[tuple[int, dict[str, Any]]] = []
+        """Of the last seconds."""
+        self._sent_at = time.monotonic()
         self._at_end: tuple[Path, Mapping[str, Any]] | None = None
         self._define()
 
@@ -82,8 +89,9 @@ class WandbTracker:
         """Its numbers as a row of the history at its step, what sums the run up beside it."""
         self._step = max(self._step, record.get("step", 0))
         if values := self._renamed(figures(record)):
-            moment = {"_timestamp": record["time"]} if "time" in record else {}
-            self._run.log({**values, **moment}, step=self._step)
+            self._rows.append((self._step, {**values, "_timestamp": record.get("time", time.time())}))
+        if record["kind"] != "step" or time.monotonic() - self._sent_at > TOGETHER_S:
+            self._send()
         if summary := self._renamed(outcome(record, self.best)):
             self._run.summary.update(summary)
 
@@ -93,6 +101,7 @@ class WandbTracker:
 
     def show(self, key: str, table: Any) -> None:
         """Log what is looked at, beside the latest numbers."""
+        self._send()
         self._run.log({key: table}, step=self._step)
 
     def checkpoint(self, folder: Path, record: Mapping[str, Any], *, is_best: bool) -> None:
@@ -121,11 +130,19 @@ class WandbTracker:
         if not self._session.is_offline:
             log.info("W&B: sending what is left, for %d s at most", FINISH_S)
         try:
+            self._send()
             if self._at_end is not None:
                 self._versions.add(*self._at_end, is_best=True)
             self._versions.finish()
         finally:
             self._session.close(failed=failed)
+
+    def _send(self) -> None:
+        """Hand on what has been gathered: rows one after the other cost less than each between two steps."""
+        for step, row in self._rows:
+            self._run.log(row, step=step)
+        self._rows.clear()
+        self._sent_at = time.monotonic()
 
     def _define(self) -> None:
         for pattern, axis in AXES.items():
