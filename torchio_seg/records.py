@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchio_seg.errors import DataError
@@ -135,6 +135,12 @@ class RegionScore:
     """None where the region is empty in truth and prediction both: there is nothing to measure."""
     true_voxels: int
     predicted_voxels: int
+    more: Mapping[str, float | None] = field(default_factory=dict)
+    """By what else was measured."""
+
+    def value(self, metric: str) -> float | None:
+        """By the name of a metric."""
+        return self.dice if metric == "dice" else self.more[metric]
 
     @property
     def missed(self) -> bool:
@@ -143,3 +149,8 @@ class RegionScore:
     @property
     def invented(self) -> bool:
         return self.true_voxels == 0 and self.predicted_voxels > 0
+
+    @property
+    def empty(self) -> bool:
+        """Neither there nor found."""
+        return self.true_voxels == 0 and self.predicted_voxels == 0

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
+from torchio_seg.metrics import DICE_ONLY, Measures
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
 from torchio_seg.workflows.cases import load_known
@@ -16,7 +17,9 @@ from torchio_seg.workflows.runs import read_split, run_of
 PARTS = ("training", "validation", "test")
 
 
-def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -> tuple[Evaluation, Path]:
+def evaluate_run(
+    loaded: LoadedModel, part: str | None, *, progress: Progress, measures: Measures = DICE_ONLY
+) -> tuple[Evaluation, Path]:
     """The scores on one part of the run's split, and where they were written (without suffix)."""
     if isinstance(loaded.predictor, Ensemble):
         raise UsageError(
@@ -32,7 +35,7 @@ def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -
     if not ids[part]:
         raise UsageError(f"{run} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
-    evaluation = Evaluation(
-        part, evaluate_cases(loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress)
-    )
+    cases = dataset.choose(ids[part])
+    scores = evaluate_cases(loaded.predictor, cases, dataset, progress=progress, measures=measures)
+    evaluation = Evaluation(part, scores, measures)
     return evaluation, write_evaluation(run, evaluation, loaded.card)
