@@ -137,7 +137,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
     truth, predictions = make_masks()
     about = {
-        "what": "seconds for HD95, average surface distance and surface Dice of three regions of one case, one processor",
+        "what": "seconds for HD95, average surface distance and surface Dice of three regions, on one processor",
         "shape": SHAPE,
         "machine": common.machine(("torch", "monai", "scipy", "numpy")),
     }
