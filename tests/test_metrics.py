@@ -160,5 +160,5 @@ def test_spreads_leave_out_what_is_undefined_and_say_nothing_of_fewer_than_two_c
     assert (first.region, first.mean) == ("a", pytest.approx(0.6))
     assert first.deviation == pytest.approx(0.4 / np.sqrt(2))
     assert (first.low, first.high) == (0.4, 0.8)
-    assert empty == Spread("b", None, None, None, None)
-    assert single == Spread("c", 0.7, None, None, None)
+    assert empty == Spread("b", None, None, None, None, 0)
+    assert single == Spread("c", 0.7, None, None, None, 1)

@@ -12,9 +12,10 @@ import torch
 from test_step import pair, stepper
 
 from torchio_seg.config.sections import Training
+from torchio_seg.records import Validation
 from torchio_seg.step import Pair
 from torchio_seg.timing import Allowance, Upkeep
-from torchio_seg.trainer import Parts, Position, Trainer, Validation
+from torchio_seg.trainer import Parts, Position, Trainer
 
 BATCHES = 5
 
@@ -161,16 +162,17 @@ def test_training_ends_when_validations_bring_nothing_better_for_long_enough() -
     assert trainer.position.best_epoch == 2
 
 
-@pytest.mark.parametrize(("best", "chosen"), [("mean_dice", 2), ("loss", 1), ("a", 3)])
+@pytest.mark.parametrize(("best", "chosen"), [("mean_dice", 2), ("loss", 1), ("a", 3), ("hd95", 2)])
 def test_the_best_is_told_by_what_the_settings_name(best: str, chosen: int) -> None:
     watched = Watched(Training(epochs=3, validation_every=1, best=best))
     given = [
-        Validation(0.3, 0.1, {"a": 0.2}),
-        Validation(0.6, 0.2, {"a": 0.1}),
-        Validation(0.5, float("nan"), {"a": 0.3}),
+        Validation(0.3, 0.1, {"a": 0.2}, measured={"hd95": 7.0}),
+        Validation(0.6, 0.2, {"a": 0.1}, measured={"hd95": 3.0}),
+        Validation(0.5, float("nan"), {"a": 0.3}, measured={"hd95": None}),
     ]
     trainer = watched.trainer()
     object.__setattr__(trainer.parts, "validate", lambda *_: given.pop(0))
+    object.__setattr__(trainer.parts, "falling", ("loss", "hd95"))
     trainer.run()
     assert trainer.position.best_epoch == chosen
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from torchio_seg.errors import DataError
@@ -135,6 +136,12 @@ class RegionScore:
     """None where the region is empty in truth and prediction both: there is nothing to measure."""
     true_voxels: int
     predicted_voxels: int
+    more: Mapping[str, float | None] = field(default_factory=dict)
+    """By what else was measured."""
+
+    def value(self, metric: str) -> float | None:
+        """By the name of a metric."""
+        return self.dice if metric == "dice" else self.more[metric]
 
     @property
     def missed(self) -> bool:
@@ -143,3 +150,29 @@ class RegionScore:
     @property
     def invented(self) -> bool:
         return self.true_voxels == 0 and self.predicted_voxels > 0
+
+    @property
+    def empty(self) -> bool:
+        """Neither there nor found."""
+        return self.true_voxels == 0 and self.predicted_voxels == 0
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What whole-volume prediction of validation cases gave."""
+
+    mean_dice: float | None
+    """Over regions that could be scored; None where none could."""
+    loss: float | None
+    dice: Mapping[str, float | None] = field(default_factory=dict)
+    """Of each region, over the cases where it is defined."""
+    num_cases: int = 0
+    measured: Mapping[str, float | None] = field(default_factory=dict)
+    """What else was asked for, by the name that the settings give it."""
+
+    def score(self, name: str, *, falls: bool) -> float | None:
+        """The number to be as high as possible, turned where lower is better; None where there is none to compare."""
+        value = {"mean_dice": self.mean_dice, "loss": self.loss, **self.measured, **self.dice}[name]
+        if value is None or not math.isfinite(value):
+            return None
+        return -value if falls else value

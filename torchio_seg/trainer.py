@@ -20,29 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from torchio_seg.config.sections import Training
+    from torchio_seg.records import Validation
     from torchio_seg.step import Pair
     from torchio_seg.timing import Allowance
 
-    Validate = Callable[[int | None, Progress], "Validation"]
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What whole-volume prediction of validation cases gave."""
-
-    mean_dice: float | None
-    """Over regions that could be scored; None where none could."""
-    loss: float | None
-    dice: Mapping[str, float | None] = field(default_factory=dict)
-    """Of each region, over the cases where it is defined."""
-    num_cases: int = 0
-
-    def score(self, name: str) -> float | None:
-        """The number to be as high as possible; None where there is none to compare."""
-        value = {"mean_dice": self.mean_dice, "loss": self.loss, **self.dice}[name]
-        if value is None or not math.isfinite(value):
-            return None
-        return -value if name == "loss" else value
+    Validate = Callable[[int | None, Progress], Validation]
 
 
 @dataclass
@@ -82,6 +64,8 @@ class Parts:
     progress: Progress = field(default_factory=Silent)
     allowance: Allowance | None = None
     """None where the number of steps alone ends the training."""
+    falling: tuple[str, ...] = ("loss",)
+    """What of a validation is better the lower it is."""
     num_ranks: int = 1
     """How many processes take each step together, each with batches of its own."""
 
@@ -205,7 +189,7 @@ class Trainer:
         with self.parts.stepper.averaged():
             validation = validate(subset, self.parts.progress)
         position.validated_at = position.step
-        score = validation.score(self.settings.best)
+        score = validation.score(self.settings.best, falls=self.settings.best in self.parts.falling)
         improved = score is not None and (position.best_score is None or score >= position.best_score)
         position.validations_since_best = 0 if improved else position.validations_since_best + 1
         if improved:

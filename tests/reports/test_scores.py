@@ -82,5 +82,6 @@ def test_nothing_scored_is_still_a_pair_of_files(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "none.json").read_text(encoding="utf-8")) == {
         "mean_dice": None,
         "regions": [],
+        "metrics": {},
         "cases": [],
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,7 @@ import pytest
 
 from torchio_seg.config.resolve import choose
 from torchio_seg.errors import DataError
+from torchio_seg.metrics import METRICS, Measures
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.evaluate_run import evaluate_run
@@ -62,3 +64,32 @@ def test_a_finished_run_that_is_resumed_touches_its_held_out_cases_no_more(tmp_p
     assert longer.evaluation is not None
     (trained.folder / "evaluation" / "test.json").unlink()
     assert resume(trained.folder, {"training.epochs": 2}).evaluation is not None
+
+
+def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    experiment = choose(
+        "folders",
+        None,
+        {
+            **SMALL,
+            "dataset.root": str(root),
+            "training.best": "hd95",
+            "training.epochs": 2,
+            "training.validation_every": 1,
+        },
+    )
+    trained = start(experiment, tmp_path / "runs")
+    lines = (trained.folder / "metrics.jsonl").read_text().splitlines()
+    validations = [record for record in map(json.loads, lines) if record["kind"] == "validation"]
+    distances = [record["measured"]["hd95"] for record in validations]
+    assert [record["improved"] for record in validations] == [True, distances[1] <= distances[0]]
+    loaded = load_model(trained.folder)
+    assert loaded.card.progress["best_hd95"] == min(distances)
+    evaluation, stem = evaluate_run(loaded, None, progress=Silent(), measures=Measures(tuple(METRICS), penalize=True))
+    found = json.loads(stem.with_suffix(".json").read_text())
+    assert list(found["metrics"]) == list(METRICS)
+    assert found["metrics"]["hd95"]["mean"] == pytest.approx(min(distances))
+    assert found["measures"]["tolerance_mm"] == 1.0
+    assert all(set(score.more) | {"dice"} == set(METRICS) for score in evaluation.scores)

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import Device, Root, RunsFolder, Trust, Wandb, gather, tracking
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from torchio_seg.metrics import Measures
+    from torchio_seg.records import RegionScore
+
+MEASURES, FOLDERS = "What is measured", "Two folders of label maps"
+DEFAULT = "dice,hd95,surface_dice"
 
 
 def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
-    run: Annotated[Path | None, typer.Argument(help="Run folder; the newest otherwise.", show_default=False)] = None,
+    run: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Run folder; the newest otherwise. With --truth, predicted label maps.", show_default=False
+        ),
+    ] = None,
     *,
     split: Annotated[
         str | None, typer.Option(help="training, validation or test (the default where there is one).")
@@ -22,17 +36,117 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
     device: Device = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
+    metrics: Annotated[
+        str, typer.Option(metavar="NAME,...|all", help="See docs/metrics.md.", rich_help_panel=MEASURES)
+    ] = DEFAULT,
+    tolerance: Annotated[float, typer.Option(metavar="MM", help="Of surface Dice.", rich_help_panel=MEASURES)] = 1.0,
+    empty: Annotated[
+        str,
+        typer.Option(
+            metavar="nan|one|zero",
+            help="A region neither there nor found is not scored, scored as right, or as wrong.",
+            rich_help_panel=MEASURES,
+        ),
+    ] = "nan",
+    truth: Annotated[
+        Path | None, typer.Option(help="True label maps, of the predictions' names.", rich_help_panel=FOLDERS)
+    ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=V,V", help="Else every value is a class; may be repeated.", rich_help_panel=FOLDERS),
+    ] = None,
+    ignore: Annotated[
+        int | None, typer.Option(metavar="V", help="True value of voxels not to score.", rich_help_panel=FOLDERS)
+    ] = None,
+    only_pairs: Annotated[
+        bool, typer.Option("--only-pairs", help="Leave out label maps without a partner.", rich_help_panel=FOLDERS)
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; else one a processor, 8 at most.", rich_help_panel=FOLDERS)
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the scores; else PREDICTED.", rich_help_panel=FOLDERS),
+    ] = None,
 ) -> None:
-    """Score a trained model on the labelled cases of its split, case by case."""
+    """Score a trained model on the labelled cases of its split, or label maps against true ones, case by case.
+
+    torchio-seg evaluate runs/latest --split test --metrics all
+
+    torchio-seg evaluate predicted/ --truth labelsTs/ --region whole=1,2,4 --region core=1,4
+    """
+    measures = _measures(metrics, tolerance, empty)
+    if truth is None:
+        of_folders = {"--region": region, "--ignore": ignore, "--only-pairs": only_pairs, "--workers": workers}
+        _refuse(of_folders | {"--output": output}, "goes with two folders of label maps: name the true ones by --truth")
+        flags = gather({"device": device or "auto", "dataset.root": root, **tracking(wandb)}, None)
+        _evaluate_run(run, split, measures, flags=flags, runs=runs, trust=trust)
+        return
+    from torchio_seg.workflows.evaluate_folders import Folders, evaluate_folders
+
+    of_runs = {"--split": split, "--root": root, "--wandb": wandb, "--device": device, "--trust": trust}
+    _refuse(of_runs, "goes with a run, not --truth")
+    if run is None:
+        from torchio_seg.errors import UsageError
+
+        raise UsageError("--truth names the true label maps; name the folder of the predicted ones before it")
+    folders = Folders(run, truth, tuple(region or ()), ignore, only_pairs, output)
+    screen = Screen.shared()
+    scores, stem = evaluate_folders(folders, measures, num_workers=workers, progress=screen)
+    _report("Dice", scores, stem)
+
+
+def _evaluate_run(
+    run: Path | None,
+    split: str | None,
+    measures: Measures,
+    *,
+    flags: dict[str, Any],
+    runs: Path,
+    trust: bool,
+) -> None:
     from torchio_seg.workflows.evaluate_run import evaluate_run
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 
-    flags = {"device": device or "auto", "dataset.root": root, **tracking(wandb)}
     screen = Screen.shared()
-    loaded = load_model(run or newest_trained(runs), changes=gather(flags, None), trust=trust)
+    loaded = load_model(run or newest_trained(runs), changes=flags, trust=trust)
     screen.say(f"model {loaded.folder}")
-    evaluation, stem = evaluate_run(loaded, split, progress=screen)
-    screen.table_of_cases(evaluation.scores)
-    screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+    evaluation, stem = evaluate_run(loaded, split, progress=screen, measures=measures)
+    _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
+
+
+def _measures(metrics: str, tolerance: float, empty: str) -> Measures:
+    """As the user types them."""
+    from torchio_seg.metrics import Measures, parse_empty, parse_metrics
+
+    rule = parse_empty(empty)
+    return Measures(parse_metrics(metrics), tolerance, rule, penalize=rule != "nan")
+
+
+def _refuse(flags: Mapping[str, object], reason: str) -> None:
+    """A flag that the other form of the command has is a misunderstanding."""
+    if given := [flag for flag, value in flags.items() if value]:
+        from torchio_seg.errors import UsageError
+
+        raise UsageError(f"{given[0]} {reason}")
+
+
+def _report(title: str, scores: Sequence[RegionScore], stem: Path) -> None:
+    """Dice of each case; what was scored, missed and invented; each metric with how sure its mean is."""
+    from torchio_seg.metrics import METRICS, mean_dice, measured, spreads, summarize
+
+    screen, summaries = Screen.shared(), summarize(scores)
+    screen.table_of_cases(scores)
+    screen.table_of_scores(title, summaries, mean_dice(summaries))
+    screen.say("mean, how far cases lie apart (sd), and where the mean lies (95 %, bootstrap over the cases)")
+    columns = ("metric", "region", "mean", "sd", "mean from", "to", "cases")
+    rows = []
+    for name in measured(scores):
+        metric = METRICS[name]
+        shown = f"{metric.name} ({metric.unit})" if metric.unit in {"mm", "ml"} else metric.name
+        for each in spreads(scores, name):
+            figures = map(number, (each.mean, each.deviation, each.low, each.high))
+            rows.append((shown, each.region, *figures, str(each.num_scored)))
+    screen.table(columns, rows)
     screen.say(f"written to {stem}.csv and {stem.name}.json")

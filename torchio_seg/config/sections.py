@@ -267,7 +267,7 @@ class Training(Section):
     validation_cases: PositiveInt | None = None
     """Of a validation in between, others each time; null: all. The last one always has all."""
     best: str = "mean_dice"
-    """What tells the best model: mean_dice, loss, or a region's name for its Dice."""
+    """What tells the best model: mean_dice, loss, a region's name for its Dice, a metric (hd95), or hd95/REGION."""
     patience: PositiveInt | None = None
     """Validations in a row that may bring nothing better before training ends; null: it goes on."""
     save_every: PositiveInt | None = None

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.files import write_json, write_text
+from torchio_seg.metrics import METRICS, mean_over_regions, measured, spreads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
     from torchio_seg.metrics import Summary
     from torchio_seg.records import RegionScore
 
-COLUMNS = ("case", "region", "dice", "true_voxels", "predicted_voxels", "missed", "invented")
+BEFORE = ("case", "region", "dice")
+AFTER = ("true_voxels", "predicted_voxels", "missed", "invented")
+COLUMNS = (*BEFORE, *AFTER)
+"""Those that there always are; further metrics stand after Dice."""
 
 
 def write_scores(
@@ -33,6 +37,7 @@ def write_scores(
         **facts,
         "mean_dice": mean,
         "regions": [asdict(summary) for summary in summaries],
+        "metrics": {name: _about(name, scores) for name in measured(scores)},
         "cases": [_row(score) for score in scores],
     }
     write_json(stem.with_suffix(".json"), content)
@@ -40,13 +45,35 @@ def write_scores(
 
 def _as_csv(scores: Sequence[RegionScore]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    writer = csv.writer(text, lineterminator="\n")
+    names = [name for name in measured(scores) if name != "dice"]
+    writer.writerow((*BEFORE, *names, *AFTER))
     for score in scores:
         row = _row(score)
-        writer.writerow({**row, "dice": "n/a" if row["dice"] is None else f"{row['dice']:.6f}"})
+        numbers = {name: _number(row[name]) for name in ("dice", *names)}
+        writer.writerow((row | numbers).values())
     return text.getvalue()
 
 
 def _row(score: RegionScore) -> dict[str, Any]:
-    return {column: getattr(score, column) for column in COLUMNS}
+    """Everything of one region of one case, in the order of the columns."""
+    before, after = ({name: getattr(score, name) for name in names} for names in (BEFORE, AFTER))
+    return {**before, **score.more, **after}
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return "n/a"
+    return str(value) if isinstance(value, int) else f"{value:.6f}"
+
+
+def _about(metric: str, scores: Sequence[RegionScore]) -> dict[str, Any]:
+    """What one metric says of all cases."""
+    regions = spreads(scores, metric)
+    known = METRICS[metric]
+    return {
+        "unit": known.unit,
+        "better": known.better,
+        "mean": mean_over_regions(regions),
+        "regions": [asdict(spread) for spread in regions],
+    }

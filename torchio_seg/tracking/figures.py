@@ -59,7 +59,8 @@ def figures(record: Mapping[str, Any]) -> dict[str, float]:
 def outcome(record: Mapping[str, Any], best: str) -> dict[str, float | str]:
     """What a record adds to the run's summary; `best` is what tells the best model."""
     if record["kind"] == "validation" and record["improved"]:
-        value = {"mean_dice": record["mean_dice"], "loss": record["loss"], **record["dice"]}[best]
+        measured = record.get("measured", {})  # where something else than Dice and loss tells the best
+        value = {"mean_dice": record["mean_dice"], "loss": record["loss"], **measured, **record["dice"]}[best]
         return {**_known({BEST: value}), BEST_EPOCH: record["epoch"]}
     if record["kind"] == "evaluation":
         found = {name: record.get(key) for key, name in _EVALUATION.items()}

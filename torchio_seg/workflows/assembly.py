@@ -23,6 +23,7 @@ from torchio_seg.transforms.normalization import learn_landmarks, learn_statisti
 from torchio_seg.transforms.preprocessing import Grids, find_grids
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import read_geometry
+from torchio_seg.workflows.best import parse_best
 from torchio_seg.workflows.cases import find_classes, load_dataset, load_known
 from torchio_seg.workflows.check import check_dataset, require_sound
 from torchio_seg.workflows.fine_tuning import Beginner, begin_with, read_pretrained
@@ -194,10 +195,4 @@ def _require_parts(experiment: Experiment, dataset: Dataset) -> None:
     make_choice(experiment, dataset.labels)
     require_device(experiment, make_augmentation(experiment))
     build_loss(experiment, dataset)
-    _require_score(experiment.training.best, [region.name for region in dataset.labels.regions])
-
-
-def _require_score(name: str, regions: Sequence[str]) -> None:
-    """Refuse to choose the best model by a number that no validation gives."""
-    if name not in (allowed := ("mean_dice", "loss", *regions)):
-        raise ConfigError(f"training.best is {name!r}; this data set's validations give {', '.join(allowed)}")
+    parse_best(experiment.training.best, [region.name for region in dataset.labels.regions])

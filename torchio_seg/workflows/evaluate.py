@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.distributed import ALONE, Peers
-from torchio_seg.metrics import Summary, mean_dice, region_masks, score_case, summarize
+from torchio_seg.metrics import DICE_ONLY, Measures, Summary, mean_dice, region_masks, score_case, summarize
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.scores import write_scores
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import labels_to_model_grid
+from torchio_seg.volumes.geometry import spacing_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,7 @@ class Evaluation:
 
     part: str
     scores: list[RegionScore]
+    measures: Measures = DICE_ONLY
 
     @property
     def summaries(self) -> list[Summary]:
@@ -74,6 +76,7 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     on_logits: Callable[[torch.Tensor, torch.Tensor], Any] | None = None,
     on_prediction: OnPrediction | None = None,
     peers: Peers = ALONE,
+    measures: Measures = DICE_ONLY,
 ) -> list[RegionScore]:
     """Predict each case whole and score it on its own grid.
 
@@ -97,7 +100,9 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
                 on_logits(logits, labels_to_model_grid(label.array, grids))
                 prediction = predictor.finish(logits, grids, probabilities=False)
             predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
-            scores.append(score_case(case.id, predicted, region_masks(label.array[0], dataset.labels), names))
+            truth = region_masks(label.array[0], dataset.labels)
+            spacing = spacing_of(label.affine)
+            scores.append(score_case(case.id, predicted, truth, names, measures=measures, spacing=spacing))
             if on_prediction is not None:
                 on_prediction(Predicted(case, image, label.array[0], predicted, scores[-1]))
             progress.advance()
@@ -110,7 +115,13 @@ def write_evaluation(run: Path, evaluation: Evaluation, card: ModelCard) -> Path
     """evaluation/PART.csv and .json in the run's folder; returns the path without suffix."""
     folder = run / "evaluation"
     folder.mkdir(exist_ok=True)
-    facts = {"part": evaluation.part, "dataset": card.dataset, "model": card.progress, "sha256": card.sha256}
+    facts = {
+        "part": evaluation.part,
+        "dataset": card.dataset,
+        "model": card.progress,
+        "sha256": card.sha256,
+        "measures": asdict(evaluation.measures),
+    }
     stem = folder / evaluation.part
     write_scores(stem, evaluation.scores, summaries=evaluation.summaries, mean=evaluation.mean_dice, facts=facts)
     return stem

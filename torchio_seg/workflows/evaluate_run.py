@@ -7,6 +7,7 @@ from pathlib import Path
 
 from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
+from torchio_seg.metrics import DICE_ONLY, Measures
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
 from torchio_seg.workflows.cases import load_known
@@ -19,7 +20,9 @@ from torchio_seg.workflows.runs import read_facts, read_split, run_of
 PARTS = ("training", "validation", "test")
 
 
-def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -> tuple[Evaluation, Path]:
+def evaluate_run(
+    loaded: LoadedModel, part: str | None, *, progress: Progress, measures: Measures = DICE_ONLY
+) -> tuple[Evaluation, Path]:
     """The scores on one part of the run's split, and where they were written (without suffix)."""
     if isinstance(loaded.predictor, Ensemble):
         raise UsageError(
@@ -35,13 +38,14 @@ def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -
     if not ids[part]:
         raise UsageError(f"{run} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
+    cases = dataset.choose(ids[part])
     about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
     with tracked(loaded.experiment.tracker, about) as tracker:
         tracker.used(loaded.folder)
         with Gallery(tracker, dataset, loaded.experiment.preprocessing).predictions(part, True) as on_prediction:
             scores = evaluate_cases(
-                loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress, on_prediction=on_prediction
+                loaded.predictor, cases, dataset, progress=progress, on_prediction=on_prediction, measures=measures
             )
-        evaluation = Evaluation(part, scores)
+        evaluation = Evaluation(part, scores, measures)
         tracker.log(evaluation.record)
     return evaluation, write_evaluation(run, evaluation, loaded.card)

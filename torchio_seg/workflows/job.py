@@ -26,6 +26,7 @@ from torchio_seg.network_sizes import sizes_of
 from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Progress
+from torchio_seg.records import Validation
 from torchio_seg.sampling.choices import drawn_anywhere
 from torchio_seg.sampling.patches import to_subject
 from torchio_seg.sampling.seeds import derive_seed
@@ -33,8 +34,9 @@ from torchio_seg.sampling.stream import Feed, PatchStream
 from torchio_seg.step import Pair, Stepper
 from torchio_seg.targets import encode
 from torchio_seg.timing import Allowance, Upkeep
-from torchio_seg.trainer import Parts, Position, Trainer, Validation
+from torchio_seg.trainer import Parts, Position, Trainer
 from torchio_seg.workflows.assembly import Plan, build_loss, make_window
+from torchio_seg.workflows.best import Best, parse_best
 from torchio_seg.workflows.evaluate import Evaluation, OnPrediction, evaluate_cases, write_evaluation
 from torchio_seg.workflows.network import require_sound_gradients
 from torchio_seg.workflows.patches import make_patch_recipe
@@ -181,6 +183,7 @@ class Job:
             should_stop=surroundings.should_stop,
             progress=surroundings.progress,
             allowance=allowance,
+            falling=self._best.falling,
             num_ranks=self.peers.num_ranks,
         )
         position = Position(num_steps=self._num_steps)
@@ -209,18 +212,19 @@ class Job:
                 on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
                 on_prediction=on_prediction,
                 peers=self.peers,
+                measures=self._best.measures,
             )
         losses = self.peers.whole(losses)
         summaries = summarize(scores)
         loss = sum(losses) / len(losses) if losses else None
         dice = {summary.region: summary.mean_dice for summary in summaries}
-        return Validation(mean_dice(summaries), loss, dice, len(ids))
+        return Validation(mean_dice(summaries), loss, dice, len(ids), self._best.of(scores))
 
     def _rehearse(self) -> Upkeep:
         """What validations will take, by one case."""
         cases = self.plan.dataset.choose((self.plan.split.validation or self.held_out)[:1])
         start = time.monotonic()
-        evaluate_cases(self.predictor, cases, self.plan.dataset)
+        evaluate_cases(self.predictor, cases, self.plan.dataset, measures=self._best.measures)
         each = time.monotonic() - start if cases else 0.0
         num_all, few = len(self.plan.split.validation), self.experiment.training.validation_cases
         num_cases = (min(num_all, few or num_all), num_all, len(self.held_out))
@@ -246,6 +250,10 @@ class Job:
             write_evaluation(surroundings.folder, evaluation, card)
         surroundings.log(evaluation.record | {key: card.progress[key] for key in ("epoch", "step")})
         return evaluation
+
+    @cached_property
+    def _best(self) -> Best:
+        return parse_best(self.experiment.training.best, [region.name for region in self.plan.dataset.labels.regions])
 
     def _make_stream(self) -> PatchStream:
         experiment = self.experiment
@@ -294,9 +302,9 @@ class Job:
             "batch_size": self.experiment.training.batch_size,
             "generators": generators,
         }
-        chosen, score = self.experiment.training.best, position.best_score
-        best = -score if score is not None and chosen == "loss" else score
-        progress = {"epoch": position.epoch, "step": position.step, f"best_{chosen}": best}
+        score = position.best_score
+        best = -score if score is not None and self._best.falls else score
+        progress = {"epoch": position.epoch, "step": position.step, f"best_{self._best.name}": best}
         with stepper.averaged():
             checkpoint.save(surroundings.folder / "checkpoints" / name, self.network, self._card(progress), state)
         surroundings.saved(name)

@@ -1,0 +1,42 @@
+"""How well regions were predicted: measured from masks, with a stated rule for what cannot be measured.
+
+The door of this room. Definitions in words are in docs/metrics.md; nothing here is ever NaN, what cannot be measured is
+None.
+"""
+
+from torchio_seg.metrics.catalogue import DICE_ONLY, METRICS, Empty, Measures, Metric, parse_empty, parse_metrics
+from torchio_seg.metrics.masks import region_masks
+from torchio_seg.metrics.overlap import dice, dice_of_counts
+from torchio_seg.metrics.scoring import score_case
+from torchio_seg.metrics.summaries import (
+    Spread,
+    Summary,
+    bootstrap_interval,
+    mean_dice,
+    mean_over_regions,
+    measured,
+    spreads,
+    summarize,
+)
+
+__all__ = [
+    "DICE_ONLY",
+    "METRICS",
+    "Empty",
+    "Measures",
+    "Metric",
+    "Spread",
+    "Summary",
+    "bootstrap_interval",
+    "dice",
+    "dice_of_counts",
+    "mean_dice",
+    "mean_over_regions",
+    "measured",
+    "parse_empty",
+    "parse_metrics",
+    "region_masks",
+    "score_case",
+    "spreads",
+    "summarize",
+]

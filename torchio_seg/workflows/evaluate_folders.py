@@ -1,0 +1,63 @@
+"""`torchio-seg evaluate PREDICTED --truth TRUTH`: label maps against label maps, whoever predicted them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torchio_seg import machine
+from torchio_seg.metrics import Measures, mean_dice, summarize
+from torchio_seg.reports.scores import write_scores
+from torchio_seg.workflows import side_by_side
+from torchio_seg.workflows.pairs import find_pairs, labels_of, parse_regions, require_one_grid, score_pair
+
+if TYPE_CHECKING:
+    from torchio_seg.progress import Progress
+    from torchio_seg.records import RegionScore
+
+MOST_WORKERS = 8
+"""Unless more are asked for: each holds a case."""
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What is compared, and how."""
+
+    predicted: Path
+    truth: Path
+    regions: tuple[str, ...] = ()
+    """As `name=1,4`; none: every value of the true label maps is a class."""
+    ignore: int | None = None
+    """The true value of voxels that are not scored."""
+    only_pairs: bool = False
+    output: Path | None = None
+    """Folder of the scores; else that of the predictions."""
+
+
+def evaluate_folders(
+    folders: Folders, measures: Measures, *, num_workers: int | None = None, progress: Progress
+) -> tuple[list[RegionScore], Path]:
+    """The scores of all cases, and where they were written (without suffix)."""
+    regions = parse_regions(list(folders.regions), folders.ignore)
+    pairs = find_pairs(folders.predicted, folders.truth, only_pairs=folders.only_pairs)
+    require_one_grid(pairs)
+    labels = labels_of(pairs, regions, folders.ignore)
+    work = partial(score_pair, labels=labels, measures=measures)
+    workers = num_workers or min(machine.num_processors(), MOST_WORKERS)
+    scores = [
+        score for case in side_by_side.each(work, pairs, workers, what="cases", progress=progress) for score in case
+    ]
+    summaries = summarize(scores)
+    facts = {
+        "predicted": str(folders.predicted),
+        "truth": str(folders.truth),
+        "labels": {region.name: list(region.labels) for region in labels.regions},
+        "ignore": labels.ignore,
+        "measures": asdict(measures),
+    }
+    output = folders.output or folders.predicted
+    output.mkdir(parents=True, exist_ok=True)
+    write_scores(output / "scores", scores, summaries=summaries, mean=mean_dice(summaries), facts=facts)
+    return scores, output / "scores"
