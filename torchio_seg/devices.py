@@ -100,6 +100,11 @@ def restore_generators(device: torch.device, states: dict[str, torch.Tensor]) ->
         torch.cuda.set_rng_state(states["cuda"], device)
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses."""
+    return torch.cuda.mem_get_info(device)[0]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the computer, had no memory left for a tensor."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
