@@ -21,7 +21,7 @@ COMMANDS = [
     for line in re.sub(r"\\\n\s+", "", page).splitlines()
     if line.startswith("    ") and "torchio-seg " in line and "venv" not in line
 ]
-GROUPS = {"config", "import", "store"}
+GROUPS = {"benchmark", "config", "import", "store"}
 """Commands that have commands of their own."""
 SMALL = (
     "dataset.cases=6",

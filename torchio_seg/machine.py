@@ -93,7 +93,7 @@ def commit() -> str | None:
 def in_units(num_bytes: float) -> str:
     """A size as people read it."""
     for unit in ("bytes", "kB", "MB"):
-        if num_bytes < 1000:
+        if num_bytes < 999.5:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.3g} GB"

@@ -136,7 +136,7 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
             from torchio_seg.workflows.memory_accuracy import train_all
 
             trained = [p for p in selection.points() if p.work == "training" and not p.checkpointing]
-            train_all(results, experiment, trained, accuracy_time, Screen.shared())
+            train_all(results, experiment, trained, max_time=accuracy_time, progress=Screen.shared())
     finally:
         _show(results, selection, answers)
 
@@ -147,9 +147,7 @@ def _measure(results: Results, selection: Selection) -> None:
     run(results, selection, Screen.shared())
 
 
-def _answer(
-    results: Results, selection: Selection, budgets: list[tuple[int, bool]], *, verify: bool
-) -> list[Answer]:
+def _answer(results: Results, selection: Selection, budgets: list[tuple[int, bool]], *, verify: bool) -> list[Answer]:
     from torchio_seg.workflows.memory_benchmark import Budget, find_largest_patch
 
     series = list(dict.fromkeys(point.series for point in selection.points() if point.work == "training"))
@@ -172,7 +170,7 @@ def _show(results: Results, selection: Selection, answers: list[Answer]) -> None
     shown = [row for row, point in zip(table, results.points, strict=True) if point.series in chosen]
     screen.table(COLUMNS, map(cells, shown))
     screen.say(
-        "memory: of the step or prediction alone; all: of the process (on a GPU: as the GPU says); of whole: its memory "
+        "memory: of the step or prediction alone; all: of the process (on a GPU: as the GPU says); of whole: memory "
         "by that of the whole volume; ~: where that did not fit, by a line a + b x voxels fitted to the patches"
     )
     for answer in answers:

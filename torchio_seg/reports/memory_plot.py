@@ -157,7 +157,8 @@ def to_svg(marks: Sequence[Mark]) -> str:
             parts.append(f'<polyline points="{path}" fill="none" {look}/>')
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>{"".join(parts)}</svg>\n'
+        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
+        f"{''.join(parts)}</svg>\n"
     )
 
 
@@ -186,7 +187,6 @@ def to_png(marks: Sequence[Mark]) -> bytes:
 
 def _dashes(places: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:
     """Pieces of horizontal lines."""
-    for (x, y), (end, _) in pairwise(places):
-        while x < end:
+    for (start, y), (end, _) in pairwise(places):
+        for x in range(round(start), round(end), round((_DASH + 4) * _SCALE)):
             yield [(x, y), (min(end, x + _DASH * _SCALE), y)]
-            x += (_DASH + 4) * _SCALE

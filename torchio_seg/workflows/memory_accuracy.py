@@ -20,7 +20,12 @@ log = logging.getLogger(__name__)
 
 
 def train_all(
-    results: Results, experiment: Experiment, points: Sequence[Point], max_time: str, progress: Progress | None = None
+    results: Results,
+    experiment: Experiment,
+    points: Sequence[Point],
+    *,
+    max_time: str,
+    progress: Progress | None = None,
 ) -> None:
     """Train each network on each patch and on the whole, unless it was already; best model, validation cases."""
     for point in dict.fromkeys(points):

@@ -206,7 +206,9 @@ def find_largest_patch(results: Results, series: Point, budget: Budget, *, verif
     if not verify or budget.num_bytes + (_BESIDE if budget.as_gpu else 0) > results.bench.limit:
         return Answer(series, budget, line(), named, None, None, verified=False)
     edge: Edge = find_edge(len(ladder), guess, fits)
-    ends = [None if place is None else replace(series, patch=ladder[place][0]) for place in (edge.largest, edge.too_large)]
+    ends = [
+        None if place is None else replace(series, patch=ladder[place][0]) for place in (edge.largest, edge.too_large)
+    ]
     largest, too_large = (None if end is None else results.points[end] for end in ends)
     return Answer(series, budget, line(), named, largest, too_large, verified=True)
 

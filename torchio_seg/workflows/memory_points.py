@@ -12,7 +12,7 @@ import torch
 from torchio_seg import devices, machine, memory
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
-from torchio_seg.errors import ConfigError
+from torchio_seg.errors import ConfigError, TrainingError
 from torchio_seg.network_sizes import Size, Sizes, fit, sizes_of
 from torchio_seg.records import Dataset
 from torchio_seg.sampling.stream import shrink
@@ -167,16 +167,15 @@ class Bench:
         except RuntimeError:  # it looks at values, as swinunetr does
             return sizes_of(build_network(experiment, self.dataset, size))
 
-    def measure(self, point: Point, limit: int | None = None) -> Measured:
+    def measure(self, point: Point) -> Measured:
         """In a process of its own; whatever does not fit, or cannot be computed so, is a result."""
-        limit = limit or self.limit
         try:
             size = self.size_of(point)
             if (reason := self._refusal(point)) is not None:
-                return Measured(point, size, None, reason, limit)
-            return self._measure(point, size, limit)
-        except ConfigError as error:
-            return Measured(point, self.shape, None, str(error), limit)
+                return Measured(point, size, None, reason, self.limit)
+            return self._measure(point, size, self.limit)
+        except (ConfigError, TrainingError) as error:
+            return Measured(point, self.shape, None, str(error), self.limit)
 
     def _refusal(self, point: Point) -> str | None:
         device = devices.choose(self.base.device)

@@ -46,7 +46,7 @@ class Wishes:
 def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
     """The experiment, its data found, and the benchmark of its network."""
     if wishes.dataset is None and wishes.config is None and not wishes.with_accuracy:
-        settings = {"name": "memory", "dataset": {"name": "phantom"}}
+        settings = {"name": "memory", "dataset": {"name": "phantom"}, "network": {"name": "unet"}}
         experiment = resolve(settings, wishes.changes, "the benchmark with these options")
         dataset, shape = _made_up(wishes.channels or CHANNELS, wishes.classes or CLASSES), SHAPE
     else:
@@ -75,7 +75,11 @@ def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
     experiment = choose(name, wishes.config, changes)
     dataset = load_dataset(experiment)
     _, grids = resolve_grids(experiment, dataset, dataset.cases)
-    return experiment, dataset, max((grid.model_shape for grid in grids), key=lambda shape: shape[0] * shape[1] * shape[2])
+    return (
+        experiment,
+        dataset,
+        max((grid.model_shape for grid in grids), key=lambda shape: shape[0] * shape[1] * shape[2]),
+    )
 
 
 def _made_up(channels: int, classes: int) -> Dataset:
@@ -88,7 +92,7 @@ def _free(experiment: Experiment) -> int:
     return machine.free_memory() if device.type != "cuda" else devices.free_memory(device)
 
 
-def make_selection(  # noqa: PLR0913 (what a selection is made of)
+def make_selection(
     networks: Sequence[str] | None,
     *,
     patches: str,
