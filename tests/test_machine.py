@@ -45,6 +45,8 @@ def test_the_machine_is_told_with_versions() -> None:
     assert set(about["versions"]) == {"torch"}
 
 
-@pytest.mark.parametrize(("size", "words"), [(999.9e6, "1 GB"), (999e6, "999 MB"), (12, "12 bytes"), (6.44e9, "6.44 GB")])
+@pytest.mark.parametrize(
+    ("size", "words"), [(999.9e6, "1 GB"), (999e6, "999 MB"), (12, "12 bytes"), (6.44e9, "6.44 GB")]
+)
 def test_sizes_have_the_unit_that_people_expect(size: float, words: str) -> None:
     assert in_units(size) == words

@@ -11,7 +11,7 @@ from math import floor, log10
 
 from torchio_seg.reports.curves import COLORS
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 980, 520, 64, 330, 56, 60
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 980, 520, 64, 330, 70, 60
 CARDS = (8, 12, 24, 80)
 """GiB of the cards that people have."""
 GIB = 2**30
