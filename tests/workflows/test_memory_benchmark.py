@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -122,6 +125,7 @@ def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_pat
     assert [row["of_whole"] for row in estimated[:2]] == [row["of_whole"] for row in table[:2]]
     assert cells(estimated[0])[6].startswith("~")
     assert "asked for 2 GB" in " ".join(cells(estimated[2]))
+    assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
 
 
 def test_results_go_on_only_with_the_same_benchmark(tmp_path: Path) -> None:
@@ -204,3 +208,33 @@ def test_points_are_measured_kept_and_not_measured_again(tmp_path: Path) -> None
     tight = Results(tmp_path / "tight.json", replace(own, limit=500 * MEGA))
     run(tight, replace(chosen, prediction=False))
     assert all(found.fits is False and found.asked > 400 * MEGA for found in tight.points.values())
+
+
+BARE = """
+import resource, sys, torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import UNet
+side = int(sys.argv[1])
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS:")) * 1024
+network = UNet(3, 4, 4, (16, 32, 64, 128, 256), (2, 2, 2, 2), num_res_units=2)
+optimizer = torch.optim.AdamW(network.parameters())
+loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+images, labels = torch.randn(1, 4, side, side, side), torch.randint(4, (1, 1, side, side, side))
+before = resident()
+for _ in range(3):
+    optimizer.zero_grad(set_to_none=True)
+    loss_of(network(images), labels).backward()
+    optimizer.step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edge", [64, 96, 112])
+def test_a_step_takes_what_a_loop_without_any_code_of_ours_takes(edge: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(edge)], capture_output=True, text=True, check=True, env=os.environ
+    )
+    measured = bench((128, 128, 128)).measure(replace(TRAINING, patch=edge))
+    assert measured.memory == pytest.approx(int(done.stdout), rel=0.1)

@@ -10,6 +10,7 @@ from typing import Any
 
 from torchio_seg.files import write_bytes, write_text
 from torchio_seg.machine import in_units
+from torchio_seg.planning.growth import Line
 from torchio_seg.planning.telling import size_text, time_text
 from torchio_seg.reports.memory_plot import Series, draw, to_png, to_svg
 from torchio_seg.workflows.memory_benchmark import Answer, lines, outcome
@@ -24,12 +25,26 @@ Points = Mapping[Point, Measured]
 
 def rows(points: Points, accuracy: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
     """A row a point: bytes, seconds, the share of the whole volume's memory, the Dice where one was trained."""
-    fitted = lines(points, lambda found: found.memory)
+    fitted, totals = lines(points, lambda found: found.memory), lines(points, lambda found: found.taken)
     dice = {(each["network"], each["patch"], each["precision"]): each["dice"] for each in accuracy}
-    return [_row(found, points, fitted, dice) for found in points.values()]
+    return [
+        _row(found, points, fitted) | {"estimated_bytes": _estimate(found, totals), "dice": _dice_of(found.point, dice)}
+        for found in points.values()
+    ]
 
 
-def _row(found: Measured, points: Points, fitted: Mapping[Point, Any], dice: Mapping[Any, float]) -> dict[str, Any]:
+def _estimate(found: Measured, totals: Mapping[Point, Line]) -> int | None:
+    """What one that did not fit would take, by the line of its series."""
+    line = totals.get(found.point.series)
+    return round(line(found.voxels)) if found.fits is False and line is not None else None
+
+
+def _dice_of(point: Point, dice: Mapping[Any, float]) -> float | None:
+    trained = point.work == "training" and not point.checkpointing
+    return dice.get((point.network, point.patch, point.precision)) if trained else None
+
+
+def _row(found: Measured, points: Points, fitted: Mapping[Point, Line]) -> dict[str, Any]:
     point = found.point
     whole = points.get(_whole_of(point))
     is_estimated = whole is not None and not whole.fits
@@ -37,7 +52,6 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Any], dice: Map
     compared = None if whole is None else float(whole.memory)
     if whole is not None and is_estimated:
         compared = fitted[series](whole.voxels) if series in fitted else None
-    trained = point.work == "training" and not point.checkpointing
     return {
         "network": point.network,
         "work": point.work,
@@ -58,10 +72,8 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Any], dice: Map
         "device_used_bytes": found.device_used,
         "asked_bytes": found.asked or None,
         "limit_bytes": found.limit,
-        "estimated_bytes": round(fitted[series](found.voxels)) if found.fits is False and series in fitted else None,
         "seconds": found.seconds,
         "parameters": found.parameters,
-        "dice": dice.get((point.network, point.patch, point.precision)) if trained else None,
     }
 
 
@@ -150,7 +162,7 @@ def series_of(points: Points, *, is_gpu: bool) -> list[Series]:
     return found
 
 
-def _curve(line: Any, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+def _curve(line: Line, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
     first, last = points[0][0], max(points[-1][0] * 1.25, points[0][0] + 1)
     edges = [first + (last - first) * step / _CURVE_STEPS for step in range(_CURVE_STEPS + 1)]
     return [(edge, line(edge**3)) for edge in edges if line(edge**3) > 0]

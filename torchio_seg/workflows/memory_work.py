@@ -68,7 +68,7 @@ def _by_torchio(volume: Any, network: Callable[[torch.Tensor], torch.Tensor], wi
     subject = tio.Subject(image=tio.ScalarImage(tensor=padded))
     sampler = tio.GridSampler(subject, window.patch_size, window.overlap_voxels)
     aggregator = tio.GridAggregator(sampler, overlap_mode=window.blending)
-    for batch in tio.SubjectsLoader(sampler, batch_size=window.batch_size):
+    for batch in tio.SubjectsLoader(sampler, batch_size=window.batch_size):  # type: ignore[arg-type]
         aggregator.add_batch(network(batch["image"][tio.DATA]), batch[tio.LOCATION])
     i, j, k = volume.shape[1:]
     return aggregator.get_output_tensor()[:, :i, :j, :k].argmax(dim=0).to(torch.uint8)
