@@ -97,8 +97,13 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
 
     Each point has a process of its own; one that does not fit is a result. Ctrl-C keeps what was measured.
     """
+    from torchio_seg.errors import UsageError
     from torchio_seg.workflows.memory_setup import Wishes, make_bench, make_selection
 
+    if output.exists() and not output.is_dir():
+        raise UsageError(f"-o {output} is a file; name a folder for points, table and pictures")
+    if with_accuracy and dataset is None and config is None and root is None:
+        root = output / "phantom"
     wishes = Wishes(
         dataset=dataset,
         config=config,
