@@ -71,6 +71,13 @@ def test_a_size_is_what_the_network_takes_and_no_longer_than_the_volume(
     assert bench((240, 240, 155)).size_of(Point(network, "training", edge, "fp32")) == size
 
 
+def test_the_largest_case_counts_and_whole_volumes_to_train_on_lose_nothing(hippocampus: Path) -> None:
+    given = Wishes("decathlon", changes={"device": "cpu", "dataset.root": str(hippocampus)})
+    largest, box = make_bench(given)[1].shape, make_bench(replace(given, with_accuracy=True))[1].shape
+    assert all(side <= whole for side, whole in zip(largest, box, strict=True))
+    assert largest != box, "no case is the longest on every axis"
+
+
 def test_every_way_of_blending_is_compared_once_and_patches_in_one_way() -> None:
     chosen = Selection(("unet",), (32, 64), ("fp32",))
     points = list(chosen.points())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
 
 
 def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
-    """Of the data set that is named, or phantom brains; the largest case counts."""
+    """Of the data set that is named, or phantom brains; its largest case, or the box that holds every one."""
     changes = dict(wishes.changes)
     name = wishes.dataset or (None if wishes.config else "phantom")
     if wishes.channels is not None or wishes.classes is not None:
@@ -75,11 +76,11 @@ def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
     experiment = choose(name, wishes.config, changes)
     dataset = load_dataset(experiment)
     _, grids = resolve_grids(experiment, dataset, dataset.cases)
-    return (
-        experiment,
-        dataset,
-        max((grid.model_shape for grid in grids), key=lambda shape: shape[0] * shape[1] * shape[2]),
-    )
+    shapes = [grid.model_shape for grid in grids]
+    if wishes.with_accuracy:  # whole volumes are brought to one size, which must cut nothing away
+        i, j, k = (max(lengths) for lengths in zip(*shapes, strict=True))
+        return experiment, dataset, (i, j, k)
+    return experiment, dataset, max(shapes, key=prod)
 
 
 def _made_up(channels: int, classes: int) -> Dataset:
