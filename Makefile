@@ -1,10 +1,10 @@
-# make setup | demo | test | test-all | check | bench | bench-loading | bench-prediction
+# make setup | demo | test | test-all | check | bench | bench-memory | bench-loading | bench-prediction
 #
 # An active environment (or PYTHON=/path/to/python) is used as it is, and its torch (>= 2.10, CPU or CUDA) is kept.
 # Otherwise .venv is created from the first Python >= 3.11 that is found.
 
 .DELETE_ON_ERROR:
-.PHONY: setup demo test test-all check bench bench-loading bench-prediction clean
+.PHONY: setup demo test test-all check bench bench-memory bench-loading bench-prediction clean
 
 SEED ?= 0
 ACTIVE := $(or $(VIRTUAL_ENV),$(CONDA_PREFIX))
@@ -42,8 +42,16 @@ check: setup
 	$(PY) -m mypy
 
 bench: setup
-	$(PY) benchmarks/phantom_difficulty.py
-	$(PY) benchmarks/bench_check.py
+	@mkdir -p build/benchmarks
+	$(PY) benchmarks/bench_memory.py --quick
+	$(PY) benchmarks/bench_prediction.py --quick
+	$(PY) benchmarks/bench_step.py --rounds 3 --output build/benchmarks/step.json
+	$(PY) benchmarks/bench_check.py --repeats 1 --output build/benchmarks/check.json
+	$(PY) benchmarks/phantom_difficulty.py --seeds 0 --output build/benchmarks/phantom_difficulty.json
+	$(PY) benchmarks/write_docs.py --check
+
+bench-memory: setup
+	$(PY) benchmarks/bench_memory.py
 
 bench-loading: setup
 	$(PY) -m pip install --quiet --disable-pip-version-check -c build/constraints.txt -e '.[bench]'

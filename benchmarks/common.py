@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
-from importlib import metadata
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+
+from torchio_seg.machine import describe as machine
+
+__all__ = ["Memory", "cpu_seconds", "in_turn", "machine", "memory", "peak_memory", "tree"]
 
 Result = TypeVar("Result")
 MEMORY_EVERY_S = 0.2
@@ -24,18 +26,6 @@ class Memory(NamedTuple):
     total: int = 0
     files: int = 0
     """Pages of mapped files among them, which the system takes back when it needs them."""
-
-
-def machine(packages: Iterable[str]) -> dict[str, object]:
-    """The processor, how many may be used, what else loads them, and the versions of these packages."""
-    names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return {
-        "processor": names[0].partition(":")[2].strip() if names else platform.machine(),
-        "cores": len(os.sched_getaffinity(0)),
-        "load_average": os.getloadavg()[0],
-        "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "versions": {name: metadata.version(name) for name in packages},
-    }
 
 
 def in_turn(names: Sequence[str], rounds: int, run: Callable[[str, int], Result]) -> dict[str, list[Result]]:

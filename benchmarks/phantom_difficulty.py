@@ -55,9 +55,10 @@ def main() -> None:
         "difficulty": dataclasses.asdict(settings),
         "seeds": {str(seed): measure(seed, settings) for seed in arguments.seeds},
     }
-    if not arguments.set:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    output = arguments.output or (None if arguments.set else RESULTS)
+    if output is not None:
+        output.parent.mkdir(exist_ok=True)
+        output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(seed: int, settings: Difficulty) -> dict[str, Any]:
@@ -152,6 +153,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=NUMBER[,NUMBER]")
+    parser.add_argument("--output", type=Path, help="default results/phantom_difficulty.json; --set writes none")
     return parser.parse_args()
 
 

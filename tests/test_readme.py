@@ -21,7 +21,7 @@ COMMANDS = [
     for line in re.sub(r"\\\n\s+", "", page).splitlines()
     if line.startswith("    ") and "torchio-seg " in line and "venv" not in line
 ]
-GROUPS = {"config", "import", "runs", "store", "track"}
+GROUPS = {"benchmark", "config", "import", "runs", "store", "track"}
 """Commands that have commands of their own."""
 SMALL = (
     "dataset.cases=6",

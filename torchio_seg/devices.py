@@ -110,6 +110,11 @@ def most_held(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
+def free_memory(device: torch.device) -> int:
+    """Bytes of a GPU that nobody uses."""
+    return torch.cuda.mem_get_info(device)[0]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the device, or the computer, had no memory left for a tensor."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (

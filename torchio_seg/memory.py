@@ -46,6 +46,8 @@ class Outcome:
     """What the work returned."""
     why: str = ""
     """What did not fit."""
+    said: str = ""
+    """How torch put it, where it was torch that refused."""
 
     @property
     def growth(self) -> int:
@@ -155,7 +157,7 @@ def work() -> None:
     except (MemoryError, RuntimeError) as error:  # torch's own error for a GPU is a RuntimeError
         if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
             raise
-        found = {"fits": False, "why": "memory"}
+        found = {"fits": False, "why": "memory", "said": str(error).strip().partition("\n")[0][:_SAID]}
     with answer:
         json.dump({**found, "before": before, "peak": peak_bytes()}, answer)
 

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli import (
+    benchmark,
     check,
     config,
     crossval,
@@ -56,6 +57,7 @@ app.command("predict", rich_help_panel="Work")(command(predict.predict))
 app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
 app.command("export", rich_help_panel="Work")(command(export.export))
 app.add_typer(track.app, name="track", rich_help_panel="Work")
+app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Look things up")
 app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
 app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
 app.add_typer(config.app, name="config", rich_help_panel="Look things up")

@@ -10,6 +10,7 @@ from torchio_seg.errors import ConfigError
 from torchio_seg.machine import in_units
 from torchio_seg.memory import Outcome
 from torchio_seg.planning.costs import PARAMETER_BYTES
+from torchio_seg.planning.growth import through
 from torchio_seg.planning.ladder import Candidate
 
 MOST_TRIALS = 5
@@ -88,8 +89,8 @@ def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float
     known = [trial for trial in trials if trial.fits and trial.seconds < inf] or list(trials)
     nearest = min(known, key=lambda trial: abs(_ratio(trial.candidate, candidate)))
     weights = PARAMETER_BYTES * nearest.candidate.cost.parameters
-    apiece = max(0.0, nearest.memory - nearest.fixed - weights) / nearest.candidate.cost.activations
-    memory = nearest.fixed + PARAMETER_BYTES * candidate.cost.parameters + apiece * candidate.cost.activations
+    line = through(nearest.fixed + weights, nearest.candidate.cost.activations, nearest.memory)
+    memory = line(candidate.cost.activations) + PARAMETER_BYTES * candidate.cost.parameters - weights
     more_work = candidate.cost.products / nearest.candidate.cost.products
     more_moved = candidate.cost.activations / nearest.candidate.cost.activations
     return memory, nearest.seconds * sqrt(more_work * more_moved)  # part of a step computes, part waits for memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -10,7 +11,7 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 
-from torchio_seg import devices, speedups
+from torchio_seg import devices, memory, speedups
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.optimization import Schedule, build_optimizer
@@ -37,7 +38,7 @@ def describe(experiment: Experiment, dataset: Dataset, device_bytes: int | None)
 
 
 def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds of a step once it is warm, bytes on the device where that is a GPU, and the number of weights.
+    """Seconds of a step once it is warm, bytes before the first and on a GPU, and the number of weights.
 
     A network that is to be compiled is taken as it is: to compile it lasts longer than all trials.
     """
@@ -46,7 +47,7 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
     dataset = Dataset("trial", tuple(argument["channels"]), labels, ())
     device = devices.choose(experiment.device)
     if device.type == "cuda" and argument["device_bytes"] is not None:
-        _limit(device, argument["device_bytes"])
+        limit(device, argument["device_bytes"])
     devices.seed_everything(experiment.seed, strict=experiment.deterministic == "strict")
     patch_size = experiment.sampling.patch_size
     network = build_network(experiment, dataset, patch_size)
@@ -58,12 +59,24 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
         speedups.recompute_levels(network)
     if experiment.training.channels_last:
         speedups.use_channels_last(network)
-    seconds = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
+    seconds, before = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
     return {
         "seconds": seconds,
-        "device_bytes": torch.cuda.max_memory_reserved(device) if device.type == "cuda" else None,
-        "allocated_bytes": torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        "before_step": before,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        **device_figures(device),
+    }
+
+
+def device_figures(device: torch.device) -> dict[str, int | None]:
+    """The most bytes that torch had reserved on a GPU, and used of them; what the GPU itself says is taken, by all."""
+    if device.type != "cuda":
+        return {"device_bytes": None, "allocated_bytes": None, "device_used": None}
+    free, total = torch.cuda.mem_get_info(device)
+    return {
+        "device_bytes": torch.cuda.max_memory_reserved(device),
+        "allocated_bytes": torch.cuda.max_memory_allocated(device),
+        "device_used": total - free,
     }
 
 
@@ -74,25 +87,27 @@ def _stepper(experiment: Experiment, dataset: Dataset, network: torch.nn.Module,
     return Stepper(network, loss, optimizer, schedule, settings=experiment.training, device=device)
 
 
-def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> float:
-    """The fastest of some steps, the first of which only warms up."""
+def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> tuple[float, int]:
+    """The fastest of some steps, the first of which only warms up; bytes resident before that, network and batch."""
     generator = torch.Generator().manual_seed(0)
     shape = (experiment.training.batch_size, len(dataset.channels), *experiment.sampling.patch_size)
     values = torch.tensor(sorted(set(dataset.labels.names) - {dataset.labels.ignore}))
     times: list[float] = []
+    before = 0
     for number in range(_NUM_STEPS):
         images = torch.randn(shape, generator=generator)
         label_map = values[torch.randint(len(values), (shape[0], 1, *shape[2:]), generator=generator)]
         pair = (images, encode(label_map, dataset.labels))
+        before = before or memory.resident_bytes(os.getpid())
         started = time.perf_counter()
         stepper([pair])
         times.append(time.perf_counter() - started)
         if number and times[0] > _LONG_S:
             break
-    return min(times[1:])
+    return min(times[1:]), before
 
 
-def _limit(device: torch.device, most_bytes: int) -> None:
+def limit(device: torch.device, most_bytes: int) -> None:
     """Torch refuses what exceeds a budget smaller than the GPU."""
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, most_bytes / total), device)

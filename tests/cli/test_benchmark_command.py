@@ -1,0 +1,44 @@
+"""torchio-seg benchmark memory, as it is typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from small_runs import Call
+
+WORDS = ("benchmark", "memory", "--device", "cpu", "--shape", "32,32,32", "--precisions", "fp32", "--work", "training")
+
+
+def test_a_folder_that_is_a_file_and_a_wrong_word_are_refused_before_anything_is_measured(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("")
+    refused = call(*WORDS, "-o", tmp_path / "taken")
+    assert refused.code == 2
+    assert "name a folder" in refused.err
+    assert "fp64" in call(*WORDS, "--precisions", "fp64", "-o", tmp_path / "new").err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.slow
+def test_a_limit_that_no_point_meets_is_told_and_the_command_ends_well(call: Call, tmp_path: Path) -> None:
+    done = call(
+        *WORDS,
+        "--patches",
+        "16",
+        "--checkpointing",
+        "off",
+        "--memory-limit",
+        "300MB",
+        "-o",
+        tmp_path / "out",
+        "--set",
+        "network.channels=[8,16]",
+    )
+    assert done.code == 0
+    assert done.out.count("does not fit 300 MB") == 2
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"points.json", "points.csv", "unet.svg", "unet.png"}
+    points = json.loads((tmp_path / "out" / "points.json").read_text())["points"]
+    assert all(point["fits"] is False and point["asked"] >= 3e8 for point in points)

@@ -1,0 +1,247 @@
+"""The memory benchmark: which points, what is kept, what is told."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from torchio_seg.errors import DataError, UsageError
+from torchio_seg.network_sizes import Size
+from torchio_seg.workflows.memory_benchmark import (
+    Budget,
+    Results,
+    Selection,
+    find_largest_patch,
+    lines,
+    read,
+    run,
+)
+from torchio_seg.workflows.memory_output import answer_text, cells, rows, to_csv, write
+from torchio_seg.workflows.memory_points import Bench, Measured, Point
+from torchio_seg.workflows.memory_setup import Wishes, make_bench, make_selection
+
+MEGA = 10**6
+TRAINING = Point("unet", "training", None, "fp32")
+
+
+def bench(shape: Size = (160, 160, 96), limit: int = 10**12, **changes: Any) -> Bench:
+    wishes = Wishes(changes={"device": "cpu", **changes}, shape=shape, memory_limit=limit)
+    return make_bench(wishes)[1]
+
+
+def taken(own: Bench, edge: int | None) -> Measured:
+    """300 MB and 500 bytes a voxel."""
+    point = replace(TRAINING, patch=edge)
+    size = own.size_of(point)
+    voxels = size[0] * size[1] * size[2]
+    before = 200 * MEGA
+    return Measured(point, size, True, limit=own.limit, before=before, peak=300 * MEGA + 500 * voxels, seconds=1.0)
+
+
+def filled(tmp_path: Path, edges: tuple[int | None, ...], own: Bench | None = None) -> Results:
+    """Results in which every edge is known already."""
+    own = own or bench()
+    results = Results(tmp_path / "points.json", own)
+    results.points = {found.point: found for found in (taken(own, edge) for edge in edges)}
+    return results
+
+
+@pytest.mark.parametrize(
+    ("network", "edge", "size"),
+    [
+        ("unet", 24, (32, 32, 32)),
+        ("segresnet", 24, (24, 24, 24)),
+        ("unet", None, (240, 240, 160)),
+        ("dynunet", None, (256, 256, 160)),
+        ("unetr", None, (240, 240, 160)),
+        ("unet", 192, (192, 192, 160)),
+    ],
+)
+def test_a_size_is_what_the_network_takes_and_no_longer_than_the_volume(
+    network: str, edge: int | None, size: Size
+) -> None:
+    assert bench((240, 240, 155)).size_of(Point(network, "training", edge, "fp32")) == size
+
+
+def test_the_largest_case_counts_and_whole_volumes_to_train_on_lose_nothing(hippocampus: Path) -> None:
+    given = Wishes("decathlon", changes={"device": "cpu", "dataset.root": str(hippocampus)})
+    largest, box = make_bench(given)[1].shape, make_bench(replace(given, with_accuracy=True))[1].shape
+    assert all(side <= whole for side, whole in zip(largest, box, strict=True))
+    assert largest != box, "no case is the longest on every axis"
+
+
+def test_every_way_of_blending_is_compared_once_and_patches_in_one_way() -> None:
+    chosen = Selection(("unet",), (32, 64), ("fp32",))
+    points = list(chosen.points())
+    assert len(set(points)) == len(points)
+    training = [point for point in points if point.work == "training"]
+    assert {(point.patch, point.checkpointing) for point in training} == {
+        (edge, on) for edge in (32, 64, None) for on in (False, True)
+    }
+    ways = {(point.blending, point.aggregation) for point in points if point.work == "prediction" and point.patch == 32}
+    assert ways == {(each, "streaming") for each in ("gaussian", "hann", "average", "crop")} | {
+        (each, "full") for each in ("hann", "average", "crop")
+    }
+
+
+def test_the_line_is_that_of_the_patches_alone(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64, 96, None))
+    results.points[TRAINING] = replace(results.points[TRAINING], peak=10**11)
+    line = lines(results.points, lambda found: found.peak)[TRAINING]
+    assert line.fixed == pytest.approx(300 * MEGA)
+    assert line.apiece == pytest.approx(500)
+
+
+def test_the_largest_patch_fits_and_the_next_does_not(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 48, 64, 80, 96, 112, 128))
+    budget = Budget(round(300 * MEGA + 500 * 100**3), as_gpu=False)
+    answer = find_largest_patch(results, TRAINING, budget, verify=True)
+    assert answer.largest is not None
+    assert answer.too_large is not None
+    assert (answer.largest.size, answer.too_large.size) == ((96, 96, 96), (112, 112, 96))
+    assert answer.largest.peak <= budget.num_bytes < answer.too_large.peak
+    assert "largest patch" in answer_text(answer)
+
+
+def test_a_budget_beyond_what_may_be_taken_is_answered_by_the_line_and_says_so(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64), bench(limit=500 * MEGA))
+    answer = find_largest_patch(results, TRAINING, Budget(800 * MEGA, as_gpu=False), verify=True)
+    assert not answer.verified
+    assert answer.named == 96
+    assert "not tried" in answer_text(answer)
+
+
+def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_path: Path) -> None:
+    own = bench()
+    results = filled(tmp_path, (32, 64, None), own)
+    table = rows(results.points)
+    assert [row["of_whole"] for row in table] == [
+        pytest.approx(found.memory / taken(own, None).memory, abs=1e-4) for found in results.points.values()
+    ]
+    refused = replace(taken(own, None), fits=False, why="memory", asked=2 * 10**9)
+    results.points[TRAINING] = refused
+    estimated = rows(results.points)
+    assert [row["of_whole"] for row in estimated[:2]] == [row["of_whole"] for row in table[:2]]
+    assert cells(estimated[0])[6].startswith("~")
+    assert "asked for 2 GB" in " ".join(cells(estimated[2]))
+    assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
+
+
+def test_results_go_on_only_with_the_same_benchmark(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64))
+    results.save()
+    again = Results.open(results.path, bench())
+    assert again.points == results.points
+    with pytest.raises(UsageError, match="other shape"):
+        Results.open(results.path, bench((64, 64, 64)))
+    assert Results.open(results.path, bench((64, 64, 64)), overwrite=True).points == {}
+    results.path.write_text('{"points": [')
+    with pytest.raises(DataError, match="no result"):
+        read(results.path)
+
+
+@pytest.mark.parametrize(
+    ("limit_then", "limit_now", "fitted", "is_known"),
+    [(10, 20, False, False), (20, 10, False, True), (20, 10, True, True), (10, 20, True, True)],
+)
+def test_another_limit_measures_again_only_what_it_may_change(
+    tmp_path: Path, limit_then: int, limit_now: int, fitted: bool, is_known: bool
+) -> None:
+    own = bench(limit=limit_now * 10**8)
+    results = Results(tmp_path / "points.json", own)
+    found = replace(taken(own, 32), limit=limit_then * 10**8, fits=fitted, why="" if fitted else "memory")
+    results.points[found.point] = found
+    assert (results.known(found.point) is not None) == is_known
+
+
+def test_a_lower_limit_is_one_that_an_earlier_point_does_not_fit(tmp_path: Path) -> None:
+    own = bench(limit=100 * MEGA)
+    results = Results(tmp_path / "points.json", own)
+    found = replace(taken(own, 32), limit=10**12)
+    results.points[found.point] = found
+    assert results.take(found.point).fits is False
+
+
+def test_what_cannot_be_computed_is_recorded_with_its_reason() -> None:
+    refused = bench().measure(Point("nonet", "training", 64, "fp32"))
+    assert refused.fits is None
+    assert "nonet" in refused.why
+
+
+def test_csv_has_a_row_a_point_and_pictures_are_written(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64, None))
+    files = write(tmp_path, results.points, is_gpu=False)
+    assert {path.name for path in files} == {"points.csv", "unet.svg", "unet.png"}
+    found = list(csv.DictReader(io.StringIO((tmp_path / "points.csv").read_text())))
+    assert [row["patch"] for row in found] == ["32", "64", ""]
+    assert found[0]["memory_bytes"] == str(taken(results.bench, 32).memory)
+    assert to_csv([]) == "network\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ({"patches": "64;96"}, "--patches"),
+        ({"precisions": "fp64"}, "fp64"),
+        ({"checkpointing": "maybe"}, "--checkpointing"),
+        ({"work": "rest"}, "--work"),
+    ],
+)
+def test_a_wrong_word_is_named_with_what_is_allowed(words: dict[str, str], wrong: str) -> None:
+    given = {"patches": "64", "precisions": "fp32", "checkpointing": "both", "work": "both", **words}
+    with pytest.raises(UsageError, match=wrong):
+        make_selection(("unet",), whole=True, **given)
+
+
+@pytest.mark.slow
+def test_points_are_measured_kept_and_not_measured_again(tmp_path: Path) -> None:
+    own = bench((48, 48, 32), limit=3 * 10**9, **{"network.channels": [8, 16, 32]})
+    results = Results.open(tmp_path / "points.json", own)
+    chosen = Selection(("unet",), (32,), ("fp32",), (False,))
+    run(results, chosen)
+    kept = results.path.read_bytes()
+    assert all(found.fits and found.memory > 0 and found.seconds for found in results.points.values())
+    again = Results.open(results.path, own)
+    run(again, chosen)
+    assert results.path.read_bytes() == kept
+    tight = Results(tmp_path / "tight.json", replace(own, limit=500 * MEGA))
+    run(tight, replace(chosen, prediction=False))
+    assert all(found.fits is False and found.asked > 400 * MEGA for found in tight.points.values())
+
+
+BARE = """
+import resource, sys, torch
+from monai.losses import DiceCELoss
+from monai.networks.nets import UNet
+side = int(sys.argv[1])
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS:")) * 1024
+network = UNet(3, 4, 4, (16, 32, 64, 128, 256), (2, 2, 2, 2), num_res_units=2)
+optimizer = torch.optim.AdamW(network.parameters())
+loss_of = DiceCELoss(include_background=False, to_onehot_y=True, softmax=True)
+images, labels = torch.randn(1, 4, side, side, side), torch.randint(4, (1, 1, side, side, side))
+before = resident()
+for _ in range(3):
+    optimizer.zero_grad(set_to_none=True)
+    loss_of(network(images), labels).backward()
+    optimizer.step()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("edge", [64, 96, 112])
+def test_a_step_takes_what_a_loop_without_any_code_of_ours_takes(edge: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(edge)], capture_output=True, text=True, check=True, env=os.environ
+    )
+    measured = bench((128, 128, 128)).measure(replace(TRAINING, patch=edge))
+    assert measured.memory == pytest.approx(int(done.stdout), rel=0.1)

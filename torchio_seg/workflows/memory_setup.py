@@ -1,0 +1,127 @@
+"""What a memory benchmark is about: volumes made up, or those of a data set; which points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+from torchio_seg import components, devices, machine
+from torchio_seg.config.resolve import choose, resolve
+from torchio_seg.config.sections import Experiment
+from torchio_seg.errors import UsageError
+from torchio_seg.network_sizes import Size
+from torchio_seg.records import Dataset, Labels
+from torchio_seg.workflows.assembly import resolve_grids
+from torchio_seg.workflows.cases import load_dataset
+from torchio_seg.workflows.memory_benchmark import Selection
+from torchio_seg.workflows.memory_points import Bench
+
+CHANNELS, CLASSES, SHAPE = 4, 4, (240, 240, 155)
+"""Of BraTS."""
+_SHARE = 0.9
+"""Of the free memory, which a point may take."""
+_PRECISIONS = ("fp32", "bf16", "fp16")
+_CHECKPOINTING = {"off": (False,), "on": (True,), "both": (False, True)}
+_WORK = ("training", "prediction", "both")
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the user asks for."""
+
+    dataset: str | None = None
+    config: Path | None = None
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    channels: int | None = None
+    classes: int | None = None
+    shape: Sequence[int] | None = None
+    batch_size: int = 1
+    memory_limit: int | None = None
+    most_seconds: float = 600.0
+    with_accuracy: bool = False
+
+
+def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
+    """The experiment, its data found, and the benchmark of its network."""
+    if wishes.dataset is None and wishes.config is None and not wishes.with_accuracy:
+        settings = {"name": "memory", "dataset": {"name": "phantom"}, "network": {"name": "unet"}}
+        experiment = resolve(settings, wishes.changes, "the benchmark with these options")
+        dataset, shape = _made_up(wishes.channels or CHANNELS, wishes.classes or CLASSES), SHAPE
+    else:
+        experiment, dataset, shape = _of_data(wishes)
+    if wishes.shape is not None:
+        i, j, k = wishes.shape
+        shape = (i, j, k)
+    training = experiment.training.model_copy(update={"batch_size": wishes.batch_size})
+    prediction = experiment.prediction.model_copy(update={"batch_size": 1})
+    base = experiment.model_copy(update={"training": training, "prediction": prediction})
+    devices.choose(base.device)
+    limit = wishes.memory_limit or int(_SHARE * _free(base))
+    return experiment, Bench(base, replace(dataset, cases=()), shape, limit, wishes.most_seconds)
+
+
+def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
+    """Of the data set that is named, or phantom brains; its largest case, or the box that holds every one."""
+    changes = dict(wishes.changes)
+    name = wishes.dataset or (None if wishes.config else "phantom")
+    if wishes.channels is not None or wishes.classes is not None:
+        raise UsageError("--channels and --classes are those of the data set; leave them out, or leave out --dataset")
+    if name == "phantom" and wishes.shape is not None:
+        changes["dataset.shape"] = list(wishes.shape)
+    elif wishes.shape is not None:
+        raise UsageError("--shape is that of the data set's largest case; leave it out, or leave out --dataset")
+    experiment = choose(name, wishes.config, changes)
+    dataset = load_dataset(experiment)
+    _, grids = resolve_grids(experiment, dataset, dataset.cases)
+    shapes = [grid.model_shape for grid in grids]
+    if wishes.with_accuracy:  # whole volumes are brought to one size, which must cut nothing away
+        i, j, k = (max(lengths) for lengths in zip(*shapes, strict=True))
+        return experiment, dataset, (i, j, k)
+    return experiment, dataset, max(shapes, key=prod)
+
+
+def _made_up(channels: int, classes: int) -> Dataset:
+    labels = Labels.of_classes({number: f"class {number}" for number in range(max(2, classes))})
+    return Dataset("noise", tuple(f"channel {number}" for number in range(channels)), labels, ())
+
+
+def _free(experiment: Experiment) -> int:
+    device = devices.choose(experiment.device)
+    return machine.free_memory() if device.type != "cuda" else devices.free_memory(device)
+
+
+def make_selection(
+    networks: Sequence[str] | None,
+    *,
+    patches: str,
+    precisions: str,
+    checkpointing: str,
+    work: str,
+    whole: bool,
+) -> Selection:
+    """The points in the user's words; all shipped networks where none is named."""
+    edges = [part.strip() for part in patches.split(",") if part.strip()]
+    if not edges or not all(edge.isdecimal() and int(edge) for edge in edges):
+        raise UsageError(f"--patches {patches}: give edges in voxels, as 64,96,128")
+    wanted = [part.strip() for part in precisions.split(",")]
+    if unknown := sorted(set(wanted) - set(_PRECISIONS)):
+        raise UsageError(f"--precisions {precisions}: {', '.join(unknown)} is none of {', '.join(_PRECISIONS)}")
+    if checkpointing not in _CHECKPOINTING:
+        raise UsageError(f"--checkpointing {checkpointing}: give one of {', '.join(_CHECKPOINTING)}")
+    if work not in _WORK:
+        raise UsageError(f"--work {work}: give one of {', '.join(_WORK)}")
+    names = tuple(networks) if networks is not None else components.names("networks")
+    for name in names:
+        components.find("networks", name)
+    return Selection(
+        names,
+        tuple(sorted({int(edge) for edge in edges})),
+        tuple(dict.fromkeys(wanted)),
+        _CHECKPOINTING[checkpointing],
+        training=work != "prediction",
+        prediction=work != "training",
+        whole=whole,
+    )
