@@ -78,7 +78,7 @@ def evaluate_cases(
 def write_evaluation(run: Path, evaluation: Evaluation, card: ModelCard) -> Path:
     """evaluation/PART.csv and .json in the run's folder; returns the path without suffix."""
     folder = run / "evaluation"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     facts = {"part": evaluation.part, "dataset": card.dataset, "model": card.progress, "sha256": card.sha256}
     stem = folder / evaluation.part
     write_scores(stem, evaluation.scores, summaries=evaluation.summaries, mean=evaluation.mean_dice, facts=facts)

@@ -8,6 +8,7 @@ from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
+from torchio_seg.records import Split
 from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
 from torchio_seg.workflows.models import LoadedModel
@@ -24,15 +25,18 @@ def evaluate_run(loaded: LoadedModel, part: str | None, *, progress: Progress) -
             "scores of the cases by those that did not see them. evaluate scores one run: name a fold's folder"
         )
     run = run_of(loaded.folder)
-    split = read_split(run)
+    part, ids = choose_part(read_split(run), part, str(run))
+    dataset = load_known(loaded.experiment, loaded.card, progress=progress)
+    evaluation = Evaluation(part, evaluate_cases(loaded.predictor, dataset.choose(ids), dataset, progress=progress))
+    return evaluation, write_evaluation(run, evaluation, loaded.card)
+
+
+def choose_part(split: Split, part: str | None, whose: str) -> tuple[str, tuple[str, ...]]:
+    """The part of a split that is asked for, else the test cases, else those that validate; and their ids."""
     ids = {"training": split.training, "validation": split.validation, "test": split.test}
     part = part or ("test" if split.test else "validation")
     if part not in PARTS:
         raise UsageError(f"--split {part}: the parts are {', '.join(PARTS)}")
     if not ids[part]:
-        raise UsageError(f"{run} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
-    dataset = load_known(loaded.experiment, loaded.card, progress=progress)
-    evaluation = Evaluation(
-        part, evaluate_cases(loaded.predictor, dataset.choose(ids[part]), dataset, progress=progress)
-    )
-    return evaluation, write_evaluation(run, evaluation, loaded.card)
+        raise UsageError(f"{whose} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
+    return part, ids[part]

@@ -153,12 +153,12 @@ def _load(
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
     answer: Callable[[torch.Tensor], torch.Tensor] = network.to(device).eval()
     if mirror:
-        answer = Mirrored(answer, _trained_axes(folder, experiment), card.labels.exclusive)
+        answer = Mirrored(answer, trained_axes(folder, experiment), card.labels.exclusive)
     predictor = Predictor(answer, card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
 
 
-def _trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:
+def trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:
     """The axes that the model saw mirrored in its training."""
     axes = mirrored_axes([step.section for step in experiment.augmentation.spatial])
     if not axes:
@@ -195,7 +195,7 @@ def _load_exported(path: Path, changes: dict[str, object], *, trust: bool, mirro
     network, device = placed(network, experiment, path)
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
     if mirror:
-        network = Mirrored(network, _trained_axes(path, experiment), card.labels.exclusive)
+        network = Mirrored(network, trained_axes(path, experiment), card.labels.exclusive)
     return LoadedModel(path, card, experiment, Predictor(network, card.labels, recipe, window, device, "fp32"))
 
 
