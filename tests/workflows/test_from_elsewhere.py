@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere are tested on a data set, and predict, as a model of ours with the same numbers."""
+"""Weights that were trained elsewhere score and predict as a model of ours with the same numbers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Weights that were trained elsewhere as a model: the network and preprocessing of an experiment, none of it trained."""
+"""Weights that were trained elsewhere as a model: network and preprocessing are an experiment's."""
 
 from __future__ import annotations
 
@@ -70,7 +70,8 @@ def evaluate_weights(
     part, ids = choose_part(split, part, "the data set")
     model = _assemble(foreign, weights, dataset, _recipe(foreign.experiment, dataset, split, progress=progress))
     log.info("%d %s cases, as %s: %s", len(ids), part, split.origin, ", ".join(ids))
-    scores = evaluate_cases(model.predictor, dataset.choose(ids), dataset, progress=progress)
+    [predictor] = model.members
+    scores = evaluate_cases(predictor, dataset.choose(ids), dataset, progress=progress)
     return model, Evaluation(part, scores)
 
 
