@@ -243,3 +243,19 @@ def test_only_the_largest_piece_of_a_region_is_kept_where_that_is_asked_for(work
     assert keep_largest(model, []) is model
     with pytest.raises(UsageError, match=r"no such region, did you mean 'tumor_core'.*all"):
         keep_largest(model, ["tumour_core"])
+
+
+def test_empty_patches_are_counted_and_change_nothing(work: Path, call: Call) -> None:
+    image = nib.load(work / "in" / "phantom_000.nii.gz")
+    scan = np.pad(np.moveaxis(np.asarray(image.dataobj), -1, 0), ((0, 0), (0, 0), (0, 0), (0, 64)))
+    create(work / "scan.nii.gz", scan, image.affine)
+    for name, words in (("all", ()), ("some", ("--skip-empty", "--tta"))):
+        result = call("predict", "scan.nii.gz", "-o", f"{name}.nii.gz", "--json", f"{name}.json", *words)
+        assert result.code == 0, result.err
+    assert "of 5 patches skipped, there is nothing in them" in result.err
+    assert "mirrored along" in result.out
+    told = [json.loads((work / f"{name}.json").read_text())["cases"][0]["skipped_patches"] for name in ("all", "some")]
+    assert told == [None, 2]
+    assert call("predict", "scan.nii.gz", "-o", "mirrored.nii.gz", "--tta").code == 0
+    found, expected = (np.asarray(nib.load(work / f"{name}.nii.gz").dataobj) for name in ("some", "mirrored"))
+    assert np.array_equal(found, expected)

@@ -105,6 +105,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             rich_help_panel=SETTINGS,
         ),
     ] = False,
+    empty: Annotated[
+        bool,
+        typer.Option(
+            "--skip-empty",
+            help="Ask only once about patches that are the same everywhere, as air; the labels stay.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = False,
     largest: Annotated[
         list[str] | None,
         typer.Option(
@@ -136,7 +144,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
     from torchio_seg.distributed import joined
-    from torchio_seg.workflows.models import keep_largest
+    from torchio_seg.workflows.models import keep_largest, skip_empty
     from torchio_seg.workflows.predict import Output
     from torchio_seg.workflows.predict import predict as workflow
 
@@ -161,6 +169,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         with screen.results_beside_messages() if is_stdout_taken else nullcontext():
             peers.from_main(lambda: _require_summary(json_))
             loaded = keep_largest(_open(given, gather(flags, None), peers), largest or [])
+            loaded = skip_empty(loaded) if empty else loaded
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)

@@ -49,6 +49,7 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     precision: str | None = None,
     nonfinite: str | None = None,
     tta: bool = False,
+    skip_empty: bool = False,
     keep_largest: str | Sequence[str] = (),
     trust: bool = False,
 ) -> LoadedModel:
@@ -56,7 +57,7 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
 
     `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`: crop,
     average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over mirror
-    images. `keep_largest`: regions of which only the largest piece is kept, or "all". `trust`: run code that the model
+    images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of which only the largest piece is kept, or "all". `trust`: run code that the model
     names.
     """
     given = {
@@ -70,6 +71,8 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     }
     changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
     loaded = models.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
+    if skip_empty:
+        loaded = models.skip_empty(loaded)
     return models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
 
 

@@ -20,6 +20,7 @@ from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.workflows.assembly import make_window
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
@@ -29,6 +30,14 @@ TORCHIO_FLIP = "torchio.RandomFlip"
 ALL = "all"
 """In place of the names of all regions."""
 AXES = ("left-right", "back-front", "down-up")
+
+
+@dataclass(frozen=True)
+class Patches:
+    """How many there were, for each network, and how many of them were skipped, there being nothing in them."""
+
+    number: int
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -55,16 +64,26 @@ class LoadedModel:
     @property
     def mirrored(self) -> tuple[int, ...]:
         """The axes along which its networks see mirror images too."""
-        return tuple(
-            sorted({axis for each in self.members if isinstance(each.network, Mirrored) for axis in each.network.axes})
-        )
+        networks = [
+            each.network.network if isinstance(each.network, Skipping) else each.network for each in self.members
+        ]
+        return tuple(sorted({axis for each in networks if isinstance(each, Mirrored) for axis in each.axes}))
+
+    @property
+    def patches(self) -> Patches | None:
+        """What its networks were asked about so far; None where nothing is skipped."""
+        skipping = [each.network for each in self.members if isinstance(each.network, Skipping)]
+        if not skipping:
+            return None
+        return Patches(sum(each.num_patches for each in skipping), sum(each.num_skipped for each in skipping))
 
     @property
     def notes(self) -> list[str]:
         """What is said of it before it predicts."""
         combined = [f"{len(self.members)} models, {ensemble.MEAN}"] if len(self.members) > 1 else []
         mirrored = [f"mirrored along {_axes(self.mirrored)}"] if self.mirrored else []
-        return [*combined, *mirrored, *(f"post-processing: {step}" for step in self.steps)]
+        skipping = ["of patches that are the same everywhere, one is predicted"] if self.patches is not None else []
+        return [*combined, *mirrored, *skipping, *(f"post-processing: {step}" for step in self.steps)]
 
     def predict(self, image: Any, *, affine: Any = None, probabilities: bool = False) -> Any:
         """The label map of an image, of the image's own kind, on its own grid (docs/python.md).
@@ -107,6 +126,14 @@ def load_model(
         raise DataError(f"{folder} mends regions that its members do not know: {', '.join(sorted(unknown))}")
     predictors = tuple(member.predictor for member in members.values() if isinstance(member.predictor, Predictor))
     return LoadedModel(folder, first.card, first.experiment, Ensemble(predictors, record.postprocessing))
+
+
+def skip_empty(model: LoadedModel) -> LoadedModel:
+    """The model, whose networks are asked only once about patches that are the same everywhere."""
+    members = tuple(replace(each, network=Skipping(each.network)) for each in model.members)
+    if isinstance(model.predictor, Ensemble):
+        return replace(model, predictor=replace(model.predictor, members=members))
+    return replace(model, predictor=members[0])
 
 
 def keep_largest(model: LoadedModel, regions: Sequence[str]) -> LoadedModel:

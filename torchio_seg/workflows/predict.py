@@ -22,7 +22,7 @@ from torchio_seg.subjects import read_channels
 from torchio_seg.volumes.nifti import Volume, write_like
 from torchio_seg.workflows.guards import inspect
 from torchio_seg.workflows.inputs import SUFFIXES, find_cases
-from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.models import LoadedModel, Patches
 from torchio_seg.workflows.predictions import Effort, Failed, Predictions, Skipped, Written
 
 log = logging.getLogger(__name__)
@@ -120,14 +120,26 @@ def _predict_case(
     warnings = inspect(model, volume, case, implicit=implicit)
     for warning in warnings:
         log.warning("%s", warning)
-    read = time.monotonic()
+    read, before = time.monotonic(), model.patches
     prediction = _use(model, volume, output, progress)
     computed = time.monotonic()
     _write(_contents(prediction, planned.files), volume, output)
     effort = Effort(read - begun, computed - read, time.monotonic() - computed, peak_bytes(), _gpu_peak(device))
     voxels = {region.name: int(prediction.mask(region).sum()) for region in prediction.labels.regions}
     voxel_mm3 = float(abs(np.linalg.det(volume.affine[:3, :3])))
-    return Written(case, tuple(planned.files.values()), voxels, voxel_mm3, effort, tuple(warnings))
+    skipped = _skipped(volume, before, model.patches)
+    return Written(case, tuple(planned.files.values()), voxels, voxel_mm3, effort, tuple(warnings), skipped)
+
+
+def _skipped(volume: Volume, before: Patches | None, after: Patches | None) -> int | None:
+    """How many patches of this volume were skipped, which is said; None where none may be."""
+    if before is None or after is None:
+        return None
+    skipped = after.skipped - before.skipped
+    log.info(
+        "%s: %d of %d patches skipped, there is nothing in them", volume.path, skipped, after.number - before.number
+    )
+    return skipped
 
 
 def _use(model: LoadedModel, volume: Volume, output: Output, progress: Progress) -> Prediction:
