@@ -15,6 +15,7 @@ import torch
 from small_runs import Call
 
 from torchio_seg import checkpoint
+from torchio_seg.cli.screen import Screen
 from torchio_seg.errors import UsageError
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Silent
@@ -85,6 +86,20 @@ def test_what_is_stopped_leaves_whole_files_and_goes_on(work: Path) -> None:
     predictions = predict(model, ["in"], Output(Path("out")))
     assert [each.case.id for each in predictions.skipped] == ["phantom_000"]
     assert [each.case.id for each in predictions.written] == ["phantom_001", "phantom_002"]
+
+
+def test_what_is_stopped_leaves_a_summary_of_what_was_done(work: Path, call: Call) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Screen, "advance", _Impatient.advance)
+        result = call("predict", "in", "-o", "out", "--json", "out/summary.json")
+    assert result.code == 130
+    summary = json.loads((work / "out" / "summary.json").read_text())
+    assert (summary["stopped"], summary["left"]) == (True, 2)
+    assert [(case["id"], case["status"]) for case in summary["cases"]] == [("phantom_000", "written")]
+    assert call("predict", "in", "-o", "out", "--json", "out/summary.json").code == 0
+    summary = json.loads((work / "out" / "summary.json").read_text())
+    assert (summary["stopped"], summary["left"]) == (False, 0)
+    assert [case["status"] for case in summary["cases"]] == ["skipped", "written", "written"]
 
 
 def test_a_case_of_which_one_file_cannot_be_written_has_none(work: Path) -> None:

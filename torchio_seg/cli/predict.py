@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -173,6 +173,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)
+            if json_ is not None:
+                what = replace(what, on_stop=lambda done: _summarize(done.to_json(loaded), json_))
             predictions = workflow(loaded, inputs, what, implicit=given.is_newest, progress=screen, peers=peers)
             if json_ is not None and peers.is_main:
                 _summarize(predictions.to_json(loaded), json_)

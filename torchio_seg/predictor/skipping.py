@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class Skipping:
     """Answers for a patch of which every channel is the same everywhere with what the network said of such a one.
 
-    The air around a CT that is clipped, the zeros around a brain without its skull: after normalisation the network would
-    see the same input again, so its answer is kept instead. Nothing is assumed about that answer: where a network finds
-    something in nothing, it still does. The one kept is that for the values that came last.
+    The air around a CT that is clipped, the zeros around a brain without its skull: after normalisation the network
+    would see the same input again, so its answer is kept instead. Nothing is assumed about that answer: where a network
+    finds something in nothing, it still does. The one kept is that for the values that came last.
     """
 
     def __init__(self, network: Callable[[torch.Tensor], torch.Tensor]) -> None:

@@ -55,10 +55,10 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
 ) -> LoadedModel:
     """Open a run, a checkpoint or an ensemble. What is None is as the model's own settings say.
 
-    `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`: crop,
-    average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over mirror
-    images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of which only the largest piece is kept, or "all". `trust`: run code that the model
-    names.
+    `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
+    crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
+    mirror images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of
+    which only the largest piece is kept, or "all". `trust`: run code that the model names.
     """
     given = {
         "device": device,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -39,6 +39,8 @@ class Output:
     overwrite: bool = False
     probabilities: bool = False
     regions: bool = False
+    on_stop: Callable[[Predictions], None] | None = None
+    """Takes what was done where the user stops; of several processes, that of the first."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +66,28 @@ def predict(
     begun = time.monotonic()
     plan = peers.from_main(lambda: _plan(model, inputs, output))
     own = peers.part([each for each in plan if not each.is_there])
-    made = peers.whole(_predict_all(model, own, output, implicit=implicit, progress=progress or Silent()))
+    mine: list[Written | Failed] = []
+    try:
+        _predict_all(model, own, output, mine, implicit=implicit, progress=progress or Silent())
+    except (KeyboardInterrupt, SystemExit):
+        if output.on_stop is not None and peers.is_main:
+            output.on_stop(_so_far(plan, mine, time.monotonic() - begun))
+        raise
+    made = peers.whole(mine)
     for outcome in (outcome for number, outcome in enumerate(made) if number % peers.num_ranks != peers.rank):
         for warning in outcome.warnings if isinstance(outcome, Written) else ():
             log.warning("%s", warning)
     left = iter(made)
     outcomes = [Skipped(each.case, tuple(each.files.values())) if each.is_there else next(left) for each in plan]
     return Predictions(tuple(outcomes), time.monotonic() - begun)
+
+
+def _so_far(plan: Sequence[_Planned], made: Sequence[Written | Failed], seconds: float) -> Predictions:
+    """What became of the cases that were come to the end of, in the order of the cases."""
+    done: dict[str, Written | Failed | Skipped] = {outcome.case.id: outcome for outcome in made}
+    done |= {each.case.id: Skipped(each.case, tuple(each.files.values())) for each in plan if each.is_there}
+    outcomes = tuple(done[each.case.id] for each in plan if each.case.id in done)
+    return Predictions(outcomes, seconds, num_left=len(plan) - len(outcomes))
 
 
 def _plan(model: LoadedModel, inputs: Sequence[str], output: Output) -> list[_Planned]:
@@ -84,9 +101,15 @@ def _plan(model: LoadedModel, inputs: Sequence[str], output: Output) -> list[_Pl
 
 
 def _predict_all(
-    model: LoadedModel, plan: Sequence[_Planned], output: Output, *, implicit: bool, progress: Progress
-) -> list[Written | Failed]:
-    outcomes: list[Written | Failed] = []
+    model: LoadedModel,
+    plan: Sequence[_Planned],
+    output: Output,
+    outcomes: list[Written | Failed],
+    *,
+    implicit: bool,
+    progress: Progress,
+) -> None:
+    """Predict one after another, and add what became of each to the outcomes."""
     progress.start("volumes", len(plan))
     try:
         for each in plan:
@@ -107,7 +130,6 @@ def _predict_all(
         raise
     finally:
         progress.finish()
-    return outcomes
 
 
 def _predict_case(

@@ -93,6 +93,8 @@ class Predictions:
     outcomes: tuple[Outcome, ...]
     seconds: float
     """For all of them together."""
+    num_left: int | None = None
+    """Where the command was stopped, how many cases it had not come to the end of."""
 
     @property
     def written(self) -> list[Written]:
@@ -120,6 +122,8 @@ class Predictions:
             "settings": _settings(model),
             "cases": [outcome.to_json() for outcome in self.outcomes],
             "totals": totals,
+            "stopped": self.num_left is not None,
+            "left": self.num_left or 0,
         }
 
 
