@@ -1,10 +1,15 @@
 """What it takes to make a label map of a whole volume from overlapping patches, here and with other libraries.
 
-A made-up CT (512 x 512 x 200 unless told otherwise) is labelled with 14 classes by a network that costs nearly nothing,
-in patches of 96^3 that share a quarter of their length, by
+A made-up scan is labelled by a network that costs nearly nothing, in patches of 96^3, one at a time unless told
+otherwise. Cases:
+    ct      512 x 512 x 200, 14 classes, patches share a quarter of their length
+    brats   240 x 240 x 155, 4 channels, 4 classes, patches share half of their length
+    many    512 x 512 x 800, 118 classes, a quarter; ours alone, within 6 GiB for the whole process
+by
     network     the network over the same patches, of which nothing is kept: the limit
     tio_hann    TorchIO's GridSampler, loader and GridAggregator
     monai       MONAI's sliding_window_inference, gaussian
+    nnunet      nnU-Net's predictor, gaussian, its patches spread evenly; where nnunetv2 is installed
     ours        this package's predictor, gaussian, from the volume to its label map
     ours_kept   the same, with probabilities kept
 Each ends in a label map of 8 bits in main memory, ours after softmax, as it always does, the others by argmax of what
@@ -12,9 +17,9 @@ they return. The network looks at one voxel at a time, so all must find the same
 is told.
 
 Each run is in a process of its own, in turn. Its clock starts, and its peak of memory is counted from, when everything
-is imported and the volume is there.
+is imported and the volume is there; the peak of the whole process, volume and imports included, is told beside it.
 
-    python benchmarks/bench_prediction.py [--shape 192 192 96] [--quick]
+    python benchmarks/bench_prediction.py [--case brats] [--batch-size 4] [--shape 192 192 96] [--quick]
 """
 
 from __future__ import annotations
@@ -24,8 +29,10 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import common
 import numpy as np
@@ -36,74 +43,143 @@ from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
+from torchio_seg.volumes.images import from_array
+from torchio_seg.workflows.budgets import Budgets, Fitting
 
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "prediction.json"
-PACKAGES = ("torch", "numpy", "torchio", "monai")
-CLASSES, PATCH, OVERLAP = 14, 96, 0.25
-MEASURED = ("wall_s", "cpu_s", "peak_mib")
-AIMS = {"tio_hann": ("peak_mib", 0.4), "monai": ("wall_s", 1.0)}
-"""What of theirs ours was to take, and how many times of it at most."""
-
-Label = Callable[[torch.Tensor, int, int], np.ndarray]
+RESULTS = HERE / "results"
+PACKAGES = ("torch", "numpy", "torchio", "monai", *(["nnunetv2"] if find_spec("nnunetv2") else []))
+MEASURED = ("wall_s", "cpu_s", "peak_mib", "process_peak_mib")
+GIB = 2**30
 
 
-def network(images: torch.Tensor) -> torch.Tensor:
-    """The class whose number is nearest to a voxel's brightness."""
-    number = torch.arange(CLASSES, dtype=torch.float32).view(1, -1, 1, 1, 1)
-    return (images * (2 * number)).sub_(number**2)
+class Case(NamedTuple):
+    """What is predicted, and how."""
+
+    shape: tuple[int, int, int]
+    channels: int
+    classes: int
+    overlap: float
+    patch_size: int = 96
+    batch_size: int = 1
+    ram_budget: int | None = None
+    """Bytes, for ours; None: whatever it takes."""
+
+    @property
+    def window(self) -> Window:
+        return Window((self.patch_size,) * 3, self.overlap, self.batch_size, "gaussian")
+
+    def network(self, images: torch.Tensor) -> torch.Tensor:
+        """The class whose number is nearest to a voxel's brightness in the first channel."""
+        number = torch.arange(self.classes, dtype=torch.float32).view(1, -1, 1, 1, 1)
+        return (images[:, :1] * (2 * number)).sub_(number**2)
 
 
-def windows(size: int, batch_size: int) -> Window:
-    return Window((size, size, size), OVERLAP, batch_size, "gaussian")
+CASES = {
+    "ct": Case((512, 512, 200), 1, 14, 0.25),
+    "brats": Case((240, 240, 155), 4, 4, 0.5),
+    "many": Case((512, 512, 800), 1, 118, 0.25, ram_budget=6 * GIB),
+}
+ALONE = {"many": ["ours"]}
+"""Cases that nobody else is asked for."""
+AIMS = {
+    "ct": {
+        "tio_hann": {"wall_s": 1 / 3, "peak_mib": 0.1},
+        "monai": {"wall_s": 1 / 1.5, "peak_mib": 0.25},
+        "nnunet": {"wall_s": 1.0, "peak_mib": 0.5},
+    },
+    "brats": {"monai": {"wall_s": 1.0}},
+    "many": {},
+}
+"""How many times theirs ours was to take at most."""
+
+Label = Callable[[torch.Tensor, Case], np.ndarray]
 
 
-def network_alone(volume: torch.Tensor, size: int, batch_size: int) -> np.ndarray:
-    grid = windows(size, batch_size).grid(volume.shape[1:])
+def network_alone(volume: torch.Tensor, case: Case) -> np.ndarray:
+    grid = case.window.grid(volume.shape[1:])
     with torch.inference_mode():
-        for first in range(0, len(grid.places), batch_size):
-            places = grid.places[first : first + batch_size]
-            network(torch.stack([volume[grid.inside(place)] for place in places]))
+        for first in range(0, len(grid.places), case.batch_size):
+            places = grid.places[first : first + case.batch_size]
+            case.network(torch.stack([volume[grid.inside(place)] for place in places]))
     return np.empty(0, np.uint8)
 
 
-def tio_hann(volume: torch.Tensor, size: int, batch_size: int) -> np.ndarray:
+def tio_hann(volume: torch.Tensor, case: Case) -> np.ndarray:
     import torchio as tio
 
     subject = tio.Subject(image=tio.ScalarImage(tensor=volume))
-    sampler = tio.GridSampler(subject, size, 2 * int(size * OVERLAP / 2))
+    sampler = tio.GridSampler(subject, case.patch_size, case.window.overlap_voxels)
     aggregator = tio.GridAggregator(sampler, overlap_mode="hann")
     with torch.inference_mode():
-        for batch in tio.SubjectsLoader(sampler, batch_size=batch_size):
-            aggregator.add_batch(network(batch["image"][tio.DATA]), batch[tio.LOCATION])
+        for batch in tio.SubjectsLoader(sampler, batch_size=case.batch_size):
+            aggregator.add_batch(case.network(batch["image"][tio.DATA]), batch[tio.LOCATION])
         return aggregator.get_output_tensor().argmax(dim=0).to(torch.uint8).numpy()
 
 
-def monai(volume: torch.Tensor, size: int, batch_size: int) -> np.ndarray:
+def monai(volume: torch.Tensor, case: Case) -> np.ndarray:
     from monai.inferers import sliding_window_inference
 
     with torch.inference_mode():
         logits = sliding_window_inference(
-            volume[None], (size, size, size), batch_size, network, overlap=OVERLAP, mode="gaussian"
+            volume[None],
+            case.window.patch_size,
+            case.batch_size,
+            case.network,
+            overlap=case.overlap,
+            mode="gaussian",
         )
         return logits[0].argmax(dim=0).to(torch.uint8).numpy()
 
 
-def ours(volume: torch.Tensor, size: int, batch_size: int, *, kept: bool = False) -> np.ndarray:
-    labels = Labels.of_classes({number: f"class {number}" for number in range(CLASSES)})
+def nnunet(volume: torch.Tensor, case: Case) -> np.ndarray:
+    from nnunetv2.inference.predict_from_raw_data import nnUNetPredictor
+
+    predictor = nnUNetPredictor(
+        tile_step_size=1 - case.overlap,
+        use_mirroring=False,
+        perform_everything_on_device=False,
+        device=torch.device("cpu"),
+        allow_tqdm=False,
+    )
+    predictor.network = AsModule(case.network)
+    predictor.configuration_manager = SimpleNamespace(patch_size=case.window.patch_size)
+    predictor.label_manager = SimpleNamespace(num_segmentation_heads=case.classes)
+    logits = predictor.predict_sliding_window_return_logits(volume)
+    return logits.argmax(dim=0).to(torch.uint8).numpy()
+
+
+class AsModule(torch.nn.Module):
+    """What nnU-Net asks for."""
+
+    def __init__(self, answer: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.answer(images)
+
+
+def ours(volume: torch.Tensor, case: Case, *, kept: bool = False) -> np.ndarray:
+    labels = Labels.of_classes({number: f"class {number}" for number in range(case.classes)})
     recipe = Recipe(None, None, "none")
-    predictor = Predictor(network, labels, recipe, windows(size, batch_size), torch.device("cpu"), "fp32")
+    predictor = Predictor(case.network, labels, recipe, case.window, torch.device("cpu"), "fp32")
+    if case.ram_budget is not None:
+        scan = from_array(volume.numpy(), np.eye(4), "the scan")
+        fitting = Fitting(predictor, case.channels, Budgets(case.ram_budget))
+        predictor = fitting.predictor_for(scan, probabilities=kept)
     return predictor(volume.numpy(), np.eye(4), probabilities=kept).label_map
 
 
-def ours_kept(volume: torch.Tensor, size: int, batch_size: int) -> np.ndarray:
-    return ours(volume, size, batch_size, kept=True)
+def ours_kept(volume: torch.Tensor, case: Case) -> np.ndarray:
+    return ours(volume, case, kept=True)
 
 
 METHODS: dict[str, Label] = {
     "network": network_alone,
     "tio_hann": tio_hann,
     "monai": monai,
+    **({"nnunet": nnunet} if find_spec("nnunetv2") else {}),
     "ours": ours,
     "ours_kept": ours_kept,
 }
@@ -112,21 +188,22 @@ METHODS: dict[str, Label] = {
 def run(argument: Mapping[str, Any]) -> dict[str, float]:
     """One method, once, in the process that this is called in."""
     generator = torch.Generator().manual_seed(argument["seed"])
-    volume = torch.rand(1, *argument["shape"], generator=generator).mul_(CLASSES - 1)
+    case = Case(*argument["case"])
+    volume = torch.rand(case.channels, *case.shape, generator=generator).mul_(case.classes - 1)
     method = METHODS[argument["method"]]
-    size = argument["patch_size"]
-    method(torch.rand(1, size, size, size), size, 1)  # imports, and what is set up once
+    small = case._replace(shape=(case.patch_size,) * 3, batch_size=1, ram_budget=None)
+    method(torch.rand(case.channels, *small.shape), small)  # imports, and what is set up once
     memory.reset_peak()
     before, clock, work = memory.peak_bytes(), time.perf_counter(), time.process_time()
-    found = method(volume, size, argument["batch_size"])
+    found = method(volume, case)
     wall, work, peak = time.perf_counter() - clock, time.process_time() - work, memory.peak_bytes()
     wrong = sum(int((plane != truth.round().numpy()).sum()) for plane, truth in zip(found, volume[0], strict=False))
-    return {"wall_s": wall, "cpu_s": work, "peak_mib": (peak - before) / 2**20, "voxels_that_differ": wrong}
+    told = {"wall_s": wall, "cpu_s": work, "peak_mib": (peak - before) / 2**20, "process_peak_mib": peak / 2**20}
+    return {**told, "voxels_that_differ": wrong}
 
 
-def measured(method: str, given: argparse.Namespace, number: int) -> dict[str, float]:
-    argument = {"method": method, "shape": given.shape, "batch_size": given.batch_size, "seed": number}
-    outcome = memory.measure("bench_prediction:run", {**argument, "patch_size": given.patch_size})
+def measured(method: str, case: Case, number: int) -> dict[str, float]:
+    outcome = memory.measure("bench_prediction:run", {"method": method, "case": list(case), "seed": number})
     if not outcome.fits:
         raise RuntimeError(f"{method} did not fit into memory")
     return {key: round(value, 3) for key, value in outcome.answer.items()}
@@ -145,58 +222,76 @@ def summarize(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[st
     return rows
 
 
-def verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def verdicts(rows: Sequence[Mapping[str, Any]], aims: Mapping[str, Mapping[str, float]]) -> list[str]:
     """What ours takes of the others', beside what was aimed at."""
-    told = []
-    for row in rows:
-        if row["method"] in AIMS and "of_ours" in row:
-            key, aim = AIMS[row["method"]]
-            told.append(f"{key}: ours takes {1 / row['of_ours'][key]:.2f} of {row['method']} (aim: at most {aim})")
-    return told
+    return [
+        f"{key}: ours takes {1 / row['of_ours'][key]:.2f} of {row['method']} (aim: at most {aim:.2f})"
+        for row in rows
+        if "of_ours" in row
+        for key, aim in aims.get(row["method"], {}).items()
+    ]
 
 
 def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
     """Medians, a method a line."""
-    print(f"{'method':10} {'wall s':>8} {'CPU s':>8} {'peak MiB beyond the volume':>27} {'voxels that differ':>19}")
+    print(
+        f"{'method':10} {'wall s':>8} {'CPU s':>8} {'peak MiB beyond the volume':>27} {'of all MiB':>11} "
+        f"{'voxels that differ':>19}"
+    )
     for row in rows:
         print(
             f"{row['method']:10} {row['wall_s']:8.2f} {row['cpu_s']:8.2f} {row['peak_mib']:27.0f} "
-            f"{row['voxels_that_differ']:19}"
+            f"{row['process_peak_mib']:11.0f} {row['voxels_that_differ']:19}"
         )
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 200])
-    parser.add_argument("--patch-size", type=int, default=PATCH)
-    parser.add_argument("--batch-size", type=int, default=4)
+    parser.add_argument("--case", choices=CASES, default="ct")
+    parser.add_argument("--shape", type=int, nargs=3, help="another than the case's")
+    parser.add_argument("--patch-size", type=int)
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS)
     parser.add_argument("--quick", action="store_true", help="a small volume, one round: whether everything works")
-    parser.add_argument("--output", type=Path, help=f"default {RESULT.relative_to(HERE.parent)}; --quick writes none")
+    parser.add_argument(
+        "--output", type=Path, help="default results/prediction[_CASE][_batch_SIZE].json; --quick: none"
+    )
     given = parser.parse_args()
     if given.quick:
         given.shape, given.patch_size, given.rounds = [64, 64, 48], 32, 1
     return given
 
 
+def chosen(given: argparse.Namespace) -> Case:
+    """The case, with what else was asked for."""
+    changes = {
+        "shape": None if given.shape is None else tuple(given.shape),
+        "patch_size": given.patch_size,
+        "batch_size": given.batch_size,
+    }
+    return CASES[given.case]._replace(**{key: value for key, value in changes.items() if value is not None})
+
+
 def main() -> None:
     given = arguments()
+    case = chosen(given)
     about = {
         "what": "a label map of a volume from overlapping patches; medians of runs in turn",
-        "shape": given.shape,
-        "classes": CLASSES,
-        "patch_size": given.patch_size,
-        "overlap": OVERLAP,
-        "batch_size": given.batch_size,
+        **case._asdict(),
         "threads": torch.get_num_threads(),
         "machine": common.machine(PACKAGES),
     }
-    runs = common.in_turn(given.methods, given.rounds, lambda method, number: measured(method, given, number))
-    rows = summarize(runs)
+    methods = given.methods or ALONE.get(given.case, list(METHODS))
+    rows = summarize(common.in_turn(methods, given.rounds, lambda method, number: measured(method, case, number)))
     print_table(rows)
-    print("\n".join(verdicts(rows)))
-    output = given.output or (None if given.quick else RESULT)
+    print("\n".join(verdicts(rows, AIMS[given.case])))
+    parts = [
+        "prediction",
+        *([given.case] * (given.case != "ct")),
+        *([f"batch_{case.batch_size}"] * (case.batch_size > 1)),
+    ]
+    output = given.output or (None if given.quick else RESULTS / f"{'_'.join(parts)}.json")
     if output is not None:
         output.write_text(json.dumps({**about, "results": rows}, indent=1) + "\n")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from dataclasses import replace
@@ -124,12 +125,15 @@ def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work:
     assert isinstance(model.predictor, Predictor)
     network = model.predictor.network
 
-    def failing(first: RuntimeError) -> LoadedModel:
-        errors = [first]
+    def failing(error: RuntimeError) -> LoadedModel:
+        """For the first volume, after the patch that is measured beforehand, and the smaller batches that are tried."""
+        calls = itertools.count()
 
         def answer(images: torch.Tensor) -> torch.Tensor:
-            if errors:
-                raise errors.pop()
+            if len(images) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            if next(calls) == 1:
+                raise error
             return network(images)
 
         return replace(model, predictor=replace(model.predictor, network=answer))
@@ -140,6 +144,20 @@ def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work:
     assert [each.case.id for each in predictions.written] == ["phantom_001", "phantom_002"]
     with pytest.raises(RuntimeError, match="a defect"):
         predict(failing(RuntimeError("a defect")), ["in"], Output(Path("other")))
+
+
+def test_budgets_choose_how_a_volume_is_predicted_and_refuse_what_fits_nothing(work: Path, call: Call) -> None:
+    plain = call("predict", "in/phantom_000.nii.gz", "-o", "plain", "--probabilities")
+    assert "phantom_000.nii.gz: takes up to" in plain.err
+    assert "sums in memory" in plain.err
+    refused = call("predict", "in", "-o", "out", "--ram-budget", "50MB")
+    assert refused.code == 1
+    for word in ("phantom_000.nii.gz", "takes", "held", "50 MB may be used", "--ram-budget", "--patch-size"):
+        assert word in refused.err
+    assert not list((work / "out").glob("*.nii.gz"))
+    wrong = call("predict", "in", "-o", "out", "--ram-budget", "much")
+    assert wrong.code == 2
+    assert "8GiB" in wrong.err
 
 
 # ── for machines ────────────────────────────────────────────────────────────────────────────────────────────────

@@ -6,8 +6,8 @@ import torch
 import torchio as tio
 
 from torchio_seg.errors import TorchioSegError
+from torchio_seg.predictor.aggregator import Aggregator
 from torchio_seg.predictor.blending import window
-from torchio_seg.predictor.streaming import Aggregator
 
 
 def patches_of(shape: tuple[int, ...], overlap: int, seed: int = 0) -> tuple[tio.GridSampler, list[dict]]:

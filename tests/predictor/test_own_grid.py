@@ -11,7 +11,8 @@ from torch.nn import functional
 
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
-from torchio_seg.predictor.own_grid import PLANES, OwnGrid
+from torchio_seg.predictor.own_grid import OwnGrid, WayBack
+from torchio_seg.predictor.patch_grid import PatchGrid
 from torchio_seg.records import Labels
 from torchio_seg.targets import activate, decode
 from torchio_seg.transforms.preprocessing import find_grids
@@ -83,22 +84,15 @@ def test_between_planes_it_is_linear_and_beyond_the_last_constant(axis: int, old
     grids = find_grids(tuple(shape), np.eye(4), Recipe(None, tuple(wanted), "none"))  # type: ignore[arg-type]
     probabilities = torch.rand(3, *wanted, dtype=torch.float32, generator=torch.Generator().manual_seed(old))
     own = OwnGrid(grids, REGIONS_OF_THREE, axis, keep_probabilities=True)
-    at = 0
-    for size in itertools.cycle((1, PLANES + 3, 2)):
-        if at >= old:
-            break
-        own.add(probabilities.narrow(1 + axis, at, min(size, old - at)), at)
-        at += min(size, old - at)
-    own.close()
+    patches = PatchGrid(tuple(wanted), tuple(-(-n // 3) for n in wanted), (0, 0, 0), axis)  # type: ignore[arg-type]
+    own.fill(WayBack(grids, REGIONS_OF_THREE, axis)(patches.strips(probabilities)))
     expected = functional.interpolate(probabilities[None].double(), size=tuple(shape), mode="trilinear")[0]
     np.testing.assert_allclose(own.probabilities, expected, rtol=0, atol=1e-6)
 
 
-def test_planes_out_of_order_or_missing_are_an_error() -> None:
+def test_a_strip_that_is_missing_or_comes_twice_is_an_error() -> None:
     grids = find_grids((9, 9, 9), np.eye(4), RECIPES[0])
-    own = OwnGrid(grids, CLASSES, 1, keep_probabilities=False)
-    own.add(torch.rand(4, 9, 3, 9), 0)
-    with pytest.raises(ValueError, match="those from 3 on were due"):
-        own.add(torch.rand(4, 9, 3, 9), 6)
-    with pytest.raises(ValueError, match="3 of 9 planes came"):
-        own.close()
+    strips = list(PatchGrid((9, 9, 9), (3, 3, 3), (0, 0, 0), 1).strips(torch.rand(4, 9, 9, 9)))
+    for wrong in (strips[:-1], [*strips, strips[0]]):
+        with pytest.raises(ValueError, match="27 voxels of the volume"):
+            OwnGrid(grids, CLASSES, 1, keep_probabilities=False).fill(iter(wrong))

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import re
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from math import prod
 
 import numpy as np
 import pytest
@@ -12,7 +16,10 @@ import torchio as tio
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.memory import measure
-from torchio_seg.predictor.streaming import Collected, Frontier, PatchGrid
+from torchio_seg.predictor.aggregator import collect
+from torchio_seg.predictor.patch_grid import PatchGrid, Strip
+from torchio_seg.predictor.scratch import Scratch
+from torchio_seg.predictor.streaming import Frontier
 
 BLENDINGS = ("crop", "average", "hann", "gaussian")
 CASES = list(itertools.product(BLENDINGS, range(12)))
@@ -31,17 +38,25 @@ def disagreeing(grid: PatchGrid, seed: int, channels: int = 3) -> list[torch.Ten
     return [torch.randn(channels, *grid.patch_size, generator=generator) for _ in grid.places]
 
 
-def streamed(grid: PatchGrid, blending: str, patches: list[torch.Tensor]) -> torch.Tensor:
-    collected = Collected(grid)
-    frontier = Frontier(grid, blending, collected)  # type: ignore[arg-type]
+def strips(
+    grid: PatchGrid, blending: str, patches: list[torch.Tensor], scratch: Scratch | None = None
+) -> Iterator[Strip]:
+    frontier = Frontier(grid, blending, scratch=scratch)  # type: ignore[arg-type]
     for patch, place in zip(patches, grid.places, strict=True):
-        frontier.add(patch, place)
-    frontier.close()
-    return collected.volume
+        yield from frontier.finished_before(place)
+        frontier.put(patch, place)
+    yield from frontier.finished()
 
 
-def nowhere(planes: torch.Tensor, first: int) -> None:
-    """Takes finished planes and keeps none."""
+def streamed(grid: PatchGrid, blending: str, patches: list[torch.Tensor]) -> torch.Tensor:
+    return collect(strips(grid, blending, patches), grid.shape, grid.axis)
+
+
+def whole(grid: PatchGrid) -> PatchGrid:
+    """The same patches, of which a slab is one bar."""
+    slabs = replace(grid)
+    vars(slabs).update(has_bars=False, places=grid.places, slab_starts=grid.slab_starts)
+    return slabs
 
 
 def profile(size: int, blending: str) -> np.ndarray:
@@ -97,38 +112,74 @@ def test_patches_lie_where_torchio_samples_them_and_come_in_order(seed: int) -> 
     ours = [(*place, *np.add(place, grid.patch_size).tolist()) for place in grid.places]
     assert set(ours) == {tuple(location) for location in theirs.tolist()}
     assert len(ours) == len(theirs)
-    along = [place[grid.axis] for place in grid.places]
-    assert along == sorted(along)
+    bars = [grid.bar_of(place) for place in grid.places]
+    assert bars == sorted(bars)
+    plain = replace(grid, is_plain=True)
+    assert set(plain.places) == set(grid.places)
+    assert plain.places == tuple(sorted(plain.places, key=lambda place: (place[grid.axis], place)))
 
 
 @pytest.mark.parametrize(("blending", "seed"), CASES)
-def test_every_plane_is_handed_on_once_in_order_and_as_soon_as_none_is_to_come_for_it(blending: str, seed: int) -> None:
+def test_sums_in_a_file_and_of_bars_are_bit_for_bit_those_of_whole_slabs(blending: str, seed: int) -> None:
     grid = random_grid(seed)
-    handed: list[int] = []
+    patches = disagreeing(grid, seed)
+    expected = streamed(whole(grid), blending, patches)
+    assert torch.equal(streamed(grid, blending, patches), expected)
+    in_file = strips(grid, blending, patches, Scratch())
+    assert torch.equal(collect(in_file, grid.shape, grid.axis), expected)
 
-    def finish(planes: torch.Tensor, first: int) -> None:
-        handed.extend(range(first, first + planes.shape[1 + grid.axis]))
 
-    frontier = Frontier(grid, blending, finish)  # type: ignore[arg-type]
+def test_random_grids_have_bars_and_joined_slabs_and_have_none() -> None:
+    grids = [random_grid(seed) for seed in range(12)]
+    assert {grid.has_bars for grid in grids} == {True, False}
+    assert {len(grid.slabs) < len(grid.starts[grid.axis]) for grid in grids if grid.has_bars} == {True, False}
+
+
+def test_a_last_slab_that_is_moved_back_over_the_one_before_takes_little_more_room() -> None:
+    """By how much depends on the length alone; no scan needs nearly as much as a whole slab."""
+    held = set()
+    for more in range(72):
+        grid = PatchGrid.holding_least((512, 512, 800 + more), (96, 96, 96), (24, 24, 24))
+        held.add(prod(grid.bar_shape) + prod(grid.waiting_shape))
+    assert max(held) < 1.7 * min(held)
+    assert max(held) < 96 * 512 * 512 * 0.7
+
+
+@pytest.mark.parametrize(("blending", "seed"), CASES)
+def test_every_row_is_handed_on_once_in_order_and_as_soon_as_none_is_to_come_for_it(blending: str, seed: int) -> None:
+    grid = random_grid(seed)
+    planes, rows, _ = grid.axes
+    frontier = Frontier(grid, blending)  # type: ignore[arg-type]
+    came = np.zeros((grid.shape[planes], grid.shape[rows]), int)
+    order = []
     for patch, place in zip(disagreeing(grid, seed), grid.places, strict=True):
-        frontier.add(patch, place)
-        assert len(handed) == place[grid.axis], "exactly the planes that no later patch touches"
-        assert frontier.planes_held == grid.patch_size[grid.axis]
-    frontier.close()
-    assert handed == list(range(grid.shape[grid.axis]))
+        for values, plane, row in frontier.finished_before(place):
+            came[plane, row : row + values.shape[1]] += 1
+            order.append((plane, row))
+        frontier.put(patch, place)
+        first, end = grid.slabs[grid.bar_of(place)[0]]
+        assert (came[:first] == 1).all(), "what no later slab touches"
+        if grid.has_bars:
+            assert (came[first:end, : place[rows]] == 1).all(), "what no later bar touches"
+    for values, plane, row in frontier.finished():
+        came[plane, row : row + values.shape[1]] += 1
+        order.append((plane, row))
+    assert (came == 1).all()
+    assert order == [(plane, row) for _, plane, row in grid.strips(torch.zeros(1, *grid.shape))]
 
 
-def test_planes_held_do_not_grow_with_the_length() -> None:
-    for length in (16, 64, 500):
-        grid = PatchGrid.with_small_slab((8, length, 9), (6, 8, 6), (2, 4, 2))
+def test_what_is_held_does_not_grow_with_the_length() -> None:
+    held = set()
+    for length in (64, 100, 500):
+        grid = PatchGrid.holding_least((30, length, 9), (6, 8, 6), (2, 4, 2))
         assert grid.axis == 1
-        most = 0
-        frontier = Frontier(grid, "hann", nowhere)
+        frontier = Frontier(grid, "hann")
         for place in grid.places:
-            frontier.add(torch.ones(1, 6, 8, 6), place)
-            most = max(most, frontier.planes_held)
-        frontier.close()
-        assert most == 8
+            list(frontier.finished_before(place))
+            frontier.put(torch.ones(1, 6, 8, 6), place)
+        held.add(frontier.bytes_held)
+    assert held == {4 * (8 * 6 * 9 + 4 * 30 * 9)}, "a bar of patches, and what slabs share"
+    assert 4 * (8 * 6 * 9 + 4 * 30 * 9) < 4 * 8 * 30 * 9
 
 
 @pytest.mark.parametrize("blending", BLENDINGS)
@@ -136,20 +187,22 @@ def test_a_patch_that_is_missing_or_comes_twice_or_too_early_is_an_error(blendin
     grid = PatchGrid((9, 7, 12), (4, 4, 4), (2, 2, 2), axis=2)
     patch = torch.ones(2, 4, 4, 4)
     for order in ([0, 2], [0, 0], [1]):
-        frontier = Frontier(grid, blending, nowhere)  # type: ignore[arg-type]
+        frontier = Frontier(grid, blending)  # type: ignore[arg-type]
         *first, wrong = order
         for number in first:
-            frontier.add(patch, grid.places[number])
+            frontier.put(patch, grid.places[number])
         with pytest.raises(TorchioSegError, match="covered by no patch"):
-            frontier.add(patch, grid.places[wrong])
-    frontier = Frontier(grid, blending, nowhere)  # type: ignore[arg-type]
+            list(frontier.finished_before(grid.places[wrong]))
+    frontier = Frontier(grid, blending)  # type: ignore[arg-type]
     for place in grid.places[:-1]:
-        frontier.add(patch, place)
+        list(frontier.finished_before(place))
+        frontier.put(patch, place)
     with pytest.raises(TorchioSegError, match=r"1 of \d+ patches never came"):
-        frontier.close()
-    frontier.add(patch, grid.places[-1])
+        list(frontier.finished())
+    list(frontier.finished_before(grid.places[-1]))
+    frontier.put(patch, grid.places[-1])
     with pytest.raises(TorchioSegError, match="no more was due"):
-        frontier.add(patch, grid.places[-1])
+        list(frontier.finished_before(grid.places[-1]))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
@@ -159,8 +212,12 @@ def test_one_voxel_that_is_not_finite_is_an_error_wherever_it_lies(blending: str
     for number in (0, len(grid.places) // 2, len(grid.places) - 1):
         patches = disagreeing(grid, 0)
         patches[number][1, 1, 1, 1] = value
-        with pytest.raises(TorchioSegError, match="not finite"):
+        with pytest.raises(TorchioSegError, match="not finite") as caught:
             streamed(grid, blending, patches)
+        place = grid.places[number]
+        named = tuple(map(int, re.search(r"voxel \((\d+), (\d+), (\d+)\)", str(caught.value)).groups()))
+        assert "channel 1" in str(caught.value)
+        assert named == tuple(start + 1 for start in place), "the place is named"
 
 
 def test_a_network_that_answers_for_other_voxels_is_an_error() -> None:

@@ -300,13 +300,15 @@ def test_a_damaged_missing_or_foreign_member_is_named(own: Path, tmp_path: Path)
         load_model(folder)
 
 
-def test_members_of_another_grid_are_refused(done: Gathered) -> None:
+def test_members_may_see_another_grid_but_no_other_channels_or_labels(done: Gathered) -> None:
     from dataclasses import replace
 
     card = checkpoint.read_card(series.model_of(done.folder / "fold_0"))
     other = replace(card, recipe=replace(card.recipe, spacing=(2.0, 1.0, 1.0)))
-    with pytest.raises(DataError, match="fold_1 has other grid or normalization than fold_0"):
-        require_alike({"fold_0": card, "fold_1": other})
+    require_alike({"fold_0": card, "fold_1": other})
+    labels = replace(card.labels, regions=card.labels.regions[:1])
+    with pytest.raises(DataError, match="other labels"):
+        require_alike({"fold_0": card, "fold_1": replace(card, labels=labels)})
     with pytest.raises(DataError, match="other channels"):
         require_alike({"fold_0": card, "fold_1": replace(card, channels=("CT",))})
 

@@ -24,6 +24,7 @@ from torchio_seg.cli.shared import (
     Trust,
     WeightsFile,
     gather,
+    parse_bytes,
     parse_overlap,
     parse_size,
     require_experiment,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from torchio_seg.workflows.predictions import Predictions
 
 SETTINGS = "Settings"
+BUDGETS = "Budgets"
 PRINTED = "-"
 """In place of the summary's file."""
 AGAIN = "Volumes that were written are whole; the same command goes on with the others"
@@ -80,6 +82,15 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write a 4-D file of them too.", rich_help_panel="Output")
     ] = False,
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            metavar="KIND",
+            help="Write how unsure each voxel is: entropy, or with --tta disagreement.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     regions: Annotated[
         bool, typer.Option("--regions", help="Write one mask for each region too.", rich_help_panel="Output")
     ] = False,
@@ -128,6 +139,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         str | None, typer.Option(help="NaN and infinite voxels: refuse, or zero.", rich_help_panel=SETTINGS)
     ] = None,
     device: Device = None,
+    ram_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of memory, as 4GiB; else what is free.", rich_help_panel=BUDGETS),
+    ] = None,
+    vram_budget: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Of the GPU's memory; else what is free.", rich_help_panel=BUDGETS),
+    ] = None,
     runs: RunsFolder = Path("runs"),
     trust: Trust = False,
 ) -> None:
@@ -144,7 +163,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
     """
     from torchio_seg.distributed import joined
-    from torchio_seg.workflows.models import keep_largest, skip_empty
+    from torchio_seg.workflows.budgets import Budgets
+    from torchio_seg.workflows.models import keep_largest, skip_empty, with_uncertainty
     from torchio_seg.workflows.predict import Output
     from torchio_seg.workflows.predict import predict as workflow
 
@@ -160,7 +180,9 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         "preprocessing.nonfinite": nonfinite,
         "device": device or "auto",
     }
-    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions)
+    budgets = Budgets(parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget"))
+    kinds = () if uncertainty is None else (uncertainty,)
+    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, uncertainty=kinds)
     with joined("prediction", AGAIN) as peers:
         screen = Screen.shared()
         if not peers.is_main:
@@ -169,7 +191,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         with screen.results_beside_messages() if is_stdout_taken else nullcontext():
             peers.from_main(lambda: _require_summary(json_))
             loaded = keep_largest(_open(given, gather(flags, None), peers), largest or [])
-            loaded = skip_empty(loaded) if empty else loaded
+            loaded = with_uncertainty(loaded, uncertainty) if uncertainty is not None else loaded
+            loaded = replace(skip_empty(loaded) if empty else loaded, budgets=budgets)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torchio_seg.postprocessing import Step, apply
-from torchio_seg.predictor.native import Prediction, Predictor
+from torchio_seg.predictor.native import Prediction, Predictor, predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Ensemble:
     """The mean of its members' probabilities, after softmax or sigmoid, and what is mended of the label map.
 
-    Members see one grid, but each normalises for itself. They run one after another into one sum, which holds the
-    whole volume.
+    Members normalise each for itself, and may see other grids. They run side by side, so that no more of the volume
+    is held than each of them alone would hold.
     """
 
     members: tuple[Predictor, ...]
@@ -35,7 +35,7 @@ class Ensemble:
 
     @property
     def recipe(self) -> Recipe:
-        """The first member's; the others' differ in normalisation at most."""
+        """The first member's."""
         return self.members[0].recipe
 
     def __call__(
@@ -47,12 +47,7 @@ class Ensemble:
         probabilities: bool = True,
     ) -> Prediction:
         """The prediction for an image C I J K with this affine; its probabilities are those before mending."""
-        first, *others = self.members
-        total, grids = first.probabilities(array, affine, progress)
-        for member in others:
-            total += member.probabilities(array, affine, progress)[0]
-        total /= len(self.members)
-        prediction = first.on_own_grid(total, grids, keep=probabilities)
+        prediction = predict(self.members, array, affine, progress, probabilities=probabilities)
         if not self.steps:
             return prediction
         voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from torchio_seg.metrics import region_masks
-from torchio_seg.predictor.grid import Window, feed, on_device
-from torchio_seg.predictor.own_grid import OwnGrid
-from torchio_seg.predictor.streaming import Collected, Frontier
+from torchio_seg.predictor.aggregator import collect
+from torchio_seg.predictor.grid import Window, on_device, stream
+from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, whole_planes
+from torchio_seg.predictor.scratch import Scratch
+from torchio_seg.predictor.source import Source
+from torchio_seg.predictor.streaming import CPU, Frontier
 from torchio_seg.progress import Progress, Silent
-from torchio_seg.targets import activate
-from torchio_seg.transforms.normalization import normalize
-from torchio_seg.transforms.preprocessing import Grids, pad_to, to_model_grid
+from torchio_seg.transforms.preprocessing import Grids, find_grids, to_model_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from torchio_seg.predictor.streaming import Finish
+    from torchio_seg.predictor.patch_grid import PatchGrid, Strip
+    from torchio_seg.predictor.uncertainty import Measure
     from torchio_seg.records import Labels, Region
     from torchio_seg.transforms.recipe import Recipe
 
@@ -37,6 +40,8 @@ class Prediction:
     probabilities: NDArray[np.float32] | None = None
     """C I J K, one for each channel of the network; channel 0 is background where classes exclude each other. None
     where they were not asked for."""
+    uncertainty: NDArray[np.float32] | None = None
+    """I J K, where it was asked for (predictor/uncertainty.py)."""
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -49,6 +54,18 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Storage:
+    """Where things lie that take much memory; results are the same."""
+
+    sums: torch.device = CPU
+    """Those of patches, while later patches are to come for them."""
+    sums_in_file: bool = False
+    """What the next slab shares of them, in a file without a name instead of memory."""
+    probabilities_in_file: bool = False
+    """Those that are kept, likewise."""
+
+
+@dataclass(frozen=True)
 class Predictor:
     """A network with all that turns a volume into a prediction."""
 
@@ -58,6 +75,9 @@ class Predictor:
     window: Window
     device: torch.device
     precision: str
+    storage: Storage = Storage()
+    measure: Measure | None = None
+    """What tells how unsure a voxel is, where that is asked for; of an ensemble the first member's."""
 
     def __call__(
         self,
@@ -69,61 +89,89 @@ class Predictor:
     ) -> Prediction:
         """The prediction for an image C I J K with this affine.
 
-        Without probabilities, planes become labels as soon as no patch is to come for them, and the memory that this
-        takes beside the image and the label map grows neither with the volume's length nor with classes times it.
+        Strips of planes become labels as soon as no patch is to come for them. Without probabilities, the memory that
+        this takes beside the image and the label map grows neither with the volume's length nor with classes times it.
         """
-        volume, grids = to_model_grid(array, affine, self.recipe)
-        volume = self._prepared(volume)
-        own = self._own_grid(grids, keep=probabilities)
-        self._stream(volume, own.add_logits, progress)
-        return self._whole(own)
+        return predict([self], array, affine, progress, probabilities=probabilities)
 
     def logits(
         self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
     ) -> tuple[torch.Tensor, Grids]:
         """The network's logits C I J K on the model's grid, and the way back from it."""
         volume, grids = to_model_grid(array, affine, self.recipe)
-        volume = self._prepared(volume)
-        collected = Collected(self.window.grid(volume.shape[1:]))
-        self._stream(volume, collected, progress)
-        i, j, k = grids.model_shape
-        return collected.volume[:, :i, :j, :k], grids
-
-    def probabilities(
-        self, array: NDArray[np.generic], affine: NDArray[np.float64], progress: Progress | None = None
-    ) -> tuple[torch.Tensor, Grids]:
-        """Those of the channels, C I J K on the model's grid, and the way back from it."""
-        logits, grids = self.logits(array, affine, progress)
-        return activate(logits[None], self.labels)[0], grids
+        grid = self.window.grid(grids.model_shape)
+        return collect(self.stream(volume, grid, progress), volume.shape[1:], grid.axis), grids
 
     def finish(self, logits: torch.Tensor, grids: Grids, *, probabilities: bool = True) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own, with probabilities or without."""
-        own = self._own_grid(grids, keep=probabilities)
-        own.add_logits(logits, 0)
-        return self._whole(own)
-
-    def on_own_grid(self, probabilities: torch.Tensor, grids: Grids, *, keep: bool = True) -> Prediction:
-        """Probabilities on the model's grid as a prediction on the volume's own, which keeps them or not."""
-        own = self._own_grid(grids, keep=keep)
-        own.add(probabilities, 0)
-        return self._whole(own)
-
-    def _own_grid(self, grids: Grids, *, keep: bool) -> OwnGrid:
-        """What takes planes along the axis that patches come in order along."""
-        padded = [max(sizes) for sizes in zip(grids.model_shape, self.window.patch_size, strict=True)]
-        return OwnGrid(grids, self.labels, self.window.grid(padded).axis, keep_probabilities=keep)
-
-    def _whole(self, own: OwnGrid) -> Prediction:
-        own.close()
+        grid = self.window.grid(grids.model_shape)
+        own = OwnGrid(grids, self.labels, grid.axis, keep_probabilities=probabilities)
+        own.fill(WayBack(grids, self.labels, grid.axis)(activated(grid.strips(logits), self.labels)))
         return Prediction(own.label_map, self.labels, own.probabilities)
 
-    def _prepared(self, volume: torch.Tensor) -> torch.Tensor:
-        return pad_to(normalize(volume, self.recipe), self.window.patch_size, self.recipe)
-
-    def _stream(self, volume: torch.Tensor, finish: Finish, progress: Progress | None) -> None:
-        """Hand on the logits of a volume that is ready for the network, padding included."""
+    def stream(self, volume: torch.Tensor, grid: PatchGrid, progress: Progress | None = None) -> Iterator[Strip]:
+        """The logits of a volume C I J K on the model's grid, not yet normalised, in the order of the patch grid."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
-        frontier = Frontier(self.window.grid(volume.shape[1:]), self.window.blending, finish)
+        source = Source.of(volume, self.recipe, self.window.patch_size)
+        scratch = Scratch() if self.storage.sums_in_file else None
+        frontier = Frontier(grid, self.window.blending, self.storage.sums, scratch)
         network = on_device(self.network, self.device, self.precision)
-        feed(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
+        strips = stream(frontier, network, source, batch_size=self.window.batch_size, progress=progress or Silent())
+        return grid.without_filling(strips, volume.shape[1:])
+
+
+def predict(
+    members: Sequence[Predictor],
+    array: NDArray[np.generic],
+    affine: NDArray[np.float64],
+    progress: Progress | None = None,
+    *,
+    probabilities: bool,
+) -> Prediction:
+    """The prediction of one predictor, or the mean of several, which go on side by side.
+
+    Members that see the same patches meet on the model's grid, strip by strip; others plane by plane on the volume's.
+    """
+    labels, shape = members[0].labels, array.shape[1:]
+    grids = [find_grids(shape, affine, member.recipe) for member in members]
+    axis = members[0].window.grid(grids[0].model_shape).axis
+    patches = [member.window.grid(own.model_shape, axis) for member, own in zip(members, grids, strict=True)]
+    volumes = _on_model_grids(members, grids, array, affine)
+    each_progress = chain([progress], repeat(None))
+    strips = [
+        activated(member.stream(volume, grid, watcher), labels)
+        for member, volume, grid, watcher in zip(members, volumes, patches, each_progress, strict=False)
+    ]
+    if all(grid == patches[0] and _alike(own, grids[0]) for grid, own in zip(patches, grids, strict=True)):
+        found = WayBack(grids[0], labels, axis)(averaged(strips))
+    else:
+        rows = grids[0].turned_shape[patches[0].axes[1]]
+        back = (WayBack(own, labels, axis)(each) for own, each in zip(grids, strips, strict=True))
+        found = averaged([whole_planes(each, rows) for each in back])
+    in_file = probabilities and members[0].storage.probabilities_in_file
+    own = OwnGrid(
+        grids[0],
+        labels,
+        axis,
+        keep_probabilities=probabilities,
+        scratch=Scratch() if in_file else None,
+        measure=members[0].measure,
+    )
+    own.fill(found)
+    return Prediction(own.label_map, labels, own.probabilities, own.uncertainty)
+
+
+def _on_model_grids(
+    members: Sequence[Predictor], grids: Sequence[Grids], array: NDArray[np.generic], affine: NDArray[np.float64]
+) -> list[torch.Tensor]:
+    """The image as each member's grid has it, before normalisation; the same for those of one grid."""
+    volumes: list[torch.Tensor] = []
+    for number, (member, own) in enumerate(zip(members, grids, strict=True)):
+        same = next((volumes[other] for other in range(number) if _alike(grids[other], own)), None)
+        volumes.append(to_model_grid(array, affine, member.recipe)[0] if same is None else same)
+    return volumes
+
+
+def _alike(first: Grids, second: Grids) -> bool:
+    return (first.resampled_shape, first.model_shape) == (second.resampled_shape, second.model_shape)

@@ -1,122 +1,253 @@
-"""From the model's grid to the volume's own, plane by plane."""
+"""From the model's grid to the volume's own, strip by strip."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
+from torchio_seg.predictor.patch_grid import Strip
 from torchio_seg.targets import activate, background, decode
-from torchio_seg.transforms.preprocessing import centred, resample
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
+    from torchio_seg.predictor.patch_grid import Span
+    from torchio_seg.predictor.scratch import Scratch
+    from torchio_seg.predictor.uncertainty import Measure
     from torchio_seg.records import Labels
     from torchio_seg.transforms.preprocessing import Grids
-    from torchio_seg.transforms.recipe import Shape
 
-PLANES = 8
-"""How many are laid out anew at a time; along the last axis of a volume, one alone would read everything for itself."""
+KEPT_BYTES = 64 * 2**20
+"""Of probabilities that lie in a file: so many stay in memory at most."""
+
+
+def averaged(members: Sequence[Iterator[Strip]]) -> Iterator[Strip]:
+    """The mean of strips that come from several members in the same order."""
+    for strips in zip(*members, strict=True):
+        first, *others = strips
+        for other in others:
+            if (other.plane, other.row, other.values.shape) != (first.plane, first.row, first.values.shape):
+                raise ValueError(f"a strip at {other.plane, other.row} came with one at {first.plane, first.row}")
+            first.values.add_(other.values.to(first.values.device))
+        yield first._replace(values=first.values.div_(len(strips))) if others else first
+
+
+def activated(strips: Iterator[Strip], labels: Labels) -> Iterator[Strip]:
+    """Probabilities from logits; each strip for itself, so that they are the same wherever it comes from.
+
+    What a network adds to the channels of the labels stays as it is.
+    """
+    for strip in strips:
+        logits, more = strip.values[: labels.num_channels], strip.values[labels.num_channels :]
+        probabilities = activate(logits[None], labels)[0]
+        yield strip._replace(values=torch.cat([probabilities, more]) if len(more) else probabilities)
+
+
+class WayBack:
+    """Makes strips of the volume's turned grid from those of the model's grid, in which `axis` is that of planes.
+
+    What had been cut away is filled; then values are interpolated along rows, between rows, and between planes: linear
+    between voxels and constant beyond the last, as `Grids.back` has it for a whole volume. Of what came before, only
+    the last row and the last plane are kept.
+    """
+
+    def __init__(self, grids: Grids, labels: Labels, axis: int) -> None:
+        shapes = (grids.model_shape, grids.resampled_shape, grids.turned_shape)
+        of_axes = [_Axis(*sizes) for sizes in zip(*shapes, strict=True)]
+        self._planes = of_axes.pop(axis)
+        self._rows, self._along = of_axes
+        self._outside = torch.tensor(background(labels)).view(-1, 1, 1)
+        self._last_plane: torch.Tensor | None = None
+        self._last_rows: dict[int, torch.Tensor] = {}
+        """Of the bar before, for each plane of the resampled volume."""
+
+    def __call__(self, strips: Iterator[Strip]) -> Iterator[Strip]:
+        """Probabilities on the turned grid."""
+        for strip in strips:
+            first_row, end_row = self._rows.resampled_span(strip.row, strip.row + strip.values.shape[1])
+            first, end = self._planes.resampled_span(strip.plane, strip.plane + 1)
+            if first == end or first_row == end_row:
+                continue
+            values = self._fitted(self._fitted(strip.values, 1, self._rows, strip.row), 2, self._along, 0)
+            values = self._along.between(values, 2, (0, self._along.turned), 0)
+            own = self._planes.resampled_span(strip.plane, strip.plane + 1, filled=False)[0]
+            for plane in range(first, end):
+                whole = values if plane == own else self._outside_of(values).expand(values.shape)
+                turned = self._between_rows(whole, plane, (first_row, end_row))
+                yield from self._between_planes(turned, plane, self._rows.turned_up_to(first_row))
+
+    def _outside_of(self, values: torch.Tensor) -> torch.Tensor:
+        """What there is of each channel where nothing is; of those that the labels have none of, 0."""
+        missing = len(values) - len(self._outside)
+        return functional.pad(self._outside, (0, 0, 0, 0, 0, missing)).to(values.device)
+
+    def _fitted(self, values: torch.Tensor, dim: int, axis: _Axis, start: int) -> torch.Tensor:
+        """The values C A B along a dimension, of which the first is that of `start`, cut or filled as it had been."""
+        end = start + values.shape[dim]
+        first, last = axis.kept_span(start, end)
+        before, after = axis.filling(start, end)
+        kept = values.narrow(dim, first - start, last - first)
+        if not before + after:
+            return kept
+        shapes = [[*kept.shape], [*kept.shape]]
+        shapes[0][dim], shapes[1][dim] = before, after
+        outside = self._outside_of(values)
+        return torch.cat([outside.expand(shapes[0]), kept, outside.expand(shapes[1])], dim)
+
+    def _between_rows(self, values: torch.Tensor, plane: int, span: Span) -> torch.Tensor:
+        """The turned grid's rows for which all is there now, from rows of the resampled one."""
+        if not self._rows.is_resampled:
+            return values
+        first, end = span
+        above = self._last_rows.pop(plane, values[:, :0]).to(values.device)
+        if end < self._rows.resampled:
+            self._last_rows[plane] = values[:, -1:].clone()
+        joined = torch.cat([above, values], 1) if above.shape[1] else values
+        turned = self._rows.turned_up_to(first), self._rows.turned_up_to(end)
+        return self._rows.between(joined, 1, turned, first - above.shape[1])
+
+    def _between_planes(self, values: torch.Tensor, plane: int, row: int) -> Iterator[Strip]:
+        """The turned grid's planes for which all is there now, as far as these rows go."""
+        planes, num_rows = self._planes, values.shape[1]
+        if not planes.is_resampled:
+            if num_rows:
+                yield Strip(values, plane, row)
+            return
+        if self._last_plane is None:
+            self._last_plane = values.new_empty(len(values), self._rows.turned, self._along.turned)
+        self._last_plane = self._last_plane.to(values.device)
+        last = self._last_plane.narrow(1, row, num_rows)
+        for turned in range(planes.turned_up_to(plane), planes.turned_up_to(plane + 1)) if num_rows else ():
+            below, share = planes.below[turned], planes.share[turned]
+            yield Strip(values.clone() if below == plane else torch.lerp(last, values, share), turned, row)
+        last.copy_(values)
+
+
+class _Axis:
+    """One axis on its way: the model's voxels are cut or filled to the resampled ones, between which the turned lie."""
+
+    def __init__(self, model: int, resampled: int, turned: int) -> None:
+        self.resampled, self.turned = resampled, turned
+        self.is_resampled = resampled != turned
+        place = np.clip((np.arange(turned) + 0.5) * (resampled / turned) - 0.5, 0, resampled - 1)
+        self.below: list[int] = np.floor(place).astype(int).tolist()
+        self.share: list[float] = (place % 1).tolist()
+        self._above = [min(below + 1, resampled - 1) for below in self.below]
+        self._cut = max(0, model - resampled) // 2
+        self._end = self._cut + min(model, resampled)
+        self._filled = max(0, resampled - model) // 2
+
+    def kept_span(self, start: int, end: int) -> Span:
+        """Those of the model's voxels from `start` to `end` that the resampled volume has."""
+        first = min(max(start, self._cut), self._end)
+        return first, max(first, min(end, self._end))
+
+    def filling(self, start: int, end: int) -> Span:
+        """How many of the resampled volume lie before and after the model's voxels from `start` to `end`."""
+        first, last = self.kept_span(start, end)
+        is_first, is_last = first == self._cut and last > first, last == self._end and last > first
+        after = self.resampled - self._filled - (self._end - self._cut)
+        return self._filled * is_first, after * is_last
+
+    def resampled_span(self, start: int, end: int, *, filled: bool = True) -> Span:
+        """Where the model's voxels from `start` to `end` lie among the resampled ones, with what is filled about."""
+        first, last = (at - self._cut + self._filled for at in self.kept_span(start, end))
+        before, after = self.filling(start, end) if filled else (0, 0)
+        return first - before, last + after
+
+    def turned_up_to(self, count: int) -> int:
+        """How many of the turned grid are known from so many of the resampled one."""
+        return bisect_left(self._above, count) if self.is_resampled else count
+
+    def between(self, values: torch.Tensor, dim: int, turned: Span, start: int) -> torch.Tensor:
+        """The turned grid's voxels of a span along a dimension, from resampled ones of which the first is `start`."""
+        if not self.is_resampled:
+            return values
+        first, end = turned
+        below, above = (
+            values.index_select(dim, torch.tensor(places[first:end], dtype=torch.int64, device=values.device) - start)
+            for places in (self.below, self._above)
+        )
+        share = torch.tensor(self.share[first:end], dtype=values.dtype, device=values.device)
+        return below.lerp_(above, share.view([-1 if axis == dim else 1 for axis in range(3)]))
+
+
+def whole_planes(strips: Iterator[Strip], num_rows: int) -> Iterator[Strip]:
+    """Each plane at once, when its last rows have come."""
+    waiting: dict[int, torch.Tensor] = {}
+    for values, plane, row in strips:
+        if plane not in waiting:
+            waiting[plane] = values.new_empty(len(values), num_rows, values.shape[2])
+        waiting[plane].narrow(1, row, values.shape[1]).copy_(values)
+        if row + values.shape[1] == num_rows:
+            yield Strip(waiting.pop(plane), plane, 0)
 
 
 class OwnGrid:
-    """Takes what a network says on the model's grid, planes in order along an axis; makes the label map I J K of it.
+    """The label map I J K of a volume, and its probabilities where they are kept, on the stored axes."""
 
-    What had been cut away is filled, each plane is resampled in itself, then between two of them, of which one is kept
-    for the next: linear between voxels and constant beyond the last, as `Grids.back` has it for a whole volume. Each is
-    computed for itself, so that labels are the same, bit for bit, however many planes come at once.
-    """
-
-    def __init__(self, grids: Grids, labels: Labels, axis: int, *, keep_probabilities: bool) -> None:
+    def __init__(
+        self,
+        grids: Grids,
+        labels: Labels,
+        axis: int,
+        *,
+        keep_probabilities: bool,
+        scratch: Scratch | None = None,
+        measure: Measure | None = None,
+    ) -> None:
+        """`scratch`: probabilities lie there instead of in memory. `measure`: what `uncertainty` is to hold."""
         self.label_map: NDArray[np.generic] = np.empty(0)
-        """On the stored axes; whole once `close` was called."""
         self.probabilities: NDArray[np.float32] | None = None
-        """C I J K, where they are kept."""
-        self._grids = grids
-        self._labels = labels
-        self._axis = axis
-        self._keep = keep_probabilities
-        shapes = (grids.model_shape, grids.resampled_shape, grids.turned_shape)
-        self._model, self._resampled, self._turned = (_axis_first(shape, axis) for shape in shapes)
-        self._below, self._share = _neighbours(self._resampled[0], self._turned[0])
-        self._last = torch.empty(0)
-        self._came = self._taken = self._written = 0
+        """C I J K."""
+        self.uncertainty: NDArray[np.float32] | None = None
+        """I J K."""
+        self._measure = measure
+        self._grids, self._labels, self._axis = grids, labels, axis
+        self._keeps, self._scratch = keep_probabilities, scratch
 
-    def add_logits(self, logits: torch.Tensor, first: int) -> None:
-        """Planes C I J K from the first on, each once and in order; what lies beyond the model's grid is padding."""
-        for plane in self._planes(logits, first):
-            self._take(activate(plane[None], self._labels)[0])
+    def fill(self, strips: Iterator[Strip]) -> None:
+        """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error."""
+        missing, fresh = int(np.prod(self._grids.turned_shape)), 0
+        for channels, plane, row in strips:
+            values = channels[: self._labels.num_channels]
+            labels = decode(values, self._labels).cpu().numpy()
+            if not self.label_map.size:
+                self._make_room(labels.dtype, len(values))
+            self._at(self.label_map[None], plane, row, len(labels))[0, ...] = labels
+            if self.uncertainty is not None and self._measure is not None:
+                found = self._measure(channels, self._labels)
+                self._at(self.uncertainty[None], plane, row, len(labels))[0, ...] = found.cpu().numpy()
+            if self.probabilities is not None:
+                self._at(self.probabilities, plane, row, len(labels))[...] = values.cpu().numpy()
+                fresh += values.nbytes
+            if self._scratch is not None and fresh > KEPT_BYTES:
+                self._scratch.rest()
+                fresh = 0
+            missing -= labels.size
+        if missing:
+            raise ValueError(f"{missing} voxels of the volume got no label")
 
-    def add(self, probabilities: torch.Tensor, first: int) -> None:
-        """The same after activation."""
-        for plane in self._planes(probabilities, first):
-            self._take(plane)
-
-    def close(self) -> None:
-        """No more planes: fill those that had been cut away at the end."""
-        if self._came < self._model[0]:
-            raise ValueError(f"{self._came} of {self._model[0]} planes came")
-        self._fill(self._resampled[0] - self._taken)
-
-    def _planes(self, values: torch.Tensor, first: int) -> Iterator[torch.Tensor]:
-        """Those that the resampled volume has too, each C 1 A B and contiguous."""
-        if first != self._came:
-            raise ValueError(f"planes from {first} on came where those from {self._came} on were due")
-        planes = values.movedim(1 + self._axis, 0)
-        self._came += len(planes)
-        count, a, b = self._model
-        missing = self._resampled[0] - count
-        if first == 0:
-            self._fill(max(0, missing) // 2)
-        start = max(0, -missing) // 2
-        end = min(count, start + self._resampled[0])
-        for some in planes[max(0, start - first) : max(0, end - first), :, :a, :b].split(PLANES):
-            yield from some.contiguous()[:, :, None]
-
-    def _fill(self, count: int) -> None:
-        """Planes that had been cut away."""
-        outside = torch.tensor(background(self._labels)).view(-1, 1, 1, 1)
-        for _ in range(count):
-            self._take(outside.expand(-1, 1, *self._model[1:]))
-
-    def _take(self, plane: torch.Tensor) -> None:
-        """The next plane of the resampled volume, as far as the model's grid has it."""
-        plane = centred(plane, (1, *self._resampled[1:]), background(self._labels))
-        plane = resample(plane, (1, *self._turned[1:]))
-        number, last = self._taken, self._resampled[0] - 1
-        self._taken += 1
-        if last + 1 == self._turned[0]:
-            self._write(plane)
-            return
-        while self._written < self._turned[0] and min(self._below[self._written] + 1, last) <= number:
-            below, share = self._below[self._written], self._share[self._written]
-            self._write(plane if below == number else torch.lerp(self._last, plane, share))
-        self._last = plane.clone()  # it may lie in memory that is used anew
-
-    def _write(self, plane: torch.Tensor) -> None:
-        """The next plane of the turned volume."""
-        labels = decode(plane, self._labels).numpy()
+    def _make_room(self, dtype: np.dtype[np.generic], num_channels: int) -> None:
         turn = self._grids.orientation
         stored = turn.undo_shape(self._grids.turned_shape)
-        if self._written == 0:
-            self.label_map = np.empty(stored, labels.dtype)
-            self.probabilities = np.empty((len(plane), *stored), np.float32) if self._keep else None
-        np.moveaxis(turn.view(self.label_map[None])[0], self._axis, 0)[self._written] = labels[0]
-        if self.probabilities is not None:
-            np.moveaxis(turn.view(self.probabilities), 1 + self._axis, 0)[self._written] = plane[:, 0].numpy()
-        self._written += 1
+        self.label_map = np.empty(stored, dtype)
+        self.uncertainty = None if self._measure is None else np.empty(stored, np.float32)
+        if not self._keeps:
+            return
+        shape = (num_channels, *stored)
+        if self._scratch is None:
+            self.probabilities = np.empty(shape, np.float32)
+        else:
+            self.probabilities = self._scratch.room(shape, turn.axes[self._axis])
 
-
-def _axis_first(shape: Shape, axis: int) -> Shape:
-    i, j, k = (shape[axis], *(size for other, size in enumerate(shape) if other != axis))
-    return i, j, k
-
-
-def _neighbours(old: int, new: int) -> tuple[list[int], list[float]]:
-    """For each plane of the new number the one below it among the old, and how far it lies towards the next."""
-    place = np.clip((np.arange(new) + 0.5) * (old / new) - 0.5, 0, old - 1)
-    return np.floor(place).astype(int).tolist(), (place % 1).tolist()
+    def _at(self, stored: NDArray[np.generic], plane: int, row: int, num_rows: int) -> NDArray[np.generic]:
+        """The part of an array C I J K, stored axes, that a strip of the turned grid goes to, as C A B."""
+        planes = np.moveaxis(self._grids.orientation.view(stored), 1 + self._axis, 1)
+        return planes[:, plane, row : row + num_rows]

@@ -1,218 +1,229 @@
-"""Putting a volume together from overlapping patches that come in order along one axis, in float32.
+"""Putting a volume together from overlapping patches that come in order, in float32.
 
-Sums exist only for the planes that still wait for a patch; what no later patch touches is finished and handed on. So
-memory follows the patch and the size of a plane, not the length of the volume.
+Sums exist only for the bar that patches come for, and for what a later slab shares with those that came; what no later
+patch touches is finished and handed on, a strip of a plane at a time. So memory follows the patch and the size of a
+plane, not the length of the volume.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.predictor.blending import Blending, product, profile, window
+from torchio_seg.predictor.patch_grid import Strip
 
-Place = tuple[int, int, int]
-Finish = Callable[[torch.Tensor, int], None]
-"""Takes finished planes, C I J K but short along the stream's axis, and the number of the first; then they are gone."""
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
+    from torchio_seg.predictor.patch_grid import PatchGrid, Place
+    from torchio_seg.predictor.scratch import Scratch
 
-@dataclass(frozen=True)
-class PatchGrid:
-    """Where the patches of a volume lie: those of `tio.GridSampler`, in the order of a stream along one axis."""
-
-    shape: tuple[int, int, int]
-    patch_size: tuple[int, int, int]
-    overlap: tuple[int, int, int]
-    """Voxels that neighbours share; the last patch of an axis is moved back to the border and shares more."""
-    axis: int
-
-    def __post_init__(self) -> None:
-        for size, patch, overlap in zip(self.shape, self.patch_size, self.overlap, strict=True):
-            if not 0 <= overlap < patch <= size:
-                raise ValueError(
-                    f"patches of {self.patch_size} that share {self.overlap} do not fit a volume of {self.shape}; a "
-                    "patch is no longer than the volume and shares less than its length"
-                )
-
-    @classmethod
-    def with_small_slab(cls, shape: Sequence[int], patch_size: Sequence[int], overlap: Sequence[int]) -> PatchGrid:
-        """Along the axis of which a patch is the smallest share, so that least waits at a time."""
-        axis = min(range(3), key=lambda axis: patch_size[axis] / shape[axis])
-        return cls(_triple(shape), _triple(patch_size), _triple(overlap), axis)
-
-    @cached_property
-    def starts(self) -> tuple[tuple[int, ...], ...]:
-        """The first voxels of the patches, for each axis."""
-        return tuple(
-            (*range(0, size - patch, patch - overlap), size - patch)
-            for size, patch, overlap in zip(self.shape, self.patch_size, self.overlap, strict=True)
-        )
-
-    @cached_property
-    def places(self) -> tuple[Place, ...]:
-        """The first voxel of each patch, in the order in which they must come."""
-        i, j, k = self.starts
-        return tuple(sorted(itertools.product(i, j, k), key=lambda place: (place[self.axis], place)))
-
-    def inside(self, place: Place) -> tuple[slice, ...]:
-        """The patch at this place in a volume C I J K."""
-        spans = zip(place, self.patch_size, strict=True)
-        return (slice(None), *(slice(start, start + size) for start, size in spans))
+PLANES = 8
+"""How many are finished at a time: where planes follow the last axis, one alone would read everything for itself."""
+CPU = torch.device("cpu")
 
 
 class Frontier:
-    """The planes that wait for a patch, in a ring as long as one; the finished ones are handed on in order.
+    """The sums that wait for a patch; what is finished leaves as strips, in order.
 
     Every patch of the grid must come, once, in the grid's order: that fixes the order of addition, so results are the
-    same whatever becomes of the planes, and makes the weight of a voxel a product of three sums along the axes.
+    same wherever sums lie, and makes the weight of a voxel a product of three sums along the axes.
     """
 
-    def __init__(self, grid: PatchGrid, blending: Blending, finish: Finish) -> None:
+    def __init__(
+        self,
+        grid: PatchGrid,
+        blending: Blending,
+        device: torch.device = CPU,
+        scratch: Scratch | None = None,
+    ) -> None:
+        """`scratch`: where sums wait for the next slab instead of in memory, if they wait beside those of a bar."""
         self.grid = grid
         self.blending = blending
-        self._finish = finish
-        self._length = grid.patch_size[grid.axis]
-        self._window = window(grid.patch_size, blending)
-        self._weights = [_weights(grid, axis, blending) for axis in range(3)]
-        self._ring: torch.Tensor | None = None
+        self.device = device
+        self._scratch = scratch
+        self._window = window(grid.patch_size, blending).to(device)
+        self._weights = [_weights(grid, axis, blending).to(device) for axis in range(3)]
+        self._sums = torch.empty(0)
+        """Of the bar, its rows in a ring."""
+        self._waiting = torch.empty(0)
+        self._bar: tuple[int, int] | None = None
+        """The numbers of the slab and of the bar that patches come for."""
         self._came = 0
-        self._first = 0
 
     @property
-    def planes_held(self) -> int:
-        """How many planes there is memory for."""
-        return 0 if self._ring is None else self._ring.shape[1 + self.grid.axis]
+    def bytes_held(self) -> int:
+        """What sums take."""
+        return self._sums.nbytes + self._waiting.nbytes * self.grid.has_bars
 
-    def add_batch(self, patches: torch.Tensor, places: Sequence[Place]) -> None:
-        """Patches B C I J K, float32, in main memory; none of them is held on to."""
-        for patch, place in zip(patches, places, strict=True):
-            self.add(patch, place)
-
-    def add(self, patch: torch.Tensor, place: Place) -> None:
-        """The patch C I J K, float32, whose first voxel lies at this place."""
+    def finished_before(self, place: Place) -> Iterator[Strip]:
+        """What neither the patch at this place nor a later one touches; all of it is to be taken before `put`."""
         due = self.grid.places[self._came] if self._came < len(self.grid.places) else None
         if place != due:
             raise TorchioSegError(
                 f"a patch at {place} came where {f'that at {due}' if due else 'no more'} was due; voxels would be "
                 "covered by no patch or by one twice. Hand patches over in the order of their grid"
             )
+        if self._bar is not None and self._bar != self.grid.bar_of(place):
+            yield from self._leave(*self._bar)
+
+    def put(self, patch: torch.Tensor, place: Place) -> None:
+        """The patch C I J K, float32, on the frontier's device, whose first voxel lies at this place."""
         if patch.shape[1:] != self.grid.patch_size:
             raise TorchioSegError(
                 f"the network answered with {tuple(patch.shape[1:])} voxels to a patch of {self.grid.patch_size}; it "
                 "must answer for every voxel"
             )
-        if self._ring is None:
-            shape = list(self.grid.shape)
-            shape[self.grid.axis] = self._length
-            self._ring = torch.zeros(len(patch), *shape)
-        self._hand_on(self._ring, place[self.grid.axis])
+        if not self._sums.numel():
+            self.make_room(len(patch))
+        if (bar := self.grid.bar_of(place)) != self._bar:
+            self._enter(*bar)
         if self.blending == "crop":
-            self._write(self._ring, patch, place)
+            self._write(patch, place)
         else:
-            self._sum(self._ring, patch, place)
+            self._add(patch, place)
         self._came += 1
 
-    def close(self) -> None:
+    def finished(self) -> Iterator[Strip]:
         """No more patches: what waited is finished."""
         missing = self.grid.places[self._came :]
-        if self._ring is None or missing:
+        if self._bar is None or missing:
             raise TorchioSegError(
                 f"{len(missing)} of {len(self.grid.places)} patches never came, the first at {missing[0]}: voxels "
                 "there are covered by no patch, or by too few"
             )
-        self._hand_on(self._ring, self.grid.shape[self.grid.axis])
+        yield from self._leave(*self._bar)
 
-    def _sum(self, ring: torch.Tensor, patch: torch.Tensor, place: Place) -> None:
-        axis = self.grid.axis
-        rows = list(self.grid.inside(place))
-        for at, within, length in self._runs(place[axis], self._length):
-            rows[1 + axis] = slice(at, at + length)
-            weights = self._window.narrow(axis, within, length)
-            ring[tuple(rows)].addcmul_(patch.narrow(1 + axis, within, length), weights)
+    def move_to_main_memory(self) -> None:
+        """Go on there, wherever sums were."""
+        self.device = CPU
+        self._window, self._weights = self._window.cpu(), [weights.cpu() for weights in self._weights]
+        self._sums = self._sums.cpu()
+        self._waiting = self._waiting.cpu() if self.grid.has_bars else self._sums
 
-    def _write(self, ring: torch.Tensor, patch: torch.Tensor, place: Place) -> None:
+    def make_room(self, num_channels: int) -> int:
+        """For the sums of a bar, and for those that wait, which are among them where a slab is one bar; its bytes."""
+        sums = waiting = torch.empty(num_channels, *self.grid.bar_shape, device=self.device)
+        if self.grid.has_bars:
+            shape = (num_channels, *self.grid.waiting_shape)
+            if self._scratch is None:
+                waiting = torch.empty(shape, device=self.device)
+            else:
+                waiting = torch.from_numpy(self._scratch.room(shape, self.grid.axes[1]))
+        self._sums, self._waiting = sums, waiting
+        return self.bytes_held
+
+    def _enter(self, slab: int, bar: int) -> None:
+        """Make room for the rows that this bar has and the one before had not; the slab before has sums for some."""
+        planes, rows, _ = self.grid.axes
+        length = self.grid.bar_shape[rows]
+        first = self.grid.bars[bar][0]
+        known = self.grid.bars[bar - 1][0] + length if bar else 0
+        carried = self.grid.carried[slab - 1] if slab else 0
+        for at, within, count in self._runs(known, first + length - known):
+            target = self._rows_of_bar(at, count)
+            target.narrow(1 + planes, carried, target.shape[1 + planes] - carried).zero_()
+            if carried and self.grid.has_bars:
+                waiting = self._waiting.narrow(1 + rows, known + within, count)
+                target.narrow(1 + planes, 0, carried).copy_(waiting.narrow(1 + planes, 0, carried))
+        self._bar = slab, bar
+        if self._scratch is not None:
+            self._scratch.rest()
+
+    def _leave(self, slab: int, bar: int) -> Iterator[Strip]:
+        """Finish the rows that no later bar of the slab touches; what the next slab shares of them waits for it."""
+        planes, rows, _ = self.grid.axes
+        (first, end), carried = self.grid.bars[bar], self.grid.carried[slab]
+        done = self.grid.lengths[slab] - carried
+        for plane in range(0, done, PLANES):
+            yield from self._strips(slab, plane, min(PLANES, done - plane), bar)
+        for at, within, count in self._runs(first, end - first):
+            source = self._rows_of_bar(at, count).narrow(1 + planes, done, carried)
+            target = self._waiting.narrow(1 + rows, first + within, count).narrow(1 + planes, 0, carried)
+            for some, onto in zip(source.split(done, 1 + planes), target.split(done, 1 + planes), strict=True):
+                onto.copy_(some)  # which are the same planes moved up where a slab is one bar
+        if self._scratch is not None:
+            self._scratch.rest()
+
+    def _strips(self, slab: int, plane: int, count: int, bar: int) -> Iterator[Strip]:
+        """Some planes of the bar, weights taken out, each contiguous."""
+        planes, rows, _ = self.grid.axes
+        (first, end), number = self.grid.bars[bar], self.grid.slabs[slab][0] + plane
+        sums = list(self._weights)
+        sums[planes] = sums[planes][number : number + count]
+        shape = list(self._sums.shape)
+        shape[1 + planes], shape[1 + rows] = count, end - first
+        values = torch.empty(shape, device=self.device)
+        for at, within, length in self._runs(first, end - first):
+            source = self._rows_of_bar(at, length).narrow(1 + planes, plane, count)
+            target = values.narrow(1 + rows, within, length)
+            if self.blending == "crop":
+                target.copy_(source)
+            else:
+                sums[rows] = self._weights[rows][first + within : first + within + length]
+                torch.div(source, product(sums), out=target)
+        self._require_finite(values, number, first)
+        if planes == 2:
+            values = values.movedim(-1, 0).contiguous().movedim(0, -1)
+        for within in range(count):
+            yield Strip(values.select(1 + planes, within).contiguous(), number + within, first)
+
+    def _require_finite(self, values: torch.Tensor, plane: int, row: int) -> None:
+        if bool(torch.stack(values.aminmax()).isfinite().all()):
+            return
+        channel, *voxel = (~values.isfinite()).nonzero()[0].tolist()
+        voxel[self.grid.axes[0]] += plane
+        voxel[self.grid.axes[1]] += row
+        raise TorchioSegError(
+            f"the network's output is not finite, first in channel {channel} at voxel {tuple(voxel)} of the model's "
+            "grid; predict with --precision fp32, or train anew"
+        )
+
+    def _add(self, patch: torch.Tensor, place: Place) -> None:
+        planes, rows, along = self.grid.axes
+        i, _, k = (self.grid.patch_size[axis] for axis in self.grid.axes)
+        for at, within, length in self._runs(place[rows], self.grid.patch_size[rows]):
+            target = self._rows_of_bar(at, length).narrow(1 + along, place[along], k)
+            target = target.narrow(1 + planes, self._plane_of_slab(place), i)
+            target.addcmul_(patch.narrow(1 + rows, within, length), self._window.narrow(rows, within, length))
+
+    def _write(self, patch: torch.Tensor, place: Place) -> None:
         """Overwrite all but half of the overlap on the sides that do not touch the volume's border."""
-        axis = self.grid.axis
+        planes, rows, _ = self.grid.axes
         target, source = [slice(None)], [slice(None)]
-        for start, size, overlap, total in zip(
-            place, self.grid.patch_size, self.grid.overlap, self.grid.shape, strict=True
+        for axis, (start, size, overlap, total) in enumerate(
+            zip(place, self.grid.patch_size, self.grid.overlap, self.grid.shape, strict=True)
         ):
             first = overlap // 2 if start > 0 else 0
             last = size - overlap // 2 if start + size < total else size
-            target.append(slice(start + first, start + last))
+            begin = self._plane_of_slab(place) if axis == planes else start
+            target.append(slice(begin + first, begin + last))
             source.append(slice(first, last))
-        offset = source[1 + axis].start
-        for at, within, length in self._runs(place[axis] + offset, source[1 + axis].stop - offset):
-            target[1 + axis] = slice(at, at + length)
-            source[1 + axis] = slice(offset + within, offset + within + length)
-            ring[tuple(target)] = patch[tuple(source)]
+        offset = source[1 + rows].start
+        for at, within, length in self._runs(place[rows] + offset, source[1 + rows].stop - offset):
+            target[1 + rows] = slice(at, at + length)
+            source[1 + rows] = slice(offset + within, offset + within + length)
+            self._sums[tuple(target)] = patch[tuple(source)]
 
-    def _hand_on(self, ring: torch.Tensor, end: int) -> None:
-        """Finish the planes before this one and make room for others in their place."""
-        axis = self.grid.axis
-        for at, within, length in self._runs(self._first, end - self._first):
-            first = self._first + within
-            planes = ring.narrow(1 + axis, at, length)
-            if self.blending != "crop":
-                sums = list(self._weights)
-                sums[axis] = sums[axis][first : first + length]
-                planes.div_(product(sums))
-            if not bool(torch.stack(planes.aminmax()).isfinite().all()):
-                raise TorchioSegError(
-                    "the network's output is not finite; predict with --precision fp32, or train anew"
-                )
-            self._finish(planes, first)
-            planes.zero_()
-        self._first = end
+    def _plane_of_slab(self, place: Place) -> int:
+        slab, _ = self.grid.bar_of(place)
+        return place[self.grid.axis] - self.grid.slabs[slab][0]
+
+    def _rows_of_bar(self, at: int, length: int) -> torch.Tensor:
+        return self._sums.narrow(1 + self.grid.axes[1], at, length)
 
     def _runs(self, first: int, length: int) -> Iterator[tuple[int, int, int]]:
-        """Where that many planes from the first on lie in the ring: from, how far from the first, and how many."""
-        at = first % self._length
-        until_the_end = min(length, self._length - at)
+        """Where that many rows from the first on lie in the ring: from, how far from the first, and how many."""
+        ring = self.grid.bar_shape[self.grid.axes[1]]
+        at = first % ring
+        until_the_end = min(length, ring - at)
         if until_the_end:
             yield at, 0, until_the_end
         if until_the_end < length:
             yield 0, until_the_end, length - until_the_end
-
-
-class Aggregator:
-    """All planes of a frontier in one volume, by the contract of `tio.GridAggregator`; its order is along axis 0."""
-
-    def __init__(
-        self, shape: Sequence[int], patch_size: Sequence[int], overlap: Sequence[int], blending: Blending
-    ) -> None:
-        grid = PatchGrid(_triple(shape), _triple(patch_size), _triple(overlap), axis=0)
-        self._collected = Collected(grid)
-        self._frontier = Frontier(grid, blending, self._collected)
-
-    def add_batch(self, batch: torch.Tensor, locations: torch.Tensor) -> None:
-        """Patches B C I J K and their places B 6, first voxel and the one after the last."""
-        places = [_triple(location[:3]) for location in locations.tolist()]
-        self._frontier.add_batch(batch.detach().float().cpu(), places)
-
-    def get_output_tensor(self) -> torch.Tensor:
-        """The volume C I J K; a patch that never came, or a voxel that is not finite, is an error, never 0."""
-        self._frontier.close()
-        return self._collected.volume
-
-
-class Collected:
-    """Takes finished planes and keeps them all."""
-
-    def __init__(self, grid: PatchGrid) -> None:
-        self._grid = grid
-        self.volume = torch.empty(0)
-
-    def __call__(self, planes: torch.Tensor, first: int) -> None:
-        if first == 0:
-            self.volume = torch.empty(len(planes), *self._grid.shape)
-        axis = 1 + self._grid.axis
-        self.volume.narrow(axis, first, planes.shape[axis]).copy_(planes)
 
 
 def _weights(grid: PatchGrid, axis: int, blending: Blending) -> torch.Tensor:
@@ -221,8 +232,3 @@ def _weights(grid: PatchGrid, axis: int, blending: Blending) -> torch.Tensor:
     for start in grid.starts[axis]:
         weights[start : start + grid.patch_size[axis]] += profile(grid.patch_size[axis], blending)
     return weights.float()
-
-
-def _triple(sizes: Sequence[int]) -> tuple[int, int, int]:
-    i, j, k = (int(size) for size in sizes)
-    return i, j, k

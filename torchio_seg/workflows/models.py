@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,9 @@ from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.predictor.skipping import Skipping
+from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.budgets import Budgets, Fitting
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
 
@@ -50,6 +52,13 @@ class LoadedModel:
     experiment: Experiment
     """Its settings, with what the user changed of those that prediction follows."""
     predictor: Predictor | Ensemble
+    budgets: Budgets = field(default_factory=Budgets)
+    """Of memory, to which each volume's prediction is fitted."""
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """What fits its predictor to volumes; it measures the network once."""
+        return Fitting(self.predictor, len(self.card.channels), self.budgets)
 
     @property
     def members(self) -> tuple[Predictor, ...]:
@@ -128,12 +137,31 @@ def load_model(
     return LoadedModel(folder, first.card, first.experiment, Ensemble(predictors, record.postprocessing))
 
 
-def skip_empty(model: LoadedModel) -> LoadedModel:
-    """The model, whose networks are asked only once about patches that are the same everywhere."""
-    members = tuple(replace(each, network=Skipping(each.network)) for each in model.members)
+def with_uncertainty(model: LoadedModel, kind: str) -> LoadedModel:
+    """The model, which tells too how unsure it is of each voxel; its networks must be mirrored to disagree."""
+    if kind not in MEASURES:
+        raise UsageError(f"--uncertainty {kind}: there is {' and '.join(MEASURES)}")
+    members = tuple(replace(each, measure=MEASURES[kind]) for each in model.members)
+    if kind == "disagreement":
+        if not model.mirrored:
+            raise UsageError("--uncertainty disagreement is that between mirror images: add --tta, or take entropy")
+        members = tuple(replace(each, network=_disagreeing(each.network)) for each in members)
+    return _with_members(model, members)
+
+
+def _disagreeing(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    return replace(network, tells_disagreement=True) if isinstance(network, Mirrored) else network
+
+
+def _with_members(model: LoadedModel, members: tuple[Predictor, ...]) -> LoadedModel:
     if isinstance(model.predictor, Ensemble):
         return replace(model, predictor=replace(model.predictor, members=members))
     return replace(model, predictor=members[0])
+
+
+def skip_empty(model: LoadedModel) -> LoadedModel:
+    """The model, whose networks are asked only once about patches that are the same everywhere."""
+    return _with_members(model, tuple(replace(each, network=Skipping(each.network)) for each in model.members))
 
 
 def keep_largest(model: LoadedModel, regions: Sequence[str]) -> LoadedModel:
@@ -148,21 +176,18 @@ def keep_largest(model: LoadedModel, regions: Sequence[str]) -> LoadedModel:
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:
-    """Refuse models whose probabilities have no mean: those of other channels, labels or grids than the first."""
+    """Refuse models whose probabilities have no mean, those of other channels or labels than the first.
+
+    Each brings volumes to a grid of its own, and normalises for itself.
+    """
     (first_name, first), *others = cards.items()
     for name, card in others:
-        for what in ("channels", "labels", "recipe"):
-            if _comparable(card, what) != _comparable(first, what):
-                kind = "grid or normalization" if what == "recipe" else what
+        for what in ("channels", "labels"):
+            if getattr(card, what) != getattr(first, what):
                 raise DataError(
-                    f"{name} has other {kind} than {first_name}, so that there is no mean of what they predict; an "
-                    "ensemble is made of models of one experiment"
+                    f"{name} has other {what} than {first_name}, so that there is no mean of what they predict; an "
+                    "ensemble is made of models for the same channels and labels"
                 )
-
-
-def _comparable(card: ModelCard, what: str) -> object:
-    """A part of the card, without what each member has learnt from its own training cases."""
-    return replace(card.recipe, statistics=(), landmarks=()) if what == "recipe" else getattr(card, what)
 
 
 def _load(

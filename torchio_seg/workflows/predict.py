@@ -16,6 +16,7 @@ from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import DataError, TorchioSegError, UsageError
 from torchio_seg.memory import peak_bytes, reset_peak
 from torchio_seg.predictor.native import Prediction
+from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
 from torchio_seg.subjects import read_channels
@@ -39,6 +40,8 @@ class Output:
     overwrite: bool = False
     probabilities: bool = False
     regions: bool = False
+    uncertainty: tuple[str, ...] = ()
+    """What the model tells of it (predictor/uncertainty.py)."""
     on_stop: Callable[[Predictions], None] | None = None
     """Takes what was done where the user stops; of several processes, that of the first."""
 
@@ -166,7 +169,8 @@ def _skipped(volume: Volume, before: Patches | None, after: Patches | None) -> i
 
 def _use(model: LoadedModel, volume: Volume, output: Output, progress: Progress) -> Prediction:
     try:
-        return model.predictor(volume.array, volume.affine, progress, probabilities=output.probabilities)
+        predictor = model.fitting.predictor_for(volume, probabilities=output.probabilities)
+        return predictor(volume.array, volume.affine, progress, probabilities=output.probabilities)
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):
             raise
@@ -209,6 +213,8 @@ def _contents(prediction: Prediction, files: Mapping[str, Path]) -> Iterator[tup
     yield files["seg"], prediction.label_map
     if prediction.probabilities is not None:
         yield files["probabilities"], prediction.probabilities
+    if prediction.uncertainty is not None:
+        yield next(files[kind] for kind in MEASURES if kind in files), prediction.uncertainty
     for region in prediction.labels.regions:
         if file := files.get(f"region {region.name}"):
             yield file, prediction.mask(region)
@@ -237,6 +243,7 @@ def _names(model: LoadedModel, main: Path, output: Output) -> dict[str, Path]:
             files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{suffix}")
     if output.probabilities:
         files["probabilities"] = main.with_name(f"{base}_probabilities{suffix}")
+    files |= {kind: main.with_name(f"{base}_{kind}{suffix}") for kind in output.uncertainty}
     return files
 
 
@@ -244,7 +251,7 @@ def _without_outputs(model: LoadedModel, cases: list[Case], output: Output) -> l
     """The cases but for those that are predictions of others, as where a folder is both input and output."""
     if len(cases) == 1 or output.place.name.endswith(SUFFIXES):
         return cases
-    everything = replace(output, probabilities=True, regions=True)
+    everything = replace(output, probabilities=True, regions=True, uncertainty=tuple(MEASURES))
     makers = {
         file.resolve(): case.id
         for case in cases

@@ -1,0 +1,113 @@
+"""How a volume is predicted within budgets of memory, decided before it begins."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from torchio_seg.errors import DataError
+from torchio_seg.machine import free_memory, in_units
+from torchio_seg.memory import resident_bytes
+from torchio_seg.predictor.budget import Image, Need, PatchCost, ladder, measure_patch, reckon
+from torchio_seg.predictor.native import Predictor
+from torchio_seg.transforms.preprocessing import find_grids
+
+if TYPE_CHECKING:
+    from torchio_seg.predictor.ensemble import Ensemble
+    from torchio_seg.volumes.nifti import Volume
+
+log = logging.getLogger(__name__)
+
+_SHARE = 0.95
+"""Of what is free, which nobody promised; a budget that was named is used whole."""
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """The most bytes that the process may have in memory, and on its GPU; None: what is free."""
+
+    ram: int | None = None
+    vram: int | None = None
+
+
+class Fitting:
+    """A predictor whose batches, sums and probabilities are fitted to each volume."""
+
+    def __init__(self, predictor: Predictor | Ensemble, num_channels: int, budgets: Budgets) -> None:
+        self._predictor = predictor
+        self._members = (predictor,) if isinstance(predictor, Predictor) else predictor.members
+        self._num_channels = num_channels
+        self._budgets = budgets
+
+    def predictor_for(self, volume: Volume, *, probabilities: bool) -> Predictor | Ensemble:
+        """What predicts this volume within the budgets, which is said; a volume that nothing fits is refused."""
+        ram, vram = self._ram, self._vram
+        image = self._image(volume)
+        tried: list[Need] = []
+        for members in ladder(self._members, kept=probabilities):
+            tried.append(need := reckon(members, self._costs, image, kept=probabilities))
+            if need.ram <= ram and need.vram <= vram:
+                log.info("%s: %s", volume.path.name, _told(members, need, ram, vram))
+                return _replaced(self._predictor, members)
+        raise DataError(_refusal(volume, tried, ram, vram))
+
+    @cached_property
+    def _costs(self) -> list[PatchCost]:
+        return [measure_patch(member, self._num_channels) for member in self._members]
+
+    @property
+    def _ram(self) -> int:
+        return self._budgets.ram or int(_SHARE * free_memory()) + resident_bytes(os.getpid())
+
+    @property
+    def _vram(self) -> int:
+        device = self._members[0].device
+        if device.type != "cuda":
+            return 2**63
+        return self._budgets.vram or int(_SHARE * torch.cuda.mem_get_info(device)[0])
+
+    def _image(self, volume: Volume) -> Image:
+        _ = self._costs  # so that what its first use loads is among what is held
+        grids = find_grids(volume.array.shape[1:], volume.affine, self._predictor.recipe)
+        turned = grids.orientation.view(volume.array)
+        is_laid_out = turned.flags.c_contiguous and volume.array.dtype == np.float32
+        return Image(len(volume.array), grids, resident_bytes(os.getpid()), is_laid_out)
+
+
+def _replaced(predictor: Predictor | Ensemble, members: tuple[Predictor, ...]) -> Predictor | Ensemble:
+    return members[0] if isinstance(predictor, Predictor) else replace(predictor, members=members)
+
+
+def _told(members: tuple[Predictor, ...], need: Need, ram: int, vram: int) -> str:
+    first = members[0]
+    storage = first.storage
+    where = "in a file" if storage.sums_in_file else "on the GPU" if storage.sums.type != "cpu" else "in memory"
+    kept = ", probabilities in a file" if storage.probabilities_in_file else ""
+    batch = first.window.batch_size
+    patches = "single patches" if batch == 1 else f"batches of {batch} patches"
+    gpu = f" and {in_units(need.vram)} of {in_units(vram)} on the GPU" if need.vram else ""
+    return f"takes up to {in_units(need.ram)} of {in_units(ram)} of memory{gpu}: {patches}, sums {where}{kept}"
+
+
+def _refusal(volume: Volume, tried: list[Need], ram: int, vram: int) -> str:
+    least = min(tried, key=lambda need: need.ram)
+    shape = " x ".join(map(str, volume.shape))
+    if least.ram > ram:
+        largest = sorted(least.parts, key=lambda part: -part[1])[:4]
+        of_what = ", ".join(f"{name} {in_units(size)}" for name, size in largest)
+        return (
+            f"{volume.path}: to predict its {shape} voxels takes {in_units(least.ram)} of memory even with single "
+            f"patches and sums in a file ({of_what}), and {in_units(ram)} may be used; raise --ram-budget, or choose "
+            "a smaller --patch-size or --overlap"
+        )
+    smallest = min(tried, key=lambda need: need.vram)
+    return (
+        f"{volume.path}: single patches take {in_units(smallest.vram)} on the GPU, and {in_units(vram)} may be used; "
+        "raise --vram-budget, choose a smaller --patch-size, or use --device cpu"
+    )
