@@ -292,3 +292,21 @@ def test_empty_patches_are_counted_and_change_nothing(work: Path, call: Call) ->
     assert call("predict", "scan.nii.gz", "-o", "mirrored.nii.gz", "--tta").code == 0
     found, expected = (np.asarray(nib.load(work / f"{name}.nii.gz").dataobj) for name in ("some", "mirrored"))
     assert np.array_equal(found, expected)
+
+
+def test_uncertainty_lies_beside_the_label_map_and_leaves_it_alone(work: Path, call: Call) -> None:
+    scan = "in/phantom_000.nii.gz"
+    assert call("predict", scan, "-o", "plain", "--tta").code == 0
+    for kind in ("entropy", "disagreement"):
+        result = call("predict", scan, "-o", kind, "--tta", "--skip-empty", "--uncertainty", kind)
+        assert result.code == 0, result.err
+        assert names(work / kind) == sorted([f"phantom_000_{kind}.nii.gz", "phantom_000_seg.nii.gz"])
+        found = nib.load(work / kind / f"phantom_000_{kind}.nii.gz")
+        assert found.get_data_dtype() == np.float32
+        assert 0 < np.asarray(found.dataobj).max() <= 1
+        labels, plain = (nib.load(work / folder / "phantom_000_seg.nii.gz").dataobj for folder in (kind, "plain"))
+        assert np.array_equal(np.asarray(labels), np.asarray(plain))
+    refused = call("predict", scan, "-o", "out", "--uncertainty", "disagreement")
+    assert refused.code == 2
+    assert "--tta" in refused.err
+    assert call("predict", scan, "-o", "out", "--uncertainty", "doubt").code == 2

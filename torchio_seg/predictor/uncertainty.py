@@ -28,9 +28,11 @@ def entropy(channels: torch.Tensor, labels: Labels) -> torch.Tensor:
     """Normalised, A B."""
     probabilities = channels[: labels.num_channels].clamp(0, 1)
     if labels.exclusive:
-        return torch.special.entr(probabilities).sum(dim=0).div_(math.log(labels.num_channels)).clamp_(0, 1)
-    each = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
-    return each.amax(dim=0).div_(math.log(2)).clamp_(0, 1)
+        found: torch.Tensor = torch.special.entr(probabilities).sum(dim=0) / math.log(labels.num_channels)
+    else:
+        each = torch.special.entr(probabilities) + torch.special.entr(1 - probabilities)
+        found = each.amax(dim=0) / math.log(2)
+    return found.clamp_(0, 1)
 
 
 def disagreement(channels: torch.Tensor, labels: Labels) -> torch.Tensor:
