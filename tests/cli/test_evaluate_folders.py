@@ -150,7 +150,7 @@ def test_labels_outside_the_set_are_named(work: Path, call: Call) -> None:
     [
         (["predicted", "--truth", "nowhere"], "nowhere is not there; give a folder of label maps"),
         (["--truth", "truth"], "name the folder of the predicted ones before it"),
-        (["predicted", "--truth", "truth", "--split", "test"], "--split goes with a run, not --truth"),
+        (["predicted", "--truth", "truth", "--split", "test"], "--split goes with a run or --weights, not --truth"),
         (["predicted", "--only-pairs"], "--only-pairs goes with two folders of label maps"),
         (["predicted", "--truth", "truth", "--region", "core"], "--region core: give a name and its label values"),
         (["predicted", "--truth", "truth", "--metrics", "hd59"], "no metric 'hd59', did you mean 'hd95'?"),

@@ -16,6 +16,7 @@ import torch
 from small_runs import Call
 
 from torchio_seg import checkpoint
+from torchio_seg.cli.screen import Screen
 from torchio_seg.errors import UsageError
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.progress import Silent
@@ -104,6 +105,20 @@ def test_a_bad_case_in_the_middle_fails_alone_and_under_its_own_name(work: Path)
     for name in names(work / "out"):
         assert (work / "out" / name).read_bytes() == (work / "whole" / name).read_bytes()
     assert len(names(work / "out")) == 2
+
+
+def test_what_is_stopped_leaves_a_summary_of_what_was_done(work: Path, call: Call) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Screen, "advance", _Impatient.advance)
+        result = call("predict", "in", "-o", "out", "--json", "out/summary.json")
+    assert result.code == 130
+    summary = json.loads((work / "out" / "summary.json").read_text())
+    assert (summary["stopped"], summary["left"]) == (True, 2)
+    assert [(case["id"], case["status"]) for case in summary["cases"]] == [("phantom_000", "written")]
+    assert call("predict", "in", "-o", "out", "--json", "out/summary.json").code == 0
+    summary = json.loads((work / "out" / "summary.json").read_text())
+    assert (summary["stopped"], summary["left"]) == (False, 0)
+    assert [case["status"] for case in summary["cases"]] == ["skipped", "written", "written"]
 
 
 def test_a_case_of_which_one_file_cannot_be_written_has_none(work: Path) -> None:
@@ -279,3 +294,37 @@ def test_only_the_largest_piece_of_a_region_is_kept_where_that_is_asked_for(work
     assert keep_largest(model, []) is model
     with pytest.raises(UsageError, match=r"no such region, did you mean 'tumor_core'.*all"):
         keep_largest(model, ["tumour_core"])
+
+
+def test_empty_patches_are_counted_and_change_nothing(work: Path, call: Call) -> None:
+    image = nib.load(work / "in" / "phantom_000.nii.gz")
+    scan = np.pad(np.moveaxis(np.asarray(image.dataobj), -1, 0), ((0, 0), (0, 0), (0, 0), (0, 64)))
+    create(work / "scan.nii.gz", scan, image.affine)
+    for name, words in (("all", ()), ("some", ("--skip-empty", "--tta"))):
+        result = call("predict", "scan.nii.gz", "-o", f"{name}.nii.gz", "--json", f"{name}.json", *words)
+        assert result.code == 0, result.err
+    assert "of 5 patches skipped, there is nothing in them" in result.err
+    assert "mirrored along" in result.out
+    told = [json.loads((work / f"{name}.json").read_text())["cases"][0]["skipped_patches"] for name in ("all", "some")]
+    assert told == [None, 2]
+    assert call("predict", "scan.nii.gz", "-o", "mirrored.nii.gz", "--tta").code == 0
+    found, expected = (np.asarray(nib.load(work / f"{name}.nii.gz").dataobj) for name in ("some", "mirrored"))
+    assert np.array_equal(found, expected)
+
+
+def test_uncertainty_lies_beside_the_label_map_and_leaves_it_alone(work: Path, call: Call) -> None:
+    scan = "in/phantom_000.nii.gz"
+    assert call("predict", scan, "-o", "plain", "--tta").code == 0
+    for kind in ("entropy", "disagreement"):
+        result = call("predict", scan, "-o", kind, "--tta", "--skip-empty", "--uncertainty", kind)
+        assert result.code == 0, result.err
+        assert names(work / kind) == sorted([f"phantom_000_{kind}.nii.gz", "phantom_000_seg.nii.gz"])
+        found = nib.load(work / kind / f"phantom_000_{kind}.nii.gz")
+        assert found.get_data_dtype() == np.float32
+        assert 0 < np.asarray(found.dataobj).max() <= 1
+        labels, plain = (nib.load(work / folder / "phantom_000_seg.nii.gz").dataobj for folder in (kind, "plain"))
+        assert np.array_equal(np.asarray(labels), np.asarray(plain))
+    refused = call("predict", scan, "-o", "out", "--uncertainty", "disagreement")
+    assert refused.code == 2
+    assert "--tta" in refused.err
+    assert call("predict", scan, "-o", "out", "--uncertainty", "doubt").code == 2

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import logging
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -227,3 +229,16 @@ def test_bundles_say_what_goes_in_and_comes_out(models: dict[str, LoadedModel], 
 def test_every_format_that_there_is_can_be_asked_for() -> None:
     modules = {kind.__name__.rpartition(".")[2] for kind in FORMATS.values()}
     assert set(components.names("export")) - {"exportable"} == modules
+
+
+def test_onnx_says_nothing_of_packages_that_no_network_here_uses(
+    models: dict[str, LoadedModel], tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("onnxscript")
+    known = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda *name: None if name[0] == "torchvision" else known(*name))
+    with caplog.at_level(logging.WARNING):
+        exported(models["segresnet"], "onnx", tmp_path)
+        assert "torchvision" not in caplog.text
+    logging.getLogger("torch.onnx._internal.exporter._registration").warning("another")
+    assert "another" in caplog.text

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import torch
 import torchio as tio
 from small_models import AFFINE, CHANNELS, save_model, scan
 
-from torchio_seg import TorchioSegError, load_model
+from torchio_seg import TorchioSegError, checkpoint, load_model
 from torchio_seg.cli import main
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.volumes.nifti import create, read
@@ -160,3 +162,61 @@ def test_the_example_of_the_page_runs(folder: Path, monkeypatch: pytest.MonkeyPa
     expected = read(folder / "scan_seg.nii.gz").array[0]
     assert np.array_equal(read(folder / "labels.nii.gz").array[0], expected)
     assert np.array_equal(names["labels"], expected)
+
+
+def test_mirroring_and_largest_pieces_are_those_of_the_command(folder: Path, tmp_path: Path) -> None:
+    place = folder / "runs" / "latest"
+    words = [folder / "scan.nii.gz", "--model", place, "-o", tmp_path / "out.nii.gz", "--tta", "--overlap", "4vox"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["torchio-seg", "predict", *map(str, words), "--keep-largest", "oedema"])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+    model = load_model(place, tta=True, overlap="4vox", keep_largest="oedema")
+    labels = model.predict(scan(), affine=AFFINE)
+    assert np.array_equal(labels, read(tmp_path / "out.nii.gz").array[0])
+    plain = load_model(place, tta=True, overlap="4vox").predict(scan(), affine=AFFINE)
+    assert 0 < (labels == 1).sum() < (plain == 1).sum()
+    with pytest.raises(TorchioSegError, match="no such region"):
+        load_model(place, keep_largest=["kidney"])
+
+
+def test_a_scan_unlike_the_trainings_is_remarked_on_and_nonsense_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    place = save_model(tmp_path / "model")
+    channel = checkpoint.ChannelSeen((40.0, 60.0), (90.0, 110.0), (140.0, 160.0))
+    edges = ((1.0, 1.0, 1.0), (1.5, 1.5, 1.5))
+    seen = checkpoint.Seen(3, edges, ((20.0,) * 3, (30.0,) * 3), ((20.0,) * 3, (45.0,) * 3), (channel, channel))
+    card = replace(checkpoint.read_card(place), seen=seen)
+    (place / "model.json").write_text(checkpoint.card_text(card))
+    model = load_model(place)
+    listening = logging.getLogger("torchio_seg")
+    listening.addHandler(caplog.handler)
+    try:
+        with caplog.at_level(logging.WARNING, "torchio_seg"):
+            model.predict(scan(), affine=AFFINE)
+            assert caplog.messages == []
+            model.predict(scan() * 90, affine=AFFINE)
+            assert any("FLAIR has intensities of" in message and "90 to 110" in message for message in caplog.messages)
+            caplog.clear()
+            model.predict(scan(), affine=AFFINE @ np.diag([4, 1, 1, 1]))
+            assert any("voxels are" in message and "those of training" in message for message in caplog.messages)
+    finally:
+        listening.removeHandler(caplog.handler)
+    with pytest.raises(TorchioSegError, match=r"the image: its header says that voxels are .*metres"):
+        model.predict(scan(), affine=AFFINE @ np.diag([1000, 1000, 1000, 1]))
+
+
+def test_a_file_that_is_named_as_another_channel_is_remarked_on(
+    tmp_path: Path, model: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = [tmp_path / "patient_t1.nii.gz", tmp_path / "patient_flair.nii.gz"]
+    for file, voxels in zip(files, scan(), strict=True):
+        create(file, voxels, AFFINE)
+    listening = logging.getLogger("torchio_seg")
+    listening.addHandler(caplog.handler)
+    try:
+        model.predict(files)
+    finally:
+        listening.removeHandler(caplog.handler)
+    assert any("patient_t1.nii.gz is given as FLAIR" in message for message in caplog.messages)

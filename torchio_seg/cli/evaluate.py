@@ -8,7 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import Device, Root, RunsFolder, Trust, Wandb, gather, tracking
+from torchio_seg.cli.shared import (
+    ConfigFile,
+    DatasetName,
+    Device,
+    Overlap,
+    Root,
+    RunsFolder,
+    Set,
+    Trust,
+    Wandb,
+    WeightsFile,
+    gather,
+    parse_overlap,
+    require_experiment,
+    tracking,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,9 +44,14 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     *,
     split: Annotated[
-        str | None, typer.Option(help="training, validation or test (the default where there is one).")
+        str | None, typer.Option(help="training, validation or test (of a run the default, where there is one).")
     ] = None,
+    weights: WeightsFile = None,
+    dataset: DatasetName = None,
+    config: ConfigFile = None,
     root: Root = None,
+    overlap: Overlap = None,
+    set_: Set = None,
     wandb: Wandb = None,
     device: Device = None,
     runs: RunsFolder = Path("runs"),
@@ -66,51 +86,101 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Folder of the scores; else PREDICTED.", rich_help_panel=FOLDERS),
+        typer.Option(
+            "-o", "--output", help="Folder of the scores; else that of the predictions.", rich_help_panel=FOLDERS
+        ),
     ] = None,
 ) -> None:
-    """Score a trained model on the labelled cases of its split, or label maps against true ones, case by case.
+    """Score a model on the labelled cases of a split, or label maps against true ones, case by case.
 
     torchio-seg evaluate runs/latest --split test --metrics all
+
+    torchio-seg evaluate --config btcv.yaml --weights UNETR.pth --overlap 0.7 --root BTCV
 
     torchio-seg evaluate predicted/ --truth labelsTs/ --region whole=1,2,4 --region core=1,4
     """
     measures = _measures(metrics, tolerance, empty)
-    if truth is None:
-        of_folders = {"--region": region, "--ignore": ignore, "--only-pairs": only_pairs, "--workers": workers}
-        _refuse(of_folders | {"--output": output}, "goes with two folders of label maps: name the true ones by --truth")
-        flags = gather({"device": device or "auto", "dataset.root": root, **tracking(wandb)}, None)
-        _evaluate_run(run, split, measures, flags=flags, runs=runs, trust=trust)
+    require_experiment(weights, dataset, config)
+    of_folders = {"--region": region, "--ignore": ignore, "--only-pairs": only_pairs, "--workers": workers}
+    of_models: dict[str, object] = {
+        "--split": split,
+        "--root": root,
+        "--wandb": wandb,
+        "--device": device,
+        "--trust": trust,
+    }
+    of_models |= {"--weights": weights, "--overlap": overlap, "--set": set_}
+    flags = {"dataset.root": root, "prediction.overlap": parse_overlap(overlap), **tracking(wandb)}
+    changes = gather({"device": device or "auto", **flags}, set_)
+    if truth is not None:
+        _refuse(of_models, "goes with a run or --weights, not --truth")
+        only = (tuple(region or ()), ignore, only_pairs, output)
+        _evaluate_folders(run, truth, only, measures, num_workers=workers)
         return
+    _refuse(of_folders, "goes with two folders of label maps: name the true ones by --truth")
+    if weights is not None:
+        _refuse({"--wandb": wandb}, "goes with a run, not --weights")
+        _refuse({str(run): run}, f"is a model of ours and --weights {weights} another; name one of them")
+        _evaluate_weights((weights, dataset, config), split, measures, changes=changes, trust=trust, output=output)
+        return
+    _refuse({"--output": output}, "goes with --truth or --weights; the scores of a run are written into its own folder")
+    _evaluate_run(run or runs, split, measures, changes=changes, is_newest=run is None, trust=trust)
+
+
+def _evaluate_folders(
+    predicted: Path | None,
+    truth: Path,
+    more: tuple[tuple[str, ...], int | None, bool, Path | None],
+    measures: Measures,
+    *,
+    num_workers: int | None,
+) -> None:
+    from torchio_seg.errors import UsageError
     from torchio_seg.workflows.evaluate_folders import Folders, evaluate_folders
 
-    of_runs = {"--split": split, "--root": root, "--wandb": wandb, "--device": device, "--trust": trust}
-    _refuse(of_runs, "goes with a run, not --truth")
-    if run is None:
-        from torchio_seg.errors import UsageError
-
+    if predicted is None:
         raise UsageError("--truth names the true label maps; name the folder of the predicted ones before it")
-    folders = Folders(run, truth, tuple(region or ()), ignore, only_pairs, output)
-    screen = Screen.shared()
-    scores, stem = evaluate_folders(folders, measures, num_workers=workers, progress=screen)
+    folders = Folders(predicted, truth, *more)
+    scores, stem = evaluate_folders(folders, measures, num_workers=num_workers, progress=Screen.shared())
     _report("Dice", scores, stem)
 
 
-def _evaluate_run(
-    run: Path | None,
+def _evaluate_weights(
+    named: tuple[Path, str | None, Path | None],
     split: str | None,
     measures: Measures,
     *,
-    flags: dict[str, Any],
-    runs: Path,
+    changes: dict[str, Any],
+    trust: bool,
+    output: Path | None,
+) -> None:
+    from torchio_seg.config.resolve import choose
+    from torchio_seg.workflows.evaluate import write_evaluation
+    from torchio_seg.workflows.from_elsewhere import Foreign, evaluate_weights
+
+    weights, dataset, config = named
+    foreign = Foreign(weights, choose(dataset, config, changes), trust=trust)
+    loaded, evaluation = evaluate_weights(foreign, split or "validation", progress=Screen.shared(), measures=measures)
+    stem = None if output is None else write_evaluation(output, evaluation, loaded.card)
+    _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
+
+
+def _evaluate_run(
+    place: Path,
+    split: str | None,
+    measures: Measures,
+    *,
+    changes: dict[str, Any],
+    is_newest: bool,
     trust: bool,
 ) -> None:
+    """The run of a folder, or the newest of those below it."""
     from torchio_seg.workflows.evaluate_run import evaluate_run
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 
     screen = Screen.shared()
-    loaded = load_model(run or newest_trained(runs), changes=flags, trust=trust)
+    loaded = load_model(newest_trained(place) if is_newest else place, changes=changes, trust=trust)
     screen.say(f"model {loaded.folder}")
     evaluation, stem = evaluate_run(loaded, split, progress=screen, measures=measures)
     _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
@@ -132,7 +202,7 @@ def _refuse(flags: Mapping[str, object], reason: str) -> None:
         raise UsageError(f"{given[0]} {reason}")
 
 
-def _report(title: str, scores: Sequence[RegionScore], stem: Path) -> None:
+def _report(title: str, scores: Sequence[RegionScore], stem: Path | None) -> None:
     """Dice of each case; what was scored, missed and invented; each metric with how sure its mean is."""
     from torchio_seg.metrics import METRICS, mean_dice, measured, spreads, summarize
 
@@ -149,4 +219,5 @@ def _report(title: str, scores: Sequence[RegionScore], stem: Path) -> None:
             figures = map(number, (each.mean, each.deviation, each.low, each.high))
             rows.append((shown, each.region, *figures, str(each.num_scored)))
     screen.table(columns, rows)
-    screen.say(f"written to {stem}.csv and {stem.name}.json")
+    if stem is not None:
+        screen.say(f"written to {stem}.csv and {stem.name}.json")

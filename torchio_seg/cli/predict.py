@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,18 +14,27 @@ import typer
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
     BatchSize,
+    ConfigFile,
+    DatasetName,
     Device,
+    Overlap,
     PatchSize,
+    Root,
     RunsFolder,
     Trust,
     Wandb,
+    WeightsFile,
     gather,
     parse_bytes,
+    parse_overlap,
     parse_size,
+    require_experiment,
     tracking,
 )
 
 if TYPE_CHECKING:
+    from torchio_seg.distributed import Peers
+    from torchio_seg.workflows.models import LoadedModel
     from torchio_seg.workflows.predictions import Predictions
 
 SETTINGS = "Settings"
@@ -33,6 +42,24 @@ BUDGETS = "Budgets"
 PRINTED = "-"
 """In place of the summary's file."""
 AGAIN = "Volumes that were written are whole; the same command goes on with the others"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user says of the model."""
+
+    model: Path | None
+    weights: Path | None
+    dataset: str | None
+    config: Path | None
+    runs: Path
+    trust: bool
+    mirror: bool
+
+    @property
+    def is_newest(self) -> bool:
+        """Whether nothing is said, so that it is the newest run."""
+        return self.model is None and self.weights is None
 
 
 def predict(  # noqa: PLR0913 (flags are what the command line is made of)
@@ -48,6 +75,10 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     model: Annotated[
         Path | None, typer.Option(help="Run, model or ensemble folder, or exported file; else the newest run.")
     ] = None,
+    weights: WeightsFile = None,
+    dataset: DatasetName = None,
+    config: ConfigFile = None,
+    root: Root = None,
     output: Annotated[
         Path, typer.Option("-o", "--output", help="Folder, or file for one volume.", rich_help_panel="Output")
     ] = Path(),
@@ -57,6 +88,15 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Write a 4-D file of them too.", rich_help_panel="Output")
     ] = False,
+    uncertainty: Annotated[
+        str | None,
+        typer.Option(
+            "--uncertainty",
+            metavar="KIND",
+            help="Write how unsure each voxel is: entropy, or with --tta disagreement.",
+            rich_help_panel="Output",
+        ),
+    ] = None,
     regions: Annotated[
         bool, typer.Option("--regions", help="Write one mask for each region too.", rich_help_panel="Output")
     ] = False,
@@ -81,9 +121,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         ),
     ] = None,
     patch_size: PatchSize = None,
-    overlap: Annotated[
-        float | None, typer.Option(help="Share of a patch, 0 to below 1.", rich_help_panel=SETTINGS)
-    ] = None,
+    overlap: Overlap = None,
     blending: Annotated[
         str | None, typer.Option(help="crop, average, hann or gaussian.", rich_help_panel=SETTINGS)
     ] = None,
@@ -92,6 +130,14 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         typer.Option(
             "--tta",
             help="Average over mirror images, along the axes that training flipped; slower.",
+            rich_help_panel=SETTINGS,
+        ),
+    ] = False,
+    empty: Annotated[
+        bool,
+        typer.Option(
+            "--skip-empty",
+            help="Ask only once about patches that are the same everywhere, as air; the labels stay.",
             rich_help_panel=SETTINGS,
         ),
     ] = False,
@@ -132,6 +178,8 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg predict series/ --to dicom-seg,rtstruct -o results/
 
+    torchio-seg predict scan.nii.gz --config btcv.yaml --weights UNETR.pth, where others trained the network.
+
     torchio-seg predict FLAIR=a.nii.gz T1w=b.nii.gz T1gd=c.nii.gz T2w=d.nii.gz -o patient7.nii.gz
 
     torchrun --nproc-per-node 4 -m torchio_seg predict scans/ ... divides them among four GPUs.
@@ -139,16 +187,18 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.distributed import joined
     from torchio_seg.workflows.budgets import Budgets
     from torchio_seg.workflows.dicom_outputs import parse_kinds, read_codes
-    from torchio_seg.workflows.models import keep_largest, load_model
+    from torchio_seg.workflows.models import keep_largest, skip_empty, with_uncertainty
     from torchio_seg.workflows.predict import predict as workflow
     from torchio_seg.workflows.predict_case import Output
     from torchio_seg.workflows.predict_tracked import track_predictions
-    from torchio_seg.workflows.runs import newest_trained
 
+    given = Given(model, weights, dataset, config, runs, trust, tta)
+    _require_one_model(given, root)
     kinds = parse_kinds(to or ())
     flags = {
         "prediction.patch_size": parse_size(patch_size, "--patch-size"),
-        "prediction.overlap": overlap,
+        "prediction.overlap": parse_overlap(overlap),
+        "dataset.root": root,
         "prediction.blending": blending,
         "prediction.batch_size": batch_size,
         "training.precision": precision,
@@ -158,23 +208,31 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         **tracking(wandb),
     }
     budgets = Budgets(parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget"))
-    what = Output(output, overwrite=overwrite, probabilities=probabilities, regions=regions, to=kinds)
+    what = Output(
+        output,
+        overwrite=overwrite,
+        probabilities=probabilities,
+        regions=regions,
+        to=kinds,
+        uncertainty=() if uncertainty is None else (uncertainty,),
+    )
     with joined("prediction", AGAIN) as peers:
         screen = Screen.shared()
         if not peers.is_main:
             screen.say_only_failures()
         is_stdout_taken = peers.is_main and json_ == PRINTED
         with screen.results_beside_messages() if is_stdout_taken else nullcontext():
-            place = peers.from_main(lambda: model or newest_trained(runs))
             peers.from_main(lambda: _require_summary(json_))
-            changes = gather(flags, None)
-            loaded = load_model(place, changes=changes, trust=trust, mirror=tta, local_rank=peers.local_rank)
-            loaded = replace(keep_largest(loaded, largest or []), budgets=budgets)
+            loaded = keep_largest(_open(given, gather(flags, None), peers), largest or [])
+            loaded = with_uncertainty(loaded, uncertainty) if uncertainty is not None else loaded
+            loaded = replace(skip_empty(loaded) if empty else loaded, budgets=budgets)
             screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
             for note in loaded.notes:
                 screen.say(note)
+            if json_ is not None:
+                what = replace(what, on_stop=lambda done: _summarize(done.to_json(loaded), json_))
             predictions = workflow(
-                loaded, inputs, what, series=series, implicit=model is None, progress=screen, peers=peers
+                loaded, inputs, what, series=series, implicit=given.is_newest, progress=screen, peers=peers
             )
             if wandb is not None and peers.is_main:
                 track_predictions(loaded, predictions, output, progress=screen)
@@ -183,6 +241,32 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             _report(predictions)
     if predictions.failed:
         raise typer.Exit(1)
+
+
+def _require_one_model(given: Given, root: Path | None) -> None:
+    from torchio_seg.errors import UsageError
+
+    require_experiment(given.weights, given.dataset, given.config)
+    if given.weights is not None and given.model is not None:
+        raise UsageError(f"--model {given.model} and --weights {given.weights} each name a model; give one of them")
+    if root is not None and given.weights is None:
+        raise UsageError(f"--root {root}: a model of ours needs no data to predict; the folder is for --weights alone")
+
+
+def _open(given: Given, changes: dict[str, Any], peers: Peers) -> LoadedModel:
+    """The model that was named, or the newest run."""
+    if given.weights is not None:
+        from torchio_seg.config.resolve import choose
+        from torchio_seg.workflows.from_elsewhere import Foreign, open_weights
+
+        experiment = choose(given.dataset, given.config, changes)
+        foreign = Foreign(given.weights, experiment, given.trust, given.mirror, peers.local_rank)
+        return open_weights(foreign, progress=Screen.shared())
+    from torchio_seg.workflows.models import load_model
+    from torchio_seg.workflows.runs import newest_trained
+
+    place = peers.from_main(lambda: given.model or newest_trained(given.runs))
+    return load_model(place, changes=changes, trust=given.trust, mirror=given.mirror, local_rank=peers.local_rank)
 
 
 def _require_summary(json_: str | None) -> None:

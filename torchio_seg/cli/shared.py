@@ -75,6 +75,24 @@ PatchSize = Annotated[
     str | None,
     typer.Option("--patch-size", metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel=SETTINGS),
 ]
+WeightsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--weights",
+        metavar="FILE",
+        help="Weights from elsewhere, for the network of --config or --dataset (docs/from-elsewhere.md).",
+        rich_help_panel="Experiment",
+    ),
+]
+Overlap = Annotated[
+    str | None,
+    typer.Option(
+        "--overlap",
+        metavar="SHARE|Nvox",
+        help="Of neighbouring patches: 0 to below 1, or voxels, as 32vox.",
+        rich_help_panel=SETTINGS,
+    ),
+]
 Fold = Annotated[
     str | None,
     typer.Option(
@@ -176,6 +194,24 @@ def parse_size(text: str | None, option: str) -> list[int] | None:
         raise UsageError(f"{option} {text}: give one number of voxels or three, as 96 or 96,96,64")
     numbers = [int(part) for part in parts]
     return numbers * 3 if len(numbers) == 1 else numbers
+
+
+def parse_overlap(text: str | None) -> float | str | None:
+    """An overlap as the user types it; what is neither a number nor voxels is judged with the other settings."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def require_experiment(weights: Path | None, dataset: str | None, config: Path | None) -> None:
+    """Hold that weights come with an experiment, and an experiment with weights."""
+    from torchio_seg.errors import UsageError
+
+    if weights is not None and dataset is None and config is None:
+        raise UsageError(f"--weights {weights} says nothing of its network: name the experiment too, --config FILE")
+    if weights is None and (dataset is not None or config is not None):
+        raise UsageError("--config and --dataset say what the file of --weights is for; a model of ours needs neither")
 
 
 _UNITS = {"": 1, "b": 1} | {

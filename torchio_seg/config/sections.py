@@ -51,6 +51,24 @@ def seconds(duration: str) -> int:
 Part = Annotated[int | float, BeforeValidator(_check_part)]
 
 
+def _check_overlap(value: object) -> object:
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+    if not is_share and not (isinstance(value, str) and _VOXELS.fullmatch(value)):
+        raise ValueError("give a share of the patch, from 0 to below 1, or even numbers of voxels: 32vox, 32,32,16vox")
+    return value
+
+
+_VOXELS = re.compile(r"(\d*[02468])(?:,(\d*[02468]),(\d*[02468]))?vox")
+Overlap = Annotated[float | str, BeforeValidator(_check_overlap)]
+
+
+def voxels(overlap: str) -> tuple[int, int, int]:
+    """The lengths along I J K of an overlap that settings give in voxels."""
+    match = _VOXELS.fullmatch(overlap)
+    i, j, k = (int(length or (match[1] if match else 0)) for length in (match.groups() if match else ("0",) * 3))
+    return i, j, k
+
+
 class Section(BaseModel):
     """A group of settings: an unknown key, a wrong type or a number out of range is an error."""
 
@@ -291,8 +309,8 @@ class Prediction(Section):
 
     patch_size: Size | None = None
     """Voxels; null: as in training, which is the only size that unetr takes."""
-    overlap: Fraction = 0.5
-    """Share of a patch that neighbours cover too, in each axis."""
+    overlap: Overlap = 0.5
+    """Of a patch, what neighbours cover too: a share in each axis, or voxels (32vox, or 32,32,16vox)."""
     batch_size: PositiveInt = 1
     """Patches a forward pass."""
     blending: Literal["crop", "average", "hann", "gaussian"] = "gaussian"

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchio_seg import checkpoint
+from torchio_seg.config.sections import voxels
 from torchio_seg.errors import DataError
 from torchio_seg.export import torchscript
 from torchio_seg.export.exportable import CARD, Exportable
@@ -27,7 +28,7 @@ from torchio_seg.files import write_json, write_text
 from torchio_seg.networks.segresnet import NUM_GROUPS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from torchio_seg.checkpoint import ModelCard
@@ -87,7 +88,7 @@ def _inference(exportable: Exportable) -> dict[str, Any]:
         "_target_": "monai.inferers.SlidingWindowInferer",
         "roi_size": list(exportable.images.shape[2:]),
         "sw_batch_size": settings["batch_size"],
-        "overlap": settings["overlap"],
+        "overlap": _overlap(settings["overlap"], exportable.images.shape[2:]),
         "mode": _MODES.get(settings["blending"], "constant"),
     }
     return {
@@ -98,6 +99,13 @@ def _inference(exportable: Exportable) -> dict[str, Any]:
         "weights": f"$torch.load(@bundle_root + '/{_WEIGHTS}', map_location='cpu', weights_only=True)",
         "inferer": inferer,
     }
+
+
+def _overlap(overlap: float | str, patch_size: Sequence[int]) -> float | list[float]:
+    """As shares, which MONAI's inferer takes."""
+    if not isinstance(overlap, str):
+        return overlap
+    return [length / side for length, side in zip(voxels(overlap), patch_size, strict=True)]
 
 
 def _network_def(card: ModelCard) -> dict[str, Any]:

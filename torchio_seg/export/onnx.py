@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import warnings
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,6 +16,7 @@ from torchio_seg.export.exportable import CARD, IMAGES, LOGITS, Exportable
 from torchio_seg.export.torch_export import graph
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torchio_seg.checkpoint import ModelCard
@@ -26,7 +29,7 @@ _NEEDED = ("onnx", "onnxscript", "onnxruntime")
 def write(exportable: Exportable, path: Path) -> None:
     """The network with its card among the metadata."""
     require_packages(*_NEEDED)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _nothing_of_torchvision():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch's and onnxscript's, of themselves
         warnings.simplefilter("ignore", FutureWarning)
         program: Any = torch.onnx.export(
@@ -57,6 +60,21 @@ def require_packages(*names: str) -> None:
             importlib.import_module(name)
         except ImportError as error:
             raise UsageError(f"ONNX needs {name}, which is not installed; pip install 'torchio-seg[onnx]'") from error
+
+
+@contextmanager
+def _nothing_of_torchvision() -> Iterator[None]:
+    """Without the lines in which torch tells that operations of torchvision, which no network here has, are skipped."""
+
+    def is_of_use(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("torchvision is not installed")
+
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registration.addFilter(is_of_use)
+    try:
+        yield
+    finally:
+        registration.removeFilter(is_of_use)
 
 
 def _session(path: Path) -> Any:

@@ -16,6 +16,7 @@ from torchio_seg.memory import peak_bytes, reset_peak, resident_bytes
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.predictor.native import Predictor, Storage
 from torchio_seg.predictor.own_grid import KEPT_BYTES, LABELS_KEPT_BYTES
+from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.predictor.streaming import CPU, PLANES
 from torchio_seg.transforms.prepared import CHUNK_BYTES
 
@@ -68,7 +69,8 @@ def measure_patch(predictor: Predictor, channels: int) -> PatchCost:
     """Ask the network about one patch of nothing."""
     images = torch.zeros(1, channels, *predictor.window.patch_size)
     on_gpu = predictor.device.type == "cuda"
-    network = on_device(predictor.network, predictor.device, predictor.precision)
+    asked = predictor.network.network if isinstance(predictor.network, Skipping) else predictor.network
+    network = on_device(asked, predictor.device, predictor.precision)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(predictor.device)
     gpu_before = torch.cuda.memory_allocated(predictor.device) if on_gpu else 0
@@ -103,6 +105,7 @@ def reckon(members: Sequence[Predictor], costs: Sequence[PatchCost], image: Imag
         "strips": _strips(grid, image.grids, channels, len(members)),
         "label map": label_map if label_map <= members[0].held_bytes else 2 * LABELS_KEPT_BYTES,
         "probabilities": _probabilities(members[0], channels, own_voxels) if kept else 0,
+        "uncertainty": _FLOAT * own_voxels if members[0].measure is not None else 0,
         "slack": _SLACK,
     }
     before_patches = (copied if is_changed else 0) + _FLOAT * voxels  # one channel is copied to be measured

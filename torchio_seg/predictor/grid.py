@@ -40,14 +40,16 @@ class Window:
     """How a volume is taken apart and put together."""
 
     patch_size: tuple[int, int, int]
-    overlap: float
-    """Share of a patch that its neighbours cover too."""
+    overlap: float | tuple[int, int, int]
+    """What of a patch its neighbours cover too: a share, or even numbers of voxels."""
     batch_size: int
     blending: Blending
 
     @property
     def overlap_voxels(self) -> tuple[int, int, int]:
         """Even, as `tio.GridSampler` asks."""
+        if isinstance(self.overlap, tuple):
+            return self.overlap
         i, j, k = (2 * int(size * self.overlap / 2) for size in self.patch_size)
         return i, j, k
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from torchio_seg.predictor.grid import Prepared
     from torchio_seg.predictor.patch_grid import PatchGrid, Strip
+    from torchio_seg.predictor.uncertainty import Measure
     from torchio_seg.records import Labels, Region
     from torchio_seg.transforms.recipe import Recipe
     from torchio_seg.volumes.source import Source
@@ -44,6 +45,8 @@ class Prediction:
     probabilities: NDArray[np.float32] | None = None
     """C I J K, one for each channel of the network; channel 0 is background where classes exclude each other. None
     where they were not asked for."""
+    uncertainty: NDArray[np.float32] | None = None
+    """I J K, where it was asked for (predictor/uncertainty.py)."""
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -80,6 +83,8 @@ class Predictor:
     storage: Storage = Storage()
     held_bytes: int = HELD_BYTES
     """Up to which the volume on the model's grid, and the label map, are held in memory."""
+    measure: Measure | None = None
+    """What tells how unsure a voxel is, where that is asked for; of an ensemble the first member's."""
 
     def __call__(
         self,
@@ -162,9 +167,10 @@ def predict(
         keep_probabilities=probabilities,
         scratch=Scratch() if in_file else None,
         held_bytes=members[0].held_bytes,
+        measure=members[0].measure,
     )
     own.fill(found)
-    return Prediction(own.label_map, labels, own.probabilities)
+    return Prediction(own.label_map, labels, own.probabilities, own.uncertainty)
 
 
 def _prepared(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from torchio_seg.predictor.patch_grid import Strip
 from torchio_seg.targets import activate, background, decode
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from torchio_seg.predictor.patch_grid import Span
     from torchio_seg.predictor.scratch import Scratch
+    from torchio_seg.predictor.uncertainty import Measure
     from torchio_seg.records import Labels
     from torchio_seg.transforms.preprocessing import Grids
 
@@ -40,9 +42,14 @@ def averaged(members: Sequence[Iterator[Strip]]) -> Iterator[Strip]:
 
 
 def activated(strips: Iterator[Strip], labels: Labels) -> Iterator[Strip]:
-    """Probabilities from logits; each strip for itself, so that they are the same wherever it comes from."""
+    """Probabilities from logits; each strip for itself, so that they are the same wherever it comes from.
+
+    What a network adds to the channels of the labels stays as it is.
+    """
     for strip in strips:
-        yield strip._replace(values=activate(strip.values[None], labels)[0])
+        logits, more = strip.values[: labels.num_channels], strip.values[labels.num_channels :]
+        probabilities = activate(logits[None], labels)[0]
+        yield strip._replace(values=torch.cat([probabilities, more]) if len(more) else probabilities)
 
 
 class WayBack:
@@ -74,9 +81,14 @@ class WayBack:
             values = self._along.between(values, 2, (0, self._along.turned), 0)
             own = self._planes.resampled_span(strip.plane, strip.plane + 1, filled=False)[0]
             for plane in range(first, end):
-                whole = values if plane == own else self._outside.to(values.device).expand(values.shape)
+                whole = values if plane == own else self._outside_of(values).expand(values.shape)
                 turned = self._between_rows(whole, plane, (first_row, end_row))
                 yield from self._between_planes(turned, plane, self._rows.turned_up_to(first_row))
+
+    def _outside_of(self, values: torch.Tensor) -> torch.Tensor:
+        """What there is of each channel where nothing is; of those that the labels have none of, 0."""
+        missing = len(values) - len(self._outside)
+        return functional.pad(self._outside, (0, 0, 0, 0, 0, missing)).to(values.device)
 
     def _fitted(self, values: torch.Tensor, dim: int, axis: _Axis, start: int) -> torch.Tensor:
         """The values C A B along a dimension, of which the first is that of `start`, cut or filled as it had been."""
@@ -88,7 +100,7 @@ class WayBack:
             return kept
         shapes = [[*kept.shape], [*kept.shape]]
         shapes[0][dim], shapes[1][dim] = before, after
-        outside = self._outside.to(values.device)
+        outside = self._outside_of(values)
         return torch.cat([outside.expand(shapes[0]), kept, outside.expand(shapes[1])], dim)
 
     def _between_rows(self, values: torch.Tensor, plane: int, span: Span) -> torch.Tensor:
@@ -183,7 +195,7 @@ def whole_planes(strips: Iterator[Strip], num_rows: int) -> Iterator[Strip]:
 class OwnGrid:
     """The label map I J K of a volume, and its probabilities where they are kept, on the stored axes."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what is kept, and where)
         self,
         grids: Grids,
         labels: Labels,
@@ -192,11 +204,18 @@ class OwnGrid:
         keep_probabilities: bool,
         scratch: Scratch | None = None,
         held_bytes: int = HELD_BYTES,
+        measure: Measure | None = None,
     ) -> None:
-        """`scratch`: probabilities lie there instead of in memory. `held_bytes`: a larger label map lies in a file."""
+        """`scratch`: probabilities lie there instead of in memory. `held_bytes`: a larger label map lies in a file.
+
+        `measure`: what `uncertainty` is to hold.
+        """
         self.label_map: NDArray[np.generic] = np.empty(0)
         self.probabilities: NDArray[np.float32] | None = None
         """C I J K."""
+        self.uncertainty: NDArray[np.float32] | None = None
+        """I J K."""
+        self._measure = measure
         self._grids, self._labels, self._axis = grids, labels, axis
         self._keeps, self._scratch = keep_probabilities, scratch
         self._room = LabelRoom(held_bytes, grids.orientation.axes[axis])
@@ -204,11 +223,15 @@ class OwnGrid:
     def fill(self, strips: Iterator[Strip]) -> None:
         """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error."""
         missing, fresh, unrested = int(np.prod(self._grids.turned_shape)), 0, 0
-        for values, plane, row in strips:
+        for channels, plane, row in strips:
+            values = channels[: self._labels.num_channels]
             labels = decode(values, self._labels).cpu().numpy()
             if not self.label_map.size:
                 self._make_room(labels.dtype, len(values))
             self._at(self.label_map[None], plane, row, len(labels))[0, ...] = labels
+            if self.uncertainty is not None and self._measure is not None:
+                found = self._measure(channels, self._labels)
+                self._at(self.uncertainty[None], plane, row, len(labels))[0, ...] = found.cpu().numpy()
             if self.probabilities is not None:
                 self._at(self.probabilities, plane, row, len(labels))[...] = values.cpu().numpy()
                 fresh += values.nbytes
@@ -226,6 +249,7 @@ class OwnGrid:
         turn = self._grids.orientation
         stored = turn.undo_shape(self._grids.turned_shape)
         self.label_map = self._room(stored, dtype)
+        self.uncertainty = None if self._measure is None else np.empty(stored, np.float32)
         if not self._keeps:
             return
         shape = (num_channels, *stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
@@ -12,6 +12,7 @@ from torchio_seg.errors import UsageError
 from torchio_seg.weights.naming import AGAIN, UNUSED, Tensors, strip
 from torchio_seg.weights.nnunet import their_names
 from torchio_seg.weights.reading import Weights
+from torchio_seg.weights.renaming import rename
 
 _SHOWN = 5
 
@@ -29,6 +30,8 @@ class Fit:
     """Layers that keep the network's first weights, in words with both shapes."""
     left: tuple[str, ...]
     """Names of given tensors that the network has no use for."""
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    """Of tensors that were saved under earlier names, those names and the present ones."""
 
 
 def fit(weights: Weights, network: torch.nn.Module, variants: Variants) -> Fit:
@@ -37,6 +40,7 @@ def fit(weights: Weights, network: torch.nn.Module, variants: Variants) -> Fit:
     names = their_names(own) if weights.is_nnunet else {name: name for name in own}
     expected = set(names.values())
     tensors, outside = strip(weights.tensors, expected, weights.name)
+    tensors, renamed = rename(tensors, expected)
     found = {ours: tensors[theirs] for ours, theirs in names.items() if theirs in tensors}
     odd = {
         name: _difference(found.get(name), tensor) for name, tensor in own.items() if not _same(found.get(name), tensor)
@@ -50,7 +54,7 @@ def fit(weights: Weights, network: torch.nn.Module, variants: Variants) -> Fit:
         raise _misfit(weights, misfits or list(renewed.values()), len(taken))
     if broken := [name for name, tensor in taken.items() if not bool(torch.isfinite(tensor).all())]:
         raise UsageError(f"{weights.name}: {broken[0]} holds NaN or infinite weights; choose an earlier checkpoint")
-    return Fit(taken, tuple(renewed.values()), (*outside, *extra))
+    return Fit(taken, tuple(renewed.values()), (*outside, *extra), renamed)
 
 
 def give(network: torch.nn.Module, fitted: Fit) -> None:

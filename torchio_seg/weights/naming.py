@@ -9,7 +9,7 @@ import torch
 
 from torchio_seg.errors import DataError
 
-PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.")
+PREFIXES = ("module.", "_orig_mod.", "network.", "model.", "net.", "backbone.")
 """What DataParallel, torch.compile and trainers that hold the network in an attribute put before its names."""
 
 AGAIN = re.compile(r"(^|\.)all_modules\.|^decoder\.encoder\.")
@@ -18,6 +18,8 @@ AGAIN = re.compile(r"(^|\.)all_modules\.|^decoder\.encoder\.")
 UNUSED = re.compile(
     r"(^|\.)norm_cross_attn\."  # of MONAI's transformer block, called with cross-attention alone
     r"|^vit\.patch_embedding\.cls_token$"  # of earlier MONAI's, never called
+    r"|^(encoder|decoder)\d+\.(layer|conv_block|blocks\.\d+\.1)\.(conv|norm)3\."  # of MONAI until 0.7 where a block
+    # changes neither size nor channels, and so never called (research-contributions, issue 170)
     r"|^decoder\.seg_layers\.|^heads\."  # of levels that are not supervised here
 )
 """Tensors without which a network gives the same logits."""

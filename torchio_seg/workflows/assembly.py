@@ -13,6 +13,7 @@ import torch
 
 from torchio_seg import components
 from torchio_seg.checkpoint import ModelCard
+from torchio_seg.config.sections import voxels
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
@@ -156,7 +157,21 @@ def make_window(experiment: Experiment, patch_size: tuple[int, int, int], sizes:
     settings = experiment.prediction
     chosen = settings.patch_size or patch_size
     check_patch_size(chosen, sizes, experiment.network.name, setting="prediction.patch_size")
-    return Window(chosen, settings.overlap, settings.batch_size, settings.blending)
+    return Window(chosen, _overlap(settings.overlap, chosen), settings.batch_size, settings.blending)
+
+
+def _overlap(overlap: float | str, patch_size: tuple[int, int, int]) -> float | tuple[int, int, int]:
+    """A share, or voxels that are fewer than a patch has."""
+    if not isinstance(overlap, str):
+        return overlap
+    given = voxels(overlap)
+    if all(length < side for length, side in zip(given, patch_size, strict=True)):
+        return given
+    most = ",".join(str((side - 1) // 2 * 2) for side in patch_size)
+    raise ConfigError(
+        f"prediction.overlap is {overlap}, the patch {' x '.join(map(str, patch_size))} voxels; neighbours must be "
+        f"apart: at most {most}vox"
+    )
 
 
 def build_loss(experiment: Experiment, dataset: Dataset, peers: Peers = ALONE) -> Loss:

@@ -114,7 +114,7 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
 def write_evaluation(run: Path, evaluation: Evaluation, card: ModelCard) -> Path:
     """evaluation/PART.csv and .json in the run's folder; returns the path without suffix."""
     folder = run / "evaluation"
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     facts = {
         "part": evaluation.part,
         "dataset": card.dataset,

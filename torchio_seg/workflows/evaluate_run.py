@@ -10,6 +10,7 @@ from torchio_seg.errors import UsageError
 from torchio_seg.metrics import DICE_ONLY, Measures
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
+from torchio_seg.records import Split
 from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
 from torchio_seg.workflows.gallery import Gallery
@@ -30,15 +31,9 @@ def evaluate_run(
             "scores of the cases by those that did not see them. evaluate scores one run: name a fold's folder"
         )
     run = run_of(loaded.folder)
-    split = read_split(run)
-    ids = {"training": split.training, "validation": split.validation, "test": split.test}
-    part = part or ("test" if split.test else "validation")
-    if part not in PARTS:
-        raise UsageError(f"--split {part}: the parts are {', '.join(PARTS)}")
-    if not ids[part]:
-        raise UsageError(f"{run} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
+    part, ids = choose_part(read_split(run), part, str(run))
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
-    cases = dataset.choose(ids[part])
+    cases = dataset.choose(ids)
     about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
     with tracked(loaded.experiment.tracker, about) as tracker:
         tracker.used(loaded.folder)
@@ -49,3 +44,14 @@ def evaluate_run(
         evaluation = Evaluation(part, scores, measures)
         tracker.log(evaluation.record)
     return evaluation, write_evaluation(run, evaluation, loaded.card)
+
+
+def choose_part(split: Split, part: str | None, whose: str) -> tuple[str, tuple[str, ...]]:
+    """The part of a split that is asked for, else the test cases, else those that validate; and their ids."""
+    ids = {"training": split.training, "validation": split.validation, "test": split.test}
+    part = part or ("test" if split.test else "validation")
+    if part not in PARTS:
+        raise UsageError(f"--split {part}: the parts are {', '.join(PARTS)}")
+    if not ids[part]:
+        raise UsageError(f"{whose} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
+    return part, ids[part]

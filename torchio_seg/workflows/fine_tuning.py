@@ -89,6 +89,10 @@ def begin_with(pretrained: Pretrained, beginner: Beginner) -> dict[str, Any]:
 def _say(weights: Weights, fitted: Fit, differences: list[str]) -> None:
     named = f"{weights.name} ({weights.kind}, sha256 {weights.sha256[:12]}...)"
     log.info("begins with %d tensors of %s", len(fitted.taken), named)
+    if fitted.renamed:
+        log.info(
+            "%d of them have earlier names, as %s, now %s", len(fitted.renamed), *next(iter(fitted.renamed.items()))
+        )
     for layer in fitted.renewed:
         log.info("begins anew: %s", layer)
     if fitted.left:

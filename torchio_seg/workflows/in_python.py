@@ -13,12 +13,13 @@ import torch
 import torchio as tio
 
 from torchio_seg.errors import UsageError
+from torchio_seg.records import Case
 from torchio_seg.subjects import join_channels
 from torchio_seg.volumes.images import from_array, from_image, image_like, is_image
 from torchio_seg.volumes.nifti import Volume, read
 from torchio_seg.workflows import models
 from torchio_seg.workflows.dicom_inputs import is_dicom, read_dicom
-from torchio_seg.workflows.guards import require_contrast, zeroed
+from torchio_seg.workflows.guards import inspect
 
 if TYPE_CHECKING:
     from torchio_seg.transforms.recipe import Nonfinite
@@ -43,17 +44,22 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     *,
     device: str = "auto",
     patch_size: Sequence[int] | None = None,
-    overlap: float | None = None,
+    overlap: float | str | None = None,
     blending: str | None = None,
     batch_size: int | None = None,
     precision: str | None = None,
     nonfinite: str | None = None,
+    tta: bool = False,
+    skip_empty: bool = False,
+    keep_largest: str | Sequence[str] = (),
     trust: bool = False,
 ) -> LoadedModel:
     """Open a run, a checkpoint or an ensemble. What is None is as the model's own settings say.
 
-    `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too. `blending`: crop, average, hann or
-    gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `trust`: run code that the model names.
+    `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
+    crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
+    mirror images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of
+    which only the largest piece is kept, or "all". `trust`: run code that the model names.
     """
     given = {
         "device": device,
@@ -65,7 +71,10 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
         "preprocessing.nonfinite": nonfinite,
     }
     changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    return models.load_model(Path(model), changes=changes, trust=trust)
+    loaded = models.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
+    if skip_empty:
+        loaded = models.skip_empty(loaded)
+    return models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
 
 
 def predict(model: LoadedModel, image: Any, affine: Any, *, probabilities: bool) -> Any:
@@ -76,9 +85,8 @@ def predict(model: LoadedModel, image: Any, affine: Any, *, probabilities: bool)
         for number, each in _numbered(image, channels)
     ]
     volume = join_channels([each.volume for each in taken], len(channels))
-    for warning in zeroed(volume):
+    for warning in inspect(model, volume, Case("image", _paths(image, channels)), implicit=False):
         log.warning("%s", warning)
-    require_contrast(model, volume)
     prediction = model.predictor(volume.array, volume.affine, probabilities=probabilities)
     labels = taken[0].as_labels(prediction.label_map)
     if prediction.probabilities is None:
@@ -97,6 +105,12 @@ def _numbered(image: Any, channels: Sequence[str]) -> list[tuple[int, Any]]:
     if not image:
         raise UsageError(f"an empty list is no image; give {KINDS}")
     return list(enumerate(image, start=1))
+
+
+def _paths(image: Any, channels: Sequence[str]) -> tuple[Path, ...]:
+    """The files that were given, whose names may say what is in them; none where images were in memory."""
+    images = [each for _, each in _numbered(image, channels)]
+    return tuple(Path(each) for each in images) if all(isinstance(each, str | Path) for each in images) else ()
 
 
 def _take(image: Any, affine: Any, name: str, nonfinite: Nonfinite) -> Taken:

@@ -21,6 +21,8 @@ from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.skipping import Skipping
+from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.tracking.wandb_models import PREFIX, download
 from torchio_seg.workflows.assembly import make_window
 from torchio_seg.workflows.budgets import Budgets, Fitting
@@ -32,6 +34,14 @@ TORCHIO_FLIP = "torchio.RandomFlip"
 ALL = "all"
 """In place of the names of all regions."""
 AXES = ("left-right", "back-front", "down-up")
+
+
+@dataclass(frozen=True)
+class Patches:
+    """How many there were, for each network, and how many of them were skipped, there being nothing in them."""
+
+    number: int
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -65,16 +75,26 @@ class LoadedModel:
     @property
     def mirrored(self) -> tuple[int, ...]:
         """The axes along which its networks see mirror images too."""
-        return tuple(
-            sorted({axis for each in self.members if isinstance(each.network, Mirrored) for axis in each.network.axes})
-        )
+        networks = [
+            each.network.network if isinstance(each.network, Skipping) else each.network for each in self.members
+        ]
+        return tuple(sorted({axis for each in networks if isinstance(each, Mirrored) for axis in each.axes}))
+
+    @property
+    def patches(self) -> Patches | None:
+        """What its networks were asked about so far; None where nothing is skipped."""
+        skipping = [each.network for each in self.members if isinstance(each.network, Skipping)]
+        if not skipping:
+            return None
+        return Patches(sum(each.num_patches for each in skipping), sum(each.num_skipped for each in skipping))
 
     @property
     def notes(self) -> list[str]:
         """What is said of it before it predicts."""
         combined = [f"{len(self.members)} models, {ensemble.MEAN}"] if len(self.members) > 1 else []
         mirrored = [f"mirrored along {_axes(self.mirrored)}"] if self.mirrored else []
-        return [*combined, *mirrored, *(f"post-processing: {step}" for step in self.steps)]
+        skipping = ["of patches that are the same everywhere, one is predicted"] if self.patches is not None else []
+        return [*combined, *mirrored, *skipping, *(f"post-processing: {step}" for step in self.steps)]
 
     def predict(self, image: Any, *, affine: Any = None, probabilities: bool = False) -> Any:
         """The label map of an image, of the image's own kind, on its own grid (docs/python.md).
@@ -121,6 +141,33 @@ def load_model(
     return LoadedModel(folder, first.card, first.experiment, Ensemble(predictors, record.postprocessing))
 
 
+def with_uncertainty(model: LoadedModel, kind: str) -> LoadedModel:
+    """The model, which tells too how unsure it is of each voxel; its networks must be mirrored to disagree."""
+    if kind not in MEASURES:
+        raise UsageError(f"--uncertainty {kind}: there is {' and '.join(MEASURES)}")
+    members = tuple(replace(each, measure=MEASURES[kind]) for each in model.members)
+    if kind == "disagreement":
+        if not model.mirrored:
+            raise UsageError("--uncertainty disagreement is that between mirror images: add --tta, or take entropy")
+        members = tuple(replace(each, network=_disagreeing(each.network)) for each in members)
+    return _with_members(model, members)
+
+
+def _disagreeing(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    return replace(network, tells_disagreement=True) if isinstance(network, Mirrored) else network
+
+
+def _with_members(model: LoadedModel, members: tuple[Predictor, ...]) -> LoadedModel:
+    if isinstance(model.predictor, Ensemble):
+        return replace(model, predictor=replace(model.predictor, members=members))
+    return replace(model, predictor=members[0])
+
+
+def skip_empty(model: LoadedModel) -> LoadedModel:
+    """The model, whose networks are asked only once about patches that are the same everywhere."""
+    return _with_members(model, tuple(replace(each, network=Skipping(each.network)) for each in model.members))
+
+
 def keep_largest(model: LoadedModel, regions: Sequence[str]) -> LoadedModel:
     """The model, of whose regions of these names only the largest piece is kept; `all`: of every region."""
     known = tuple(region.name for region in model.card.labels.regions)
@@ -162,12 +209,12 @@ def _load(
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
     answer: Callable[[torch.Tensor], torch.Tensor] = network.to(device).eval()
     if mirror:
-        answer = Mirrored(answer, _trained_axes(folder, experiment), card.labels.exclusive)
+        answer = Mirrored(answer, trained_axes(folder, experiment), card.labels.exclusive)
     predictor = Predictor(answer, card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
 
 
-def _trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:
+def trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:
     """The axes that the model saw mirrored in its training."""
     axes = mirrored_axes([step.section for step in experiment.augmentation.spatial])
     if not axes:
@@ -204,7 +251,7 @@ def _load_exported(path: Path, changes: dict[str, object], *, trust: bool, mirro
     network, device = placed(network, experiment, path)
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
     if mirror:
-        network = Mirrored(network, _trained_axes(path, experiment), card.labels.exclusive)
+        network = Mirrored(network, trained_axes(path, experiment), card.labels.exclusive)
     return LoadedModel(path, card, experiment, Predictor(network, card.labels, recipe, window, device, "fp32"))
 
 

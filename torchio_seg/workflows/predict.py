@@ -13,6 +13,7 @@ from pathlib import Path
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import TorchioSegError, UsageError
 from torchio_seg.machine import free_memory
+from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
 from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
@@ -48,13 +49,28 @@ def predict(  # noqa: PLR0913 (what a command is given)
     begun = time.monotonic()
     plan = peers.from_main(lambda: _plan(model, inputs, output, series))
     own = peers.part([each for each in plan if not each.is_there])
-    made = peers.whole(_predict_all(model, own, output, implicit=implicit, progress=progress or Silent()))
+    mine: list[Written | Failed] = []
+    try:
+        _predict_all(model, own, output, mine, implicit=implicit, progress=progress or Silent())
+    except (KeyboardInterrupt, SystemExit):
+        if output.on_stop is not None and peers.is_main:
+            output.on_stop(_so_far(plan, mine, time.monotonic() - begun))
+        raise
+    made = peers.whole(mine)
     for outcome in (outcome for number, outcome in enumerate(made) if number % peers.num_ranks != peers.rank):
         for warning in outcome.warnings if isinstance(outcome, Written) else ():
             log.warning("%s", warning)
     left = iter(made)
     outcomes = [Skipped(each.case, tuple(each.files.values())) if each.is_there else next(left) for each in plan]
     return Predictions(tuple(outcomes), time.monotonic() - begun)
+
+
+def _so_far(plan: Sequence[Planned], made: Sequence[Written | Failed], seconds: float) -> Predictions:
+    """What became of the cases that were come to the end of, in the order of the cases."""
+    done: dict[str, Written | Failed | Skipped] = {outcome.case.id: outcome for outcome in made}
+    done |= {each.case.id: Skipped(each.case, tuple(each.files.values())) for each in plan if each.is_there}
+    outcomes = tuple(done[each.case.id] for each in plan if each.case.id in done)
+    return Predictions(outcomes, seconds, num_left=len(plan) - len(outcomes))
 
 
 def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[Planned]:
@@ -71,10 +87,19 @@ def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str
 
 
 def _predict_all(
-    model: LoadedModel, plan: Sequence[Planned], output: Output, *, implicit: bool, progress: Progress
-) -> list[Written | Failed]:
-    """Each in turn; the next one is read while the network works, and the last one written, where memory allows it."""
-    outcomes = _Outcomes(progress, is_single=len(plan) == 1)
+    model: LoadedModel,
+    plan: Sequence[Planned],
+    output: Output,
+    made: list[Written | Failed],
+    *,
+    implicit: bool,
+    progress: Progress,
+) -> None:
+    """Each in turn; the next one is read while the network works, and the last one written, where memory allows it.
+
+    What became of each is added to `made`.
+    """
+    outcomes = _Outcomes(made, progress, is_single=len(plan) == 1)
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
     is_tight = output.probabilities or free_memory() < BESIDE_BYTES
     read = in_turn if is_tight else ahead
@@ -101,14 +126,13 @@ def _predict_all(
     finally:
         outcomes.settle()
         progress.finish()
-    return outcomes.made
 
 
 class _Outcomes:
     """What became of the cases in their order, of which the last may still be being written."""
 
-    def __init__(self, progress: Progress, *, is_single: bool) -> None:
-        self.made: list[Written | Failed] = []
+    def __init__(self, made: list[Written | Failed], progress: Progress, *, is_single: bool) -> None:
+        self.made = made
         self._progress = progress
         self._is_single = is_single
         self._writing: tuple[Case, Task[Written]] | None = None
@@ -170,6 +194,7 @@ def _names(model: LoadedModel, main: Path, output: Output) -> dict[str, Path]:
             files[f"region {region.name}"] = main.with_name(f"{base}_{_safe(region.name)}{ending}")
     if output.probabilities:
         files["probabilities"] = main.with_name(f"{base}_probabilities{ending}")
+    files |= {kind: main.with_name(f"{base}_{kind}{ending}") for kind in output.uncertainty}
     return files
 
 
@@ -177,7 +202,7 @@ def _without_outputs(model: LoadedModel, cases: list[Case], output: Output) -> l
     """The cases but for those that are predictions of others, as where a folder is both input and output."""
     if len(cases) == 1 or suffix(output.place, WHOLE):
         return cases
-    everything = replace(output, probabilities=True, regions=True)
+    everything = replace(output, probabilities=True, regions=True, uncertainty=tuple(MEASURES))
     makers = {
         file.resolve().with_name(stem(file)): case.id
         for case in cases

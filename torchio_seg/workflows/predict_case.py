@@ -18,20 +18,21 @@ import torch
 from torchio_seg import devices
 from torchio_seg.errors import DataError
 from torchio_seg.memory import peak_bytes, reset_peak
+from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.volumes.nifti import write_like
 from torchio_seg.volumes.reading import counted
 from torchio_seg.volumes.writing import slabs_of, write_slabs_like
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import open_images
 from torchio_seg.workflows.guards import inspect
-from torchio_seg.workflows.predictions import Effort, Written
+from torchio_seg.workflows.predictions import Effort, Predictions, Written
 
 if TYPE_CHECKING:
     from torchio_seg.predictor.native import Prediction
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case
     from torchio_seg.volumes.scan import Scan
-    from torchio_seg.workflows.models import LoadedModel
+    from torchio_seg.workflows.models import LoadedModel, Patches
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,10 @@ class Output:
     regions: bool = False
     to: tuple[str, ...] = ()
     """Kinds of files for the label map (`dicom_outputs.KINDS`); none named: a volume in the format of the input."""
+    uncertainty: tuple[str, ...] = ()
+    """What the model tells of it (predictor/uncertainty.py)."""
+    on_stop: Callable[[Predictions], None] | None = None
+    """Takes what was done where the user stops; of several processes, that of the first."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +90,8 @@ class Computed:
     prediction: Prediction
     network_s: float
     peaks: tuple[int, int | None]
+    skipped: int | None
+    """Patches that were not computed; None where none may be skipped."""
 
 
 def open_case(model: LoadedModel, planned: Planned, *, implicit: bool) -> Opened:
@@ -107,10 +114,20 @@ def compute_case(model: LoadedModel, opened: Opened, output: Output, progress: P
     for warning in opened.warnings:
         log.warning("%s", warning)
     _count_anew(device)
-    begun = time.monotonic()
+    begun, before = time.monotonic(), model.patches
     with opened.files:
         prediction = _use(model, opened.scan, output, progress)
-    return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)))
+    skipped = _skipped(opened.scan.path, before, model.patches)
+    return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)), skipped)
+
+
+def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int | None:
+    """How many patches of a volume were skipped, which is said; None where none may be."""
+    if before is None or after is None:
+        return None
+    skipped = after.skipped - before.skipped
+    log.info("%s: %d of %d patches skipped, there is nothing in them", path, skipped, after.number - before.number)
+    return skipped
 
 
 def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress) -> Prediction:
@@ -137,7 +154,7 @@ def write_case(model: LoadedModel, computed: Computed, output: Output) -> Writte
     voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
     voxel_mm3 = float(abs(np.linalg.det(opened.scan.affine[:3, :3])))
     files = tuple(opened.planned.files.values())
-    return Written(opened.planned.case, files, voxels, voxel_mm3, effort, opened.warnings)
+    return Written(opened.planned.case, files, voxels, voxel_mm3, effort, opened.warnings, computed.skipped)
 
 
 def _count(label_map: np.ndarray) -> Counter[int]:
@@ -174,6 +191,9 @@ def _contents(
         yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=_as_it_is, **place)
     if prediction.probabilities is not None:
         yield files["probabilities"], partial(write_like, array=prediction.probabilities, **place)
+    if prediction.uncertainty is not None:
+        file = next(files[kind] for kind in MEASURES if kind in files)
+        yield file, partial(write_like, array=prediction.uncertainty, **place)
     for region in prediction.labels.regions:
         if file := files.get(f"region {region.name}"):
             pick = partial(_mask, region.labels)

@@ -40,6 +40,8 @@ class Written:
     effort: Effort
     warnings: tuple[str, ...] = ()
     """What is odd about the case, or unlike those that the model was trained on."""
+    skipped_patches: int | None = None
+    """How many the networks were not asked about, there being nothing in them; None where all are asked about."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the summary."""
@@ -52,6 +54,7 @@ class Written:
             "seconds": {name.removesuffix("_s"): effort[name] for name in ("read_s", "network_s", "write_s")},
             "peak_bytes": self.effort.peak_bytes,
             "gpu_peak_bytes": self.effort.gpu_peak_bytes,
+            "skipped_patches": self.skipped_patches,
             "warnings": list(self.warnings),
         }
 
@@ -90,6 +93,8 @@ class Predictions:
     outcomes: tuple[Outcome, ...]
     seconds: float
     """For all of them together."""
+    num_left: int | None = None
+    """Where the command was stopped, how many cases it had not come to the end of."""
 
     @property
     def written(self) -> list[Written]:
@@ -117,6 +122,8 @@ class Predictions:
             "settings": _settings(model),
             "cases": [outcome.to_json() for outcome in self.outcomes],
             "totals": totals,
+            "stopped": self.num_left is not None,
+            "left": self.num_left or 0,
         }
 
 
