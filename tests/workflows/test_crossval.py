@@ -16,6 +16,7 @@ from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, DataError, UsageError
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Silent
+from torchio_seg.records import Labels
 from torchio_seg.volumes.nifti import create, read, read_label
 from torchio_seg.workflows import series
 from torchio_seg.workflows.crossval import Gathered, crossval
@@ -307,7 +308,7 @@ def test_members_may_see_another_grid_but_no_other_channels_or_labels(done: Gath
     card = checkpoint.read_card(series.model_of(done.folder / "fold_0"))
     other = replace(card, recipe=replace(card.recipe, spacing=(2.0, 1.0, 1.0)))
     require_alike({"fold_0": card, "fold_1": other})
-    labels = replace(card.labels, regions=card.labels.regions[:1])
+    labels = Labels.of_classes({0: "background", 1: "another"})
     with pytest.raises(DataError, match="other labels"):
         require_alike({"fold_0": card, "fold_1": replace(card, labels=labels)})
     with pytest.raises(DataError, match="other channels"):
