@@ -204,8 +204,8 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
             first = trainer.position.step
             ledger.keep_until(first)
             finished = trainer.run()
-        is_new = peers.from_main(lambda: trainer.position.step > first or not job.is_evaluated(folder))
-        evaluation = job.evaluate(surroundings) if finished and job.held_out and is_new else None
+        is_new = peers.from_main(lambda: trainer.position.step > first or not job.judge.is_done(folder))
+        evaluation = job.evaluate(surroundings) if finished and job.judge.held_out and is_new else None
     asked = peers.highest(request.signal or 0) or None
     model = peers.from_main(lambda: runs.find_checkpoint(folder))
     return Trained(folder, trainer.position, model, None if finished else asked, evaluation, asked)
