@@ -82,7 +82,7 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
         bool, typer.Option("--only-pairs", help="Leave out label maps without a partner.", rich_help_panel=FOLDERS)
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; else one a processor, 8 at most.", rich_help_panel=FOLDERS)
+        int | None, typer.Option(min=1, help="Processes; else one for eight cases, 8 at most.", rich_help_panel=FOLDERS)
     ] = None,
     output: Annotated[
         Path | None,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_WORKERS = 8
 """Unless more are asked for: each holds a case."""
+WORTH_A_WORKER = 8
+"""Cases, unless more workers are asked for: starting one takes longer than scoring a few."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def evaluate_folders(
     require_one_grid(pairs)
     labels = labels_of(pairs, regions, folders.ignore)
     work = partial(score_pair, labels=labels, measures=measures)
-    workers = num_workers or min(machine.num_processors(), MOST_WORKERS)
+    workers = num_workers or max(1, min(machine.num_processors(), MOST_WORKERS, len(pairs) // WORTH_A_WORKER))
     scores = [
         score for case in side_by_side.each(work, pairs, workers, what="cases", progress=progress) for score in case
     ]
