@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,11 @@ import torchio as tio
 from torchio_seg.errors import DataError
 from torchio_seg.volumes.alignment import difference, on_one_grid, turn_onto
 from torchio_seg.volumes.nifti import Volume, read, read_geometry, read_label
-from torchio_seg.volumes.scan import Scan, open_scan
-from torchio_seg.volumes.scratch import HELD_BYTES
+from torchio_seg.volumes.scan import Scan
 from torchio_seg.volumes.source import Joined
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from torchio_seg.records import Case
@@ -39,15 +37,6 @@ def join_channels(volumes: Sequence[Volume], num_channels: int) -> Volume:
     first = volumes[0]
     array = first.array if len(volumes) == 1 else np.concatenate([volume.array for volume in volumes])
     return Volume(first.path, array, first.affine, first.header, sum(volume.num_zeroed for volume in volumes))
-
-
-@contextmanager
-def open_channels(paths: Sequence[Path], num_channels: int, *, nonfinite: Nonfinite = "refuse") -> Iterator[Scan]:
-    """The same volume as `read_channels` has, of which a slab is in memory at a time; its files stay open meanwhile."""
-    with ExitStack() as stack:
-        held = HELD_BYTES // len(paths)
-        scans = [stack.enter_context(open_scan(path, nonfinite=nonfinite, held_bytes=held)) for path in paths]
-        yield join_scans(scans, num_channels)
 
 
 def join_scans(scans: Sequence[Scan], num_channels: int) -> Scan:

@@ -234,11 +234,11 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
             predictions = workflow(
                 loaded, inputs, what, series=series, implicit=given.is_newest, progress=screen, peers=peers
             )
-            if wandb is not None and peers.is_main:
-                track_predictions(loaded, predictions, output, progress=screen)
             if json_ is not None and peers.is_main:
                 _summarize(predictions.to_json(loaded), json_)
             _report(predictions)
+            if wandb is not None and peers.is_main:
+                track_predictions(loaded, predictions, output, progress=screen)
     if predictions.failed:
         raise typer.Exit(1)
 

@@ -30,7 +30,6 @@ class Skipping:
         """Logits B C I J K for images B C I J K."""
         lowest, highest = torch.aminmax(images.flatten(2), dim=2)
         is_empty = (lowest == highest).all(dim=1).tolist()
-        self.num_patches += len(images)
         answers: dict[int, torch.Tensor] = {}
         asked = [number for number, empty in enumerate(is_empty) if not empty]
         if asked:
@@ -40,6 +39,7 @@ class Skipping:
         for number, empty in enumerate(is_empty):
             if empty:
                 answers[number] = self._of_nothing(images[number : number + 1], lowest[number])
+        self.num_patches += len(images)  # now that they are answered: where memory runs out, they come again
         return torch.stack([answers[number] for number in range(len(images))])
 
     def _of_nothing(self, image: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

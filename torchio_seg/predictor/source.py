@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -33,6 +34,11 @@ class Held:
             return cls(volume, (), recipe, patch_size)
         return cls(volume, measure(volume, histogram=recipe.normalization == "histogram"), recipe, patch_size)
 
+    @cached_property
+    def _darkest(self) -> torch.Tensor:
+        """The lowest value of each channel, which stands for air."""
+        return self.volume.flatten(1).amin(dim=1).view(-1, 1, 1, 1)
+
     def __getitem__(self, inside: tuple[slice, ...]) -> torch.Tensor:
         """The patch C I J K at this place; where the volume is shorter, filled at its end with what stands for air."""
         found = apply(self.volume[inside], self.measures, self.recipe)
@@ -40,8 +46,7 @@ class Held:
             return found
         patch = found.new_zeros(len(found), *self.patch_size)
         if self.recipe.normalization == "percentile":
-            darkest = self.volume.flatten(1).amin(dim=1).view(-1, 1, 1, 1)
-            patch += apply(darkest, (), self.recipe)
+            patch += apply(self._darkest, (), self.recipe)
         i, j, k = found.shape[1:]
         patch[:, :i, :j, :k] = found
         return patch

@@ -9,7 +9,7 @@ disagreement  between mirror images: how far their probabilities lie from their 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     Measure = Callable[[torch.Tensor, Labels], torch.Tensor]
     """From channels C A B, the probabilities and what a network adds to them, to A B."""
-
-Uncertainty = Literal["entropy", "disagreement"]
 
 
 def entropy(channels: torch.Tensor, labels: Labels) -> torch.Tensor:

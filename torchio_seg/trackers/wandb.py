@@ -56,7 +56,9 @@ def build(  # noqa: PLR0913, PLR0917 (options are what a section of the configur
     session = Session(run, where, choice.mode)
     if session.is_offline:
         reason = session.trouble or choice.reason
-        log.info("W&B: offline%s; to send it later: torchio-seg track sync %s", reason and f", {reason}", run.folder)
+        files = session.folder / "wandb" / "offline-run-*"
+        later = f"torchio-seg track sync {run.folder}" if run.job == "train" else f"wandb sync {files}"
+        log.info("W&B: offline%s; to send it later: %s", reason and f", {reason}", later)
     else:
         shows = "" if slices == "none" else "; slices of cases are sent too, tracker.slices=none keeps them here"
         log.info("W&B: %s%s", session.run.url, shows)

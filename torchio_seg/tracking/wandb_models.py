@@ -16,6 +16,7 @@ from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_json
 from torchio_seg.tracking.environment import environment, is_installed
 from torchio_seg.tracking.interface import FOLDER
+from torchio_seg.tracking.wandb_mode import LOGIN, has_key, host
 from torchio_seg.tracking.wandb_session import FINISH_S, recall
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ def download(name: str, folder: Path) -> Path:
         )
     if not is_installed("wandb"):
         raise UsageError(f"{name} is at W&B, which is not installed; pip install wandb")
+    if not has_key():
+        raise UsageError(f"{name} is at W&B, and there is no key for {host()}; {LOGIN}")
     place = folder / re.sub(r"[^\w.-]+", "_", path)
     with environment(WANDB_SILENT="true", WANDB_ERROR_REPORTING="false", WANDB_CACHE_DIR=str(folder / "cache")):
         import wandb

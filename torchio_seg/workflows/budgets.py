@@ -72,7 +72,8 @@ class Fitting:
         device = self._members[0].device
         if device.type != "cuda":
             return 2**63
-        return self._budgets.vram or int(_SHARE * torch.cuda.mem_get_info(device)[0])
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for its next use
+        return self._budgets.vram or int(_SHARE * (torch.cuda.mem_get_info(device)[0] + kept))
 
     def _image(self, volume: Scan) -> Image:
         _ = self._costs  # so that what its first use loads is among what is held

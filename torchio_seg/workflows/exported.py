@@ -53,10 +53,12 @@ def in_fp32(path: Path, changes: Mapping[str, object]) -> dict[str, object]:
     return {**changes, PRECISION: "fp32"}
 
 
-def placed(network: Network, experiment: Experiment, path: Path) -> tuple[Network, torch.device]:
-    """The network on the device that the settings name."""
+def placed(
+    network: Network, experiment: Experiment, path: Path, local_rank: int | None = None
+) -> tuple[Network, torch.device]:
+    """The network on the device that the settings name; each process of a machine takes a GPU of its own."""
     if isinstance(network, torch.nn.Module):
-        device = devices.choose(experiment.device)
+        device = devices.choose(experiment.device, local_rank)
         return network.to(device), device
     if experiment.device not in {"auto", "cpu"}:
         raise UsageError(

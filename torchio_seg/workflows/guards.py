@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LOWEST_CT, HIGHEST_AIR = -1100.0, -500.0
 """Hounsfield units: no body part is below the first; a CT that shows air goes below the second."""
-MOST_BYTES = 8 * 2**30
+MANY_BYTES = 8 * 2**30
 """Of a volume on the model's grid."""
 KNOWN_NAMES = {**OLD, **NEW}
 """How files' names end that say which channel is in them."""
@@ -31,10 +31,11 @@ def inspect(model: LoadedModel, volume: Image, case: Case, *, implicit: bool) ->
     require_contrast(model, volume)
     if implicit:
         require_modality(model, volume)
-    require_size(model, volume)
+    require_spacing(model, volume)
     card = model.card
     found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
-    return [*zeroed(volume), *(f"{volume.path}: {sentence}" for sentence in (*otherwise_named(model, case), *found))]
+    odd = (*otherwise_named(model, case), *huge(model, volume), *found)
+    return [*zeroed(volume), *(f"{volume.path}: {sentence}" for sentence in odd)]
 
 
 def zeroed(volume: Image) -> list[str]:
@@ -44,7 +45,7 @@ def zeroed(volume: Image) -> list[str]:
     return [f"{volume.path}: {volume.num_zeroed} voxels that are NaN or infinite are read as 0"]
 
 
-def require_size(model: LoadedModel, volume: Image) -> None:
+def require_spacing(model: LoadedModel, volume: Image) -> None:
     """Refuse a voxel size in another unit, which resampling would follow."""
     lengths, seen = Lengths.of(volume), model.card.seen
     told = " x ".join(f"{edge:.3g}" for edge in lengths.spacing_mm)
@@ -54,12 +55,17 @@ def require_size(model: LoadedModel, volume: Image) -> None:
             f"{volume.path}: its header says that voxels are {told} mm, the model was trained on {lowest:.3g} to "
             f"{highest:.3g} mm; the header may count in metres or micrometres, or be empty: correct it first"
         )
+
+
+def huge(model: LoadedModel, volume: Image) -> list[str]:
+    """A sentence where the model's grid has so many voxels that the header is to be doubted."""
     shape = find_grids(volume.shape, volume.affine, model.card.recipe).resampled_shape
-    if (needed := 4 * volume.num_channels * prod(shape)) > MOST_BYTES:
-        raise DataError(
-            f"{volume.path}: with voxels of {told} mm it has {' x '.join(map(str, shape))} voxels on the model's grid, "
-            f"{needed / 2**30:.0f} GiB; its header may be wrong: correct it, or cut the volume"
-        )
+    if (needed := 4 * volume.num_channels * prod(shape)) <= MANY_BYTES:
+        return []
+    spacing = " x ".join(f"{edge:.3g}" for edge in Lengths.of(volume).spacing_mm)
+    voxels, size = " x ".join(map(str, shape)), f"{needed / 2**30:.0f} GiB"
+    doubt = f"with voxels of {spacing} mm it has {voxels} on the model's grid, {size} in float32"
+    return [f"{doubt}; if it is not that large, its header is wrong"]
 
 
 def otherwise_named(model: LoadedModel, case: Case) -> list[str]:

@@ -55,6 +55,7 @@ def _experiment(bench: Bench, experiment: Experiment, point: Point, max_time: st
         "training.steps": None,
         "training.batch_size": bench.base.training.batch_size,
         "prediction.batch_size": 1,
+        "tracker.name": "none",
     }
     changes |= _whole(size) if point.patch is None else {"sampling.patch_size": list(size)}
     return resolve(experiment.model_dump(mode="json"), changes, "the benchmark with these options")

@@ -124,7 +124,7 @@ def load_model(
     if str(model).startswith(PREFIX):
         model = download(str(model), cache_folder() / "models")
     if is_exported(model):
-        return _load_exported(model, changes or {}, trust=trust, mirror=mirror)
+        return _load_exported(model, changes or {}, trust=trust, mirror=mirror, local_rank=local_rank)
     folder = find_ensemble(model)
     load = partial(_load, changes=changes or {}, trust=trust, mirror=mirror, local_rank=local_rank)
     if folder is None:
@@ -243,12 +243,14 @@ def _axes(axes: Sequence[int]) -> str:
     return " and ".join(AXES[axis] for axis in axes)
 
 
-def _load_exported(path: Path, changes: dict[str, object], *, trust: bool, mirror: bool) -> LoadedModel:
+def _load_exported(
+    path: Path, changes: dict[str, object], *, trust: bool, mirror: bool, local_rank: int | None
+) -> LoadedModel:
     network, card = open_exported(path, trust=trust)
     _require_trust(card, path, trust=trust)
     experiment = resolve(card.experiment, in_fp32(path, changes), f"the model {path} with these options")
     window = make_window(experiment, exported_size(card), Sizes(fixed_size=exported_size(card)))
-    network, device = placed(network, experiment, path)
+    network, device = placed(network, experiment, path, local_rank)
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
     if mirror:
         network = Mirrored(network, trained_axes(path, experiment), card.labels.exclusive)

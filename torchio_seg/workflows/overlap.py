@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Generator, Iterable
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeVar
 
 Made = TypeVar("Made")
 
@@ -52,9 +52,6 @@ class Task(Generic[Made]):
                 self._made.append(made)
                 return
         self._unwanted(made)
-
-
-Tasks: TypeAlias = Generator[Task[Made], None, None]
 
 
 def ahead(

@@ -101,7 +101,8 @@ def _predict_all(
     """
     outcomes = _Outcomes(made, progress, is_single=len(plan) == 1)
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
-    is_tight = output.probabilities or model.budgets.ram is not None or free_memory() < BESIDE_BYTES
+    is_large = output.probabilities or bool(output.uncertainty)
+    is_tight = is_large or model.budgets.ram is not None or free_memory() < BESIDE_BYTES
     read = in_turn if is_tight else ahead
     progress.start("volumes", len(plan))
     try:

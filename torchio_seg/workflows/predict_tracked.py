@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
+from torchio_seg.errors import TorchioSegError
 from torchio_seg.metrics import region_masks
 from torchio_seg.reports.pictures import Scan, found_columns, found_rows
 from torchio_seg.reports.slices import find_window
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from torchio_seg.workflows.models import LoadedModel
     from torchio_seg.workflows.predictions import Predictions
 
+log = logging.getLogger(__name__)
+
 
 def track_predictions(model: LoadedModel, predictions: Predictions, output: Path, *, progress: Progress) -> None:
     """A table of the first cases that were written, read back from their files."""
@@ -42,7 +46,10 @@ def track_predictions(model: LoadedModel, predictions: Predictions, output: Path
         progress.start("drawing cases", len(chosen))
         try:
             for each in chosen:
-                tracker.attempt(partial(_add, rows, model, each, shown.slices), None)
+                try:
+                    tracker.attempt(partial(_add, rows, model, each, shown.slices), None)
+                except TorchioSegError as error:  # as of DICOM, which is no file of voxels
+                    log.warning("%s is not drawn: %s", each.case.id, error)
                 progress.advance()
         finally:
             progress.finish()
