@@ -21,6 +21,7 @@ RESULTS = HERE / "results"
 DOCS = HERE.parent / "docs"
 PAGE = DOCS / "benchmarks.md"
 COMMANDS = {
+    "prediction_brats": "python benchmarks/bench_prediction.py --case brats",
     "accuracy": "python benchmarks/bench_accuracy.py --root Task04_Hippocampus --max-time 15m --nnunet ENV/bin/python",
     "augmentation_accuracy": "python benchmarks/augmentation_accuracy.py --root Task04_Hippocampus",
 }
