@@ -169,6 +169,7 @@ def test_what_the_settings_name_needs_no_data() -> None:
     assert known.channels == ("CT",)
     assert known.labels.num_channels == 14
     assert declared(choose("datalist", None, {})) is None
+    assert declared(choose("phantom", None, {})) is None
     learns = {"preprocessing.normalization": "percentile"}
     assert declared(load(shipped()["btcv"], learns)) is None
 

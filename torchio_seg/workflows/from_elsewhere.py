@@ -83,12 +83,12 @@ def evaluate_weights(
 def declared(experiment: Experiment) -> Dataset | None:
     """The data set without its cases, where the settings name channels and labels and nothing is learnt from voxels."""
     options = experiment.dataset.options
-    names, channels = options.get("labels"), tuple(options.get("channels") or ())
-    if not channels or not isinstance(names, dict):
-        return None
+    names, channels = options.get("labels"), options.get("channels")
+    if not channels or not isinstance(channels, list | tuple) or not isinstance(names, dict):
+        return None  # the phantom's channels are a number
     values = {int(value): name for value, name in names.items()}
     labels = declare(values, regions=options.get("regions"), ignore=options.get("ignore"))
-    dataset = Dataset(experiment.name, channels, labels, ())
+    dataset = Dataset(experiment.name, tuple(channels), labels, ())
     return None if _learns(experiment, dataset) else dataset
 
 
