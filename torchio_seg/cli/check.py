@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Fold, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, parse_fold
+from torchio_seg.cli.shared import gather, parse_fold
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment

@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from torchio_seg.cli.plan import plan_here
-from torchio_seg.cli.repeats import leave
-from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import (
+from torchio_seg.cli.options import (
     SETTINGS,
     BatchSize,
     ConfigFile,
@@ -26,13 +23,11 @@ from torchio_seg.cli.shared import (
     Set,
     Steps,
     Wandb,
-    gather,
-    one_length,
-    parse_size,
-    program,
-    tracking,
-    typed,
 )
+from torchio_seg.cli.plan import plan_here
+from torchio_seg.cli.repeats import leave
+from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.shared import gather, one_length, parse_size, program, tracking, typed
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.crossval import Gathered

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import RunsFolder
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import RunsFolder, program, typed
+from torchio_seg.cli.shared import program, typed
 
 
 def demo(

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import (
+from torchio_seg.cli.options import (
     ConfigFile,
     DatasetName,
     Device,
@@ -19,11 +18,9 @@ from torchio_seg.cli.shared import (
     Trust,
     Wandb,
     WeightsFile,
-    gather,
-    parse_overlap,
-    require_experiment,
-    tracking,
 )
+from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.shared import gather, parse_overlap, require_experiment, tracking
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import PatchSize, Trust
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import PatchSize, Trust, gather, parse_size
+from torchio_seg.cli.shared import gather, parse_size
 
 
 def export(

@@ -10,20 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Fold, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import (
-    ConfigFile,
-    DatasetName,
-    Device,
-    Fold,
-    Root,
-    Set,
-    gather,
-    parse_bytes,
-    parse_fold,
-    program,
-    typed,
-)
+from torchio_seg.cli.shared import gather, parse_bytes, parse_fold, program, typed
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment

@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Fold, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, parse_fold
+from torchio_seg.cli.shared import gather, parse_fold
 from torchio_seg.machine import in_units
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Root, Set, gather
+from torchio_seg.cli.shared import gather
 
 
 def preview(  # noqa: PLR0913 (flags are what the command line is made of)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from torchio_seg.cli.options import RunsFolder
 from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import RunsFolder, command, typed
+from torchio_seg.cli.shared import command, typed
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.overview import Overview

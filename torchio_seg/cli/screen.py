@@ -173,9 +173,10 @@ def number(value: float | None) -> str:
 def show_failure(error: BaseException) -> int:
     """Tell the user what went wrong; the exit code says whose fault it was."""
     errors = Screen.shared().errors
-    if isinstance(error, KeyboardInterrupt):
-        errors.print("stopped", style="yellow")
-        return 128 + signal.SIGINT
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        for sentence in getattr(error, "__notes__", ["stopped"]):
+            logging.getLogger("torchio_seg").warning("%s", sentence)
+        return error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 128 + signal.SIGINT
     if isinstance(error, PeerError):
         return error.exit_code
     if isinstance(error, TorchioSegError):

@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torchio_seg.cli.plan import plan_here
-from torchio_seg.cli.repeats import show_repeats
-from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import (
-    BEGUN,
+from torchio_seg.cli.options import (
     SETTINGS,
     BatchSize,
     ConfigFile,
@@ -29,14 +25,11 @@ from torchio_seg.cli.shared import (
     Set,
     Steps,
     Wandb,
-    gather,
-    one_length,
-    parse_fold,
-    parse_size,
-    program,
-    tracking,
-    typed,
 )
+from torchio_seg.cli.plan import plan_here
+from torchio_seg.cli.repeats import show_repeats
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import BEGUN, gather, one_length, parse_fold, parse_size, program, tracking, typed
 
 if TYPE_CHECKING:
     from torchio_seg.distributed import Peers

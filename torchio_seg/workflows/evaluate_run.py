@@ -11,14 +11,13 @@ from torchio_seg.metrics import DICE_ONLY, Measures
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
 from torchio_seg.records import Split
+from torchio_seg.workflows.beforehand import PARTS, require_word
 from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
 from torchio_seg.workflows.gallery import Gallery
 from torchio_seg.workflows.ledger import tracked, training_of
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.runs import read_facts, read_split, run_of
-
-PARTS = ("training", "validation", "test")
 
 
 def evaluate_run(
@@ -50,8 +49,7 @@ def choose_part(split: Split, part: str | None, whose: str) -> tuple[str, tuple[
     """The part of a split that is asked for, else the test cases, else those that validate; and their ids."""
     ids = {"training": split.training, "validation": split.validation, "test": split.test}
     part = part or ("test" if split.test else "validation")
-    if part not in PARTS:
-        raise UsageError(f"--split {part}: the parts are {', '.join(PARTS)}")
+    require_word("--split", part, PARTS)
     if not ids[part]:
         raise UsageError(f"{whose} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
     return part, ids[part]
