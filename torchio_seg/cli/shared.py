@@ -59,11 +59,6 @@ def told_once() -> Iterator[None]:
         raise
 
 
-def near(path: Path) -> Path:
-    """A path as seen from the current folder, where it is below that."""
-    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-
-
 def typed(path: Path) -> str:
     """A path as it can be pasted into a shell."""
     return shlex.quote(str(path))
