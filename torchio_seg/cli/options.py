@@ -68,6 +68,14 @@ InitFrom = Annotated[
         rich_help_panel=SETTINGS,
     ),
 ]
+TrustWeights = Annotated[
+    bool,
+    typer.Option("--trust", help="Open what --init-from names even if it is TorchScript.", rich_help_panel=SETTINGS),
+]
+Auto = Annotated[
+    bool,
+    typer.Option("--auto", help="Go on with fewer patches at once where memory runs out.", rich_help_panel=SETTINGS),
+]
 Seed = Annotated[
     int | None,
     typer.Option(

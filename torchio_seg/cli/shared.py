@@ -82,6 +82,27 @@ def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str,
     return given | parse_set(assignments or [])
 
 
+def require_known(
+    dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, begun: Path | None = None
+) -> None:
+    """Refuse at once an experiment that is not there or cannot be; what is planned first is judged by the plan.
+
+    `begun`: a folder that may know the experiment where none is named.
+    """
+    from torchio_seg.config.resolve import choose, is_layout
+    from torchio_seg.errors import UsageError
+
+    if config is None and (is_layout(dataset) or (dataset is None and begun is not None)):
+        return
+    experiment = choose(dataset, config, changes)
+    if experiment.sampling.mode == "whole" and changes.get("sampling.patch_size") is not None:
+        raise UsageError(
+            f"--patch-size (sampling.patch_size): {experiment.name} trains on whole volumes (sampling.mode: whole), so that there is no size "
+            "to choose; leave it out, change the volumes by --set preprocessing.resize=[96,96,96], or cut patches by "
+            "--set sampling.mode=foreground"
+        )
+
+
 def tracking(wandb: str | None) -> dict[str, str | None]:
     """The flags that --wandb stands for."""
     return {"tracker.name": None if wandb is None else "wandb", "tracker.mode": wandb}

@@ -13,6 +13,8 @@ from torchio_seg.volumes.names import READ, not_read, suffix
 
 KINDS = ("nifti", "dicom-seg", "rtstruct")
 """Of files for a label map."""
+EXPORTS = ("torchscript", "torch-export", "onnx", "monai-bundle")
+"""Of exported networks."""
 UNCERTAINTIES = ("entropy", "disagreement")
 PARTS = ("training", "validation", "test")
 """Of a split."""
