@@ -78,7 +78,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
         ),
     ] = None,
 ) -> None:
-    """Train a model for each fold, score every case by the one that has not seen it, and make an ensemble of them.
+    """Train a model for each fold, score every case by the one that has not seen it, and join them in an ensemble.
 
     torchio-seg crossval --dataset decathlon --root Task04_Hippocampus
 

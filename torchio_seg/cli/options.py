@@ -51,12 +51,18 @@ Network = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option("--epochs", min=1, help="How often every training case is visited.", rich_help_panel=SETTINGS),
+    typer.Option(
+        "--epochs", min=1, metavar="N", help="How often every training case is visited.", rich_help_panel=SETTINGS
+    ),
 ]
 Steps = Annotated[
     int | None,
     typer.Option(
-        "--steps", min=1, help="How often the weights are changed, in place of epochs.", rich_help_panel=SETTINGS
+        "--steps",
+        min=1,
+        metavar="N",
+        help="How often the weights are changed, in place of epochs.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 InitFrom = Annotated[
@@ -79,7 +85,11 @@ Auto = Annotated[
 Seed = Annotated[
     int | None,
     typer.Option(
-        "--seed", min=0, help="Random seed of the weights, patches and augmentation.", rich_help_panel=SETTINGS
+        "--seed",
+        min=0,
+        metavar="N",
+        help="Random seed of the weights, patches and augmentation.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 RunsFolder = Annotated[
@@ -96,7 +106,9 @@ Device = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option("--batch-size", min=1, help="How many patches are computed at once.", rich_help_panel=SETTINGS),
+    typer.Option(
+        "--batch-size", min=1, metavar="N", help="How many patches are computed at once.", rich_help_panel=SETTINGS
+    ),
 ]
 PatchSize = Annotated[
     str | None,

@@ -191,9 +191,11 @@ def show_failure(error: BaseException) -> int:
     """Tell the user what went wrong; the exit code says whose fault it was."""
     errors = Screen.shared().errors
     if isinstance(error, KeyboardInterrupt | SystemExit):
-        for sentence in getattr(error, "__notes__", ["stopped"]):
+        code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
+        by_signal = isinstance(code, int) and code > 128  # else by a closed pipe, as of head
+        for sentence in getattr(error, "__notes__", ["stopped"] if by_signal else []):
             logging.getLogger("torchio_seg").warning("%s", sentence)
-        return error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 128 + signal.SIGINT
+        return code if isinstance(code, int) else 1
     if isinstance(error, PeerError):
         return error.exit_code
     if isinstance(error, TorchioSegError):

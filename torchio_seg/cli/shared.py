@@ -97,9 +97,9 @@ def require_known(
     experiment = choose(dataset, config, changes)
     if experiment.sampling.mode == "whole" and changes.get("sampling.patch_size") is not None:
         raise UsageError(
-            f"--patch-size (sampling.patch_size): {experiment.name} trains on whole volumes (sampling.mode: whole), so that there is no size "
-            "to choose; leave it out, change the volumes by --set preprocessing.resize=[96,96,96], or cut patches by "
-            "--set sampling.mode=foreground"
+            f"--patch-size (sampling.patch_size): {experiment.name} trains on whole volumes (sampling.mode: whole), so "
+            "that there is no size to choose; leave it out, change the volumes by --set "
+            "preprocessing.resize=[96,96,96], or cut patches by --set sampling.mode=foreground"
         )
 
 

@@ -104,7 +104,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         ),
     ] = None,
 ) -> None:
-    """Train a network on a data set, and evaluate it on the cases kept apart.
+    """Train a network on a data set, and score it on the cases that are kept apart.
 
     torchio-seg train --dataset phantom
 

@@ -183,7 +183,7 @@ def _length(settled: Settled) -> Line:
             "length", f"{training.max_time}, about {schedule.steps} steps", "the time given, less what validation takes"
         )
     if schedule.is_in_epochs:
-        return Line("length", f"{schedule.epochs} epoch{'s' * (schedule.epochs != 1)}, {schedule.steps} steps", "as you set it")
+        return Line("length", f"{schedule.epochs} x {schedule.steps_per_epoch} steps", "the epochs that you set")
     if schedule.is_given:
         return Line("length", f"{schedule.steps} steps", "as you set it")
     if schedule.steps >= MOST_STEPS:

@@ -36,6 +36,8 @@ class Layout:
     """The phantoms that fit, the usual one first."""
     all_channels: bool = False
     """Whether a case must have every channel of its kind."""
+    num_kept: int = 0
+    """Cases that the experiment keeps from training whatever their number."""
 
 
 LAYOUTS = {
@@ -50,7 +52,7 @@ LAYOUTS = {
     "folders": Layout(write_folders, "folders"),
     "modes": Layout(write_modes, "torchio_tutorial"),
     "nnunet": Layout(write_nnunet, "nnunet", ("abdomen", "thorax", "brain")),
-    "rtstruct": Layout(write_rtstruct, "lctsc", ("thorax",)),
+    "rtstruct": Layout(write_rtstruct, "lctsc", ("thorax",), num_kept=4),
 }
 
 
