@@ -8,6 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from small_runs import Call
+
+from torchio_seg.cli import shared
+from torchio_seg.cli.places import place
 
 SCAN = ("predict", "scan.nii.gz")
 REFUSED = (
@@ -86,21 +90,19 @@ def test_a_wrong_word_is_refused_at_once_and_by_its_name(
     assert heavy == []
 
 
-def test_of_several_processes_only_the_first_says_what_is_wrong(tmp_path: Path) -> None:
-    told = {}
-    for rank in ("0", "1"):
-        environment = {"RANK": rank, "PATH": "", "PYTHONPATH": ":".join(sys.path)}
-        command = [sys.executable, "-m", "torchio_seg", "predict", "gone.nii.gz"]
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert done.returncode != 0
-        told[rank] = done.stderr
-    assert "gone.nii.gz" in told["0"]
-    assert told["1"] == ""
+def test_of_several_processes_only_the_first_says_what_is_wrong(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(shared, "PATIENCE_S", 0)
+    for rank, said in (("0", "no file or folder gone.nii.gz"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        result = call("predict", "gone.nii.gz")
+        assert result.code != 0
+        assert result.err.removeprefix("error: ").strip() == said
 
 
 def test_a_folder_may_have_dots_and_a_slash(tmp_path: Path) -> None:
-    from torchio_seg.cli.places import place
-
     assert place("results.v1.2/") == Path("results.v1.2")
     assert place("masks/") == place("masks") == Path("masks")
     (tmp_path / "odd.nii").mkdir()

@@ -24,6 +24,8 @@ from torchio_seg.errors import PeerError, TorchioSegError
 
 BEGUN = time.monotonic()
 """When the command did, nearly: before anything heavy is imported."""
+PATIENCE_S = 10.0
+"""Of a process that leaves it to another to speak."""
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -54,9 +56,11 @@ def told_once() -> Iterator[None]:
     try:
         yield
     except TorchioSegError as error:
-        if os.environ.get("RANK", "0") != "0":
-            raise PeerError(str(error)) from error
-        raise
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        Screen.shared().say_only_failures()
+        time.sleep(PATIENCE_S)  # a launcher that sees one process end may end the others before they have spoken
+        raise PeerError(str(error)) from error
 
 
 def typed(path: Path) -> str:
