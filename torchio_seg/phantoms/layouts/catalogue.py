@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torchio_seg.components import suggestion
 from torchio_seg.errors import UsageError
 from torchio_seg.phantoms.catalogue import KINDS
 from torchio_seg.phantoms.layouts.brats import BRATS2018, BRATS2021, BRATS2023
@@ -59,10 +60,10 @@ LAYOUTS = {
 def find_layout(name: str, kind: str | None) -> tuple[Layout, str]:
     """A layout and the kind of phantom for it, or an error saying what fits."""
     if name not in LAYOUTS:
-        raise UsageError(f"phantom layout '{name}' is unknown (allowed: {', '.join(LAYOUTS)})")
+        raise UsageError(f"phantom layout '{name}' is unknown{suggestion(name, tuple(LAYOUTS))}")
     layout = LAYOUTS[name]
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"phantom kind '{kind}' is unknown (allowed: {', '.join(KINDS)})")
+        raise UsageError(f"phantom kind '{kind}' is unknown{suggestion(kind, tuple(KINDS))}")
     if kind is not None and kind not in layout.kinds:
         fitting = [other for other, each in LAYOUTS.items() if kind in each.kinds]
         raise UsageError(
