@@ -43,6 +43,7 @@ def test_what_is_there_is_skipped_and_said_unless_all_is_to_be_done_again(work: 
     result = call("predict", "in", "-o", "out")
     assert result.code == 0, result.err
     assert "1 of 3 were there already" in result.out
+    assert result.err.count("takes up to") == 1  # for both volumes that were predicted
     assert "--overwrite" in result.out
     assert marked.read_bytes() == b"as it was"
     assert names(work / "out") == [f"phantom_00{n}_seg.nii.gz" for n in range(3)]

@@ -11,15 +11,14 @@ from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import parse_size, program, typed
 
 LAYOUTS = (
-    "How the files are laid out: decathlon, task01, brats2018, brats2021, brats2023, btcv, datalist, table, folders, "
-    "modes, nnunet or rtstruct."
+    "decathlon, task01, brats2018, brats2021, brats2023, btcv, datalist, table, folders, modes, nnunet or rtstruct."
 )
 
 
 def phantom(  # noqa: PLR0913 (flags are what the command line is made of)
     out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make.")],
     *,
-    layout: Annotated[str, typer.Option(metavar="NAME", help=LAYOUTS)] = "decathlon",
+    layout: Annotated[str, typer.Option(metavar="NAME", help=f"How the files are laid out: {LAYOUTS}")] = "decathlon",
     kind: Annotated[
         str | None,
         typer.Option(
