@@ -56,3 +56,4 @@ def test_a_length_of_ones_own_is_kept() -> None:
     ten = schedule.of(10, is_in_epochs=False)
     assert (ten.steps, ten.epochs, ten.validation_every) == (10, 1, 1)
     assert ten.seconds < schedule.seconds
+    assert (schedule.is_given, ten.is_given, ten.is_in_epochs) == (False, True, False)

@@ -53,16 +53,24 @@ class Schedule:
     """Without validation."""
     seconds: float
     """In all."""
+    is_given: bool = False
+    """Whether somebody has said how many steps or epochs there are."""
     is_in_epochs: bool = False
-    """Whether its length was given as a number of epochs."""
+    """Whether that was a number of epochs."""
 
     def of(self, steps: int, *, is_in_epochs: bool) -> Schedule:
-        """The same with another length."""
+        """The same with a length that is given."""
         epochs = ceil(steps / self.steps_per_epoch)
         seconds = self.seconds + (steps - self.steps) * self.seconds_per_epoch / self.steps_per_epoch
         every = min(self.validation_every, epochs)
         return replace(
-            self, steps=steps, epochs=epochs, seconds=seconds, validation_every=every, is_in_epochs=is_in_epochs
+            self,
+            steps=steps,
+            epochs=epochs,
+            seconds=seconds,
+            validation_every=every,
+            is_given=True,
+            is_in_epochs=is_in_epochs,
         )
 
 

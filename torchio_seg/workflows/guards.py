@@ -101,7 +101,8 @@ def require_modality(model: LoadedModel, volume: Image) -> None:
     if model.card.is_ct == looks_like_ct:
         return
     found = "looks like CT (there is air" if looks_like_ct else "does not look like CT (nothing is as dark as air"
+    kind = "CT" if model.card.is_ct else ", ".join(model.card.channels)
     raise DataError(
-        f"{volume.path} {found}: lowest value {lowest:g}), but the newest model, {model.folder}, was trained on "
-        f"{', '.join(model.card.channels)}. Name the model to use with --model"
+        f"{volume.path} {found}: lowest value {lowest:g}). No model was named, and the newest, {model.folder}, was "
+        f"trained on {kind}: name another with --model, or this one, if it is the right one all the same"
     )

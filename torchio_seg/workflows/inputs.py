@@ -6,11 +6,13 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from torchio_seg.components import suggestion
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.records import Case
 from torchio_seg.volumes.names import READ, listed, suffix
 from torchio_seg.volumes.nifti import read_geometry, stem
+from torchio_seg.workflows.beforehand import no_input
 from torchio_seg.workflows.dicom_inputs import is_dicom, name_of
 
 CaseKey = tuple[Path, str]
@@ -26,6 +28,7 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str], series: str | Non
     """
     if named := [text for text in inputs if _channel_of_assignment(text, channels)]:
         return [_assigned(inputs, named, channels, series)]
+    _require_no_other_channel(inputs, channels)
     files = list(dict.fromkeys(file for text in inputs for file in _expand(text, series)))
     _require_use(series, files)
     if len(channels) == 1:
@@ -58,7 +61,7 @@ def _expand(text: str, series: str | None) -> list[Path]:
         return [path]
     found = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207 (the user's own pattern)
     if not found:
-        raise UsageError(f"no file or folder {text}" + (" matches" if glob.has_magic(text) else ""))
+        raise no_input(text)
     return found
 
 
@@ -113,18 +116,35 @@ def _num_channels(file: Path) -> int | None:
 
 
 def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str], series: str | None) -> Case:
+    _require_each_once(inputs, named, channels)
     files = {str(_channel_of_assignment(text, channels)): Path(text.partition("=")[2]) for text in named}
-    if len(named) != len(inputs) or len(files) != len(named) or set(files) != set(channels):
-        raise UsageError(
-            f"got {' '.join(inputs)}; the model needs each channel once: "
-            + " ".join(f"{channel}=FILE" for channel in channels)
-        )
-    if missing := [f"{channel}={file}" for channel, file in files.items() if not (file.is_file() or is_dicom(file))]:
-        raise UsageError(f"no file for {', '.join(missing)}")
+    for channel, file in files.items():
+        if not (file.is_file() or is_dicom(file)):
+            raise no_input(f"{channel}={file}")
     _require_use(series, list(files.values()))
     split = _split_name(files[channels[0]], channels)
     name = split[0] if split else _name(files[channels[0]], series)
     return Case(name, tuple(files[channel] for channel in channels))
+
+
+def _require_each_once(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str]) -> None:
+    """Hold that there is a file for every channel and nothing else."""
+    given = [str(_channel_of_assignment(text, channels)) for text in named]
+    wanted = " ".join(f"{channel}=FILE" for channel in channels)
+    if others := [text for text in inputs if text not in named]:
+        raise UsageError(f"{others[0]} names none of the model's channels; give {wanted}, one case at a time")
+    if twice := [channel for channel in channels if given.count(channel) > 1]:
+        raise UsageError(f"channel {twice[0]} is given twice; give each once: {wanted}")
+    if missing := [channel for channel in channels if channel not in given]:
+        raise UsageError(f"no file for channel {', '.join(missing)}; the model needs {wanted}")
+
+
+def _require_no_other_channel(inputs: Sequence[str], channels: Sequence[str]) -> None:
+    """Refuse CHANNEL=FILE whose file is there and whose channel the model does not have."""
+    for text in inputs:
+        name, equals, file = text.partition("=")
+        if equals and not Path(text).exists() and Path(file).is_file():
+            raise UsageError(f"{text}: the model has no channel '{name}'{suggestion(name, tuple(channels))}")
 
 
 def _grouped(files: Sequence[Path], channels: Sequence[str]) -> dict[CaseKey, Group]:

@@ -25,6 +25,7 @@ from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.tracking.wandb_models import PREFIX, download
 from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.beforehand import require_word
 from torchio_seg.workflows.budgets import Budgets, Fitting
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
@@ -143,8 +144,7 @@ def load_model(
 
 def with_uncertainty(model: LoadedModel, kind: str) -> LoadedModel:
     """The model, which tells too how unsure it is of each voxel; its networks must be mirrored to disagree."""
-    if kind not in MEASURES:
-        raise UsageError(f"--uncertainty {kind}: there is {' and '.join(MEASURES)}")
+    require_word("--uncertainty", kind, tuple(MEASURES))
     members = tuple(replace(each, measure=MEASURES[kind]) for each in model.members)
     if kind == "disagreement":
         if not model.mirrored:

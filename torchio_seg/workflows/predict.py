@@ -58,7 +58,7 @@ def predict(  # noqa: PLR0913 (what a command is given)
         raise
     made = peers.whole(mine)
     for outcome in (outcome for number, outcome in enumerate(made) if number % peers.num_ranks != peers.rank):
-        for warning in outcome.warnings if isinstance(outcome, Written) else ():
+        for warning in outcome.warnings if isinstance(outcome, Written) else (outcome.error,):
             log.warning("%s", warning)
     left = iter(made)
     outcomes = [Skipped(each.case, tuple(each.files.values())) if each.is_there else next(left) for each in plan]
@@ -115,13 +115,13 @@ def _predict_all(
                 else:
                     outcomes.write(each.case, partial(write_case, model, computed, output), wait=is_tight)
         outcomes.settle()
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as stop:
         outcomes.settle()
         whole = [all(file.exists() for file in each.files.values()) for each in plan]
-        log.warning(
-            "stopped: %d of %d volumes are written, none of them in part; the same command goes on with the others",
-            sum(isinstance(outcome, Written) for outcome in outcomes.made) if output.overwrite else sum(whole),
-            len(plan),
+        done = sum(isinstance(outcome, Written) for outcome in outcomes.made) if output.overwrite else sum(whole)
+        stop.add_note(
+            f"stopped: {done} of {len(plan)} volumes are written, none of them in part; the same command goes on with "
+            "the others"
         )
         raise
     finally:
