@@ -25,12 +25,12 @@ from torchio_seg.cli.shared import (
     Wandb,
     WeightsFile,
     gather,
-    parse_bytes,
     parse_overlap,
     parse_size,
     require_experiment,
     tracking,
 )
+from torchio_seg.machine import parse_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.distributed import Peers
@@ -261,7 +261,7 @@ def _open(given: Given, changes: dict[str, Any], peers: Peers) -> LoadedModel:
 
         experiment = choose(given.dataset, given.config, changes)
         foreign = Foreign(given.weights, experiment, given.trust, given.mirror, peers.local_rank)
-        return open_weights(foreign, progress=Screen.shared())
+        return peers.in_turn(lambda: open_weights(foreign, progress=Screen.shared()))
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 

@@ -60,20 +60,25 @@ def by_row(path: Path, wanted: str | None) -> str | None:
 
 @contextmanager
 def open_images(
-    paths: Sequence[Path], num_channels: int, *, wanted: str | None, nonfinite: Nonfinite
+    paths: Sequence[Path], num_channels: int, *, wanted: str | None = None, nonfinite: Nonfinite
 ) -> Iterator[Scan]:
-    """The volume of a file or series of all channels, or of one for each channel, on one grid.
-
-    Of files a slab is in memory at a time, and they stay open meanwhile; series are read whole.
-    """
+    """The volume of a file or series of all channels, or of one for each channel, on one grid."""
     with ExitStack() as stack:
-        scans = [
-            Scan.of(read_dicom(path, wanted))
-            if is_dicom(path)
-            else stack.enter_context(open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // len(paths)))
-            for path in paths
-        ]
-        yield join_scans(scans, num_channels)
+        opening = [open_image(path, wanted=wanted, nonfinite=nonfinite, num_images=len(paths)) for path in paths]
+        yield join_scans([stack.enter_context(each) for each in opening], num_channels)
+
+
+@contextmanager
+def open_image(path: Path, *, wanted: str | None, nonfinite: Nonfinite, num_images: int) -> Iterator[Scan]:
+    """One of so many images of a case.
+
+    Of a file a slab is in memory at a time, and it stays open meanwhile; a series is read whole.
+    """
+    if is_dicom(path):
+        yield Scan.of(read_dicom(path, wanted))
+        return
+    with open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // num_images) as scan:
+        yield scan
 
 
 @contextmanager
