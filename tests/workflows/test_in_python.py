@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import sys
@@ -19,6 +20,8 @@ from small_models import AFFINE, CHANNELS, save_model, scan
 
 from torchio_seg import TorchioSegError, checkpoint, load_model
 from torchio_seg.cli import main
+from torchio_seg.cli.predict import predict as command
+from torchio_seg.config.sections import Prediction
 from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.volumes.nifti import create, read
@@ -243,6 +246,11 @@ def test_a_series_is_chosen_as_by_the_command(tmp_path: Path, model: LoadedModel
         ct.predict(tmp_path / "study")
     with pytest.raises(TorchioSegError, match="series='4' belongs to DICOM"):
         ct.predict(voxels[4], affine=DICOM_AFFINE, series="4")
+
+
+def test_every_setting_of_prediction_is_an_argument_here_and_an_option_of_the_command() -> None:
+    for taken in (load_model, command):
+        assert set(Prediction.model_fields) <= set(inspect.signature(taken).parameters)
 
 
 def test_a_scan_unlike_the_trainings_is_remarked_on_and_nonsense_refused(
