@@ -14,6 +14,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 
 LISTENING = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom torchio_seg.cli import main; main()"
@@ -72,6 +73,27 @@ def test_what_is_wrong_for_both_is_said_once(work: Path) -> None:
     done = run(*TORCHRUN, "predict", "in", "--device", "cpu", "--model", "gone")
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1, done.stderr
+
+
+@pytest.mark.slow
+def test_two_processes_learn_preprocessing_one_after_the_other(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From data that has to be made first, in a store that is empty; what both find is what one finds."""
+    run_folder = (work / "runs" / "latest").resolve()
+    settings = yaml.safe_load((run_folder / "config.yaml").read_text())
+    settings["preprocessing"]["normalization"] = "percentile"  # which is learnt from the training cases
+    (work / "own.yaml").write_text(yaml.safe_dump(settings))
+    weights = run_folder / "checkpoints" / "best" / "model.safetensors"
+    for name in ("alone", "both"):
+        monkeypatch.setenv("TORCHIO_SEG_STORE", str(work / f"store_{name}"))
+        words = ["predict", "in/phantom_000.nii.gz", "in/phantom_002.nii.gz", "--config", "own.yaml", "--device", "cpu"]
+        words += ["--weights", str(weights), "--root", f"data_{name}", "-o", name]
+        done = run(*(TORCHRUN if name == "both" else ("-m", "torchio_seg")), *words)
+        assert done.returncode == 0, done.stderr
+    for name in ("phantom_000_seg.nii.gz", "phantom_002_seg.nii.gz"):
+        ours, theirs = (np.asarray(nib.load(work / folder / name).dataobj) for folder in ("both", "alone"))
+        assert np.array_equal(ours, theirs)
+    made = [sorted(path.name for path in (work / f"data_{name}").rglob("*.nii.gz")) for name in ("alone", "both")]
+    assert made[0] == made[1] != []
 
 
 @pytest.mark.slow

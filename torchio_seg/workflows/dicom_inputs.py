@@ -109,7 +109,7 @@ def choose(path: Path, found: Sequence[Series], wanted: str | None) -> Series:
     what = f"{count} called '{wanted}'" if wanted else f"{count} volumes"
     raise UsageError(
         f"{path}: {what}; choose one with --series and its number, its description or a pattern of that (*liver*), "
-        "its UID or the beginning of it; of the only study also by #:\n" + _table(found, chosen or found)
+        "its UID or the beginning of it; where one study is named, also by #:\n" + _table(found, chosen or found)
     )
 
 
