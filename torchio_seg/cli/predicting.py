@@ -192,7 +192,7 @@ def _load(source: Source, changes: dict[str, Any], peers: Peers) -> LoadedModel:
 
         experiment = choose(source.dataset, source.config, changes)
         foreign = Foreign(source.weights, experiment, source.trust, source.mirror, peers.local_rank)
-        return open_weights(foreign, progress=Screen.shared())
+        return peers.in_turn(lambda: open_weights(foreign, progress=Screen.shared()))
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 

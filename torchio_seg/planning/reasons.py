@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from torchio_seg.machine import in_units
+from torchio_seg.planning.coarseness import MOST_LOST
 from torchio_seg.planning.families import Changes
 from torchio_seg.planning.fingerprint import Fingerprint
 from torchio_seg.planning.fitting import Found
 from torchio_seg.planning.ladder import LARGEST_SHARE, WIDTHS
 from torchio_seg.planning.schedule import FEWEST_STEPS, LONGEST_STEP_S, MOST_STEPS, SHORT, Cohort, Schedule
 from torchio_seg.planning.settings import ATTENTIVE
-from torchio_seg.planning.spacing import Target
+from torchio_seg.planning.spacing import Spacing, Target, resampled
 from torchio_seg.planning.telling import Line, size_text, time_text
 
 if TYPE_CHECKING:
@@ -117,10 +119,22 @@ def _spacing(settled: Settled) -> Line:
     spacing, target = settled.experiment.preprocessing.spacing, settled.target
     if spacing != target.spacing:
         return Line("voxel size", spacing if isinstance(spacing, str) else f"{size_text(spacing)} mm", "as you set it")
+    if target.finest is not None:
+        return Line("voxel size", f"{size_text(spacing)} mm", _of_larger_voxels(settled, target.finest))
     why = f"the median of {len(settled.fingerprint.grids)} training cases"
     if target.coarse_axis is not None:
         why += f"; along axis {target.coarse_axis}, whose voxels are long, the 10th percentile"
     return Line("voxel size", f"{size_text(target.spacing)} mm", f"{why}; axes turned to right, front, up")
+
+
+def _of_larger_voxels(settled: Settled, finest: Spacing) -> str:
+    candidate = settled.found.best.candidate
+    per_case = prod(resampled(candidate.space.shape, candidate.space.spacing, finest))
+    return (
+        f"larger than the median's {size_text(finest)}, at which so many voxels as a patch may have would be "
+        f"{prod(candidate.patch_size) / per_case:.1%} of a case, too little for a short training to find its way; "
+        f"by this grid labels lose no more than {MOST_LOST} Dice, as tried"
+    )
 
 
 def _of_normalization(name: str) -> str:

@@ -14,7 +14,7 @@ import torch
 from torchio_seg.errors import DataError
 from torchio_seg.machine import free_memory, in_units
 from torchio_seg.memory import resident_bytes
-from torchio_seg.predictor.budget import Image, Need, PatchCost, ladder, measure_patch, reckon
+from torchio_seg.predictor.budget import Image, Need, PatchCost, ladder, measure_patch, reckon, roomiest
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.transforms.preprocessing import find_grids
 from torchio_seg.volumes.source import InMemory
@@ -22,6 +22,7 @@ from torchio_seg.volumes.source import InMemory
 if TYPE_CHECKING:
     from torchio_seg.predictor.ensemble import Ensemble
     from torchio_seg.transforms.preprocessing import Grids
+    from torchio_seg.volumes.nifti import Volume
     from torchio_seg.volumes.scan import Scan
 
 log = logging.getLogger(__name__)
@@ -64,6 +65,17 @@ class Fitting:
                     self._told = how
                 return _replaced(self._predictor, members)
         raise DataError(_refusal(volume, tried, ram, vram, is_given=self._budgets.ram is not None))
+
+    def placed_for(self, volume: Volume) -> tuple[Predictor, ...]:
+        """The predictors with sums and batches as the GPU's free memory has room for them; on a CPU as they are.
+
+        Nothing is refused or said, as in the middle of a training: should memory run out, they go on with less.
+        """
+        if self._members[0].device.type != "cuda":
+            return self._members
+        grids = find_grids(volume.shape, volume.affine, self._predictor.recipe)
+        image = Image(volume.num_channels, grids, held=0, is_laid_out=True)  # both count in main memory alone
+        return roomiest(self._members, self._costs, image, self._vram)
 
     @cached_property
     def _costs(self) -> list[PatchCost]:

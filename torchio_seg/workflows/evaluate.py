@@ -13,6 +13,7 @@ from torchio_seg.reports.scores import write_scores
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import labels_to_model_grid
 from torchio_seg.volumes.geometry import spacing_of
+from torchio_seg.workflows.budgets import Budgets, Fitting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,17 +89,19 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     names = [region.name for region in dataset.labels.regions]
     scores: list[list[RegionScore]] = []
     own = peers.part(cases)
+    fitting = Fitting(predictor, len(dataset.channels), Budgets())
     progress.start("cases", len(own))
     try:
         for case in own:
             image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
             label = read_case_label(case, sorted(dataset.labels.names))
+            [placed] = fitting.placed_for(image)
             if on_logits is None:
-                prediction = predictor(image.array, image.affine, progress, probabilities=False)
+                prediction = placed(image.array, image.affine, progress, probabilities=False)
             else:
-                logits, grids = predictor.logits(image.array, image.affine, progress)
+                logits, grids = placed.logits(image.array, image.affine, progress)
                 on_logits(logits, labels_to_model_grid(label.array, grids))
-                prediction = predictor.finish(logits, grids, probabilities=False)
+                prediction = placed.finish(logits, grids, probabilities=False)
             predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
             truth = region_masks(label.array[0], dataset.labels)
             spacing = spacing_of(label.affine)

@@ -42,7 +42,8 @@ def zeroed(volume: Image) -> list[str]:
     """A sentence where voxels were not read as they are."""
     if not volume.num_zeroed:
         return []
-    return [f"{volume.path}: {volume.num_zeroed} voxels that are NaN or infinite are read as 0"]
+    which = "1 voxel that is" if volume.num_zeroed == 1 else f"{volume.num_zeroed} voxels that are"
+    return [f"{volume.path}: {which} NaN or infinite and read as 0"]
 
 
 def require_spacing(model: LoadedModel, volume: Image) -> None:

@@ -97,16 +97,24 @@ class LoadedModel:
         skipping = ["of patches that are the same everywhere, one is predicted"] if self.patches is not None else []
         return [*combined, *mirrored, *skipping, *(f"post-processing: {step}" for step in self.steps)]
 
-    def predict(self, image: Any, *, affine: Any = None, probabilities: bool = False) -> Any:
+    def predict(
+        self,
+        image: Any,
+        *,
+        affine: Any = None,
+        series: str | None = None,
+        probabilities: bool = False,
+        uncertainty: str | None = None,
+    ) -> Any:
         """The label map of an image, of the image's own kind, on its own grid (docs/python.md).
 
         `image`: a path, a nibabel image, a `tio.ScalarImage`, or an array (C) I J K with `affine`; of several channels
-        also a list of these in the model's order, or a dict by the model's names. `probabilities`: hand back a pair,
-        label map and probabilities of the network's channels.
+        also a list of these in the model's order, or a dict by the model's names. `series`: of DICOM with several.
+        `probabilities`, and `uncertainty` as entropy or disagreement: hand back a tuple of the label map and these.
         """
         from torchio_seg.workflows.in_python import predict
 
-        return predict(self, image, affine, probabilities=probabilities)
+        return predict(self, image, affine, series=series, probabilities=probabilities, uncertainty=uncertainty)
 
 
 def load_model(

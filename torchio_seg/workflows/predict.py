@@ -19,7 +19,7 @@ from torchio_seg.records import Case
 from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
 from torchio_seg.volumes.scratch import HELD_BYTES
 from torchio_seg.workflows import dicom_outputs
-from torchio_seg.workflows.inputs import find_cases
+from torchio_seg.workflows.inputs import find_cases, settle_series
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.overlap import Task, ahead, in_turn
 from torchio_seg.workflows.predict_case import Opened, Output, Planned, compute_case, open_case, write_case
@@ -75,7 +75,8 @@ def _so_far(plan: Sequence[Planned], made: Sequence[Written | Failed], seconds: 
 
 def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[Planned]:
     """What each case will get; what cannot be is refused before anything is computed."""
-    cases = _without_outputs(model, find_cases(inputs, model.card.channels, series), output)
+    cases = _without_outputs(model, find_cases(inputs, model.card.channels, series, output.place), output)
+    series = settle_series(cases, series)
     dicom_outputs.require_dicom(cases, output.to)
     if set(output.to) & set(dicom_outputs.ENDINGS):
         dicom_outputs.tell_codes(model)
