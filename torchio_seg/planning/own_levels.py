@@ -1,4 +1,4 @@
-"""Levels of a network that somebody has chosen, held against each other and against the patch, whose levels they are."""
+"""Levels of a network that somebody has chosen, held against each other and against the patch."""
 
 from __future__ import annotations
 
