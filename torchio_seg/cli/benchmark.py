@@ -17,9 +17,9 @@ from torchio_seg.cli.shared import (
     Set,
     command,
     gather,
+    parse_bytes,
     parse_size,
 )
-from torchio_seg.machine import parse_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Answer, Results, Selection

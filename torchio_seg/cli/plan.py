@@ -19,11 +19,11 @@ from torchio_seg.cli.shared import (
     Root,
     Set,
     gather,
+    parse_bytes,
     parse_fold,
     program,
     typed,
 )
-from torchio_seg.machine import parse_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment

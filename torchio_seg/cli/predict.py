@@ -25,12 +25,12 @@ from torchio_seg.cli.shared import (
     Wandb,
     WeightsFile,
     gather,
+    parse_bytes,
     parse_overlap,
     parse_size,
     require_experiment,
     tracking,
 )
-from torchio_seg.machine import parse_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.distributed import Peers
