@@ -76,8 +76,8 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
     crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
     mirror images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of
-    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most bytes that the process may hold
-    in memory, and tensors on the GPU; else what is free. `trust`: run code that the model names.
+    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most bytes that the process may
+    hold in memory, and tensors on the GPU; else what is free. `trust`: run code that the model names.
     """
     for name, budget in {"ram_budget": ram_budget, "vram_budget": vram_budget}.items():
         if budget is not None and budget <= 0:
