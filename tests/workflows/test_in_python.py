@@ -210,7 +210,7 @@ def test_uncertainty_alone_comes_beside_the_labels(model: LoadedModel, written: 
     assert 0 < found.max() <= 1
 
 
-@pytest.mark.parametrize(("kind", "words"), [("variance", "there is entropy"), ("disagreement", "--tta")])
+@pytest.mark.parametrize(("kind", "words"), [("variance", "entropy"), ("disagreement", "--tta")])
 def test_uncertainty_that_there_is_not_is_told(kind: str, words: str, model: LoadedModel) -> None:
     with pytest.raises(TorchioSegError, match=words):
         model.predict(scan(), affine=AFFINE, uncertainty=kind)
