@@ -42,7 +42,7 @@ def _case(
     recipe = Recipe(None if spacing is None else tuple(spacing), None, "none")  # type: ignore[arg-type]
     window = Window((48, 48, 48), 0.25, batch_size, "gaussian")
     one = Predictor(answer, labels, recipe, window, torch.device("cpu"), "fp32")
-    one = replace(one, storage=Storage(sums_in_file=in_file, probabilities_in_file=in_file))
+    one = replace(one, storage=Storage(sums_in_file=in_file))
     array = np.random.default_rng(0).random((1, *shape), np.float32)
     cost = measure_patch(one, 1)
     held = resident_bytes(os.getpid())
