@@ -37,9 +37,7 @@ def disagreeing(grid: PatchGrid, seed: int, channels: int = 3) -> list[torch.Ten
     return [torch.randn(channels, *grid.patch_size, generator=generator) for _ in grid.places]
 
 
-def strips(
-    grid: PatchGrid, blending: str, patches: list[torch.Tensor], *, in_file: bool = False
-) -> Iterator[Strip]:
+def strips(grid: PatchGrid, blending: str, patches: list[torch.Tensor], *, in_file: bool = False) -> Iterator[Strip]:
     frontier = Frontier(grid, blending, in_file=in_file)  # type: ignore[arg-type]
     for patch, place in zip(patches, grid.places, strict=True):
         yield from frontier.finished_before(place)

@@ -192,7 +192,7 @@ def whole_planes(strips: Iterator[Strip], num_rows: int) -> Iterator[Strip]:
 class OwnGrid:
     """The label map I J K of a volume, and what else is kept of it, on the stored axes."""
 
-    def __init__(  # noqa: PLR0913 (what is kept, and where)
+    def __init__(
         self,
         grids: Grids,
         labels: Labels,
@@ -210,7 +210,8 @@ class OwnGrid:
 
     @property
     def label_map(self) -> NDArray[np.generic]:
-        return self._arrays["label map"].array[0]
+        found: NDArray[np.generic] = self._arrays["label map"].array[0]
+        return found
 
     @property
     def probabilities(self) -> NDArray[np.float32] | None:

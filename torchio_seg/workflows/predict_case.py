@@ -109,14 +109,17 @@ def open_case(model: LoadedModel, planned: Planned, *, implicit: bool) -> Opened
         return Opened(planned, scan, warnings, time.monotonic() - begun, files.pop_all())
 
 
-def compute_case(model: LoadedModel, opened: Opened, output: Output, progress: Progress) -> Computed:
+def compute_case(
+    model: LoadedModel, opened: Opened, output: Output, progress: Progress, *, beside: int = 0
+) -> Computed:
+    """Predict it; `beside`: bytes that other cases may take meanwhile."""
     device = model.members[0].device
     for warning in opened.warnings:
         log.warning("%s", warning)
     _count_anew(device)
     begun, before = time.monotonic(), model.patches
     with opened.files:
-        prediction = _use(model, opened.scan, output, progress)
+        prediction = _use(model, opened.scan, output, progress, beside=beside)
     skipped = _skipped(opened.scan.path, before, model.patches)
     return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)), skipped)
 
@@ -130,9 +133,9 @@ def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int |
     return skipped
 
 
-def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress) -> Prediction:
+def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress, *, beside: int) -> Prediction:
     try:
-        predictor = model.fitting.predictor_for(scan, probabilities=output.probabilities)
+        predictor = model.fitting.predictor_for(scan, probabilities=output.probabilities, beside=beside)
         return predictor(scan.source, scan.affine, progress, probabilities=output.probabilities)
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):
