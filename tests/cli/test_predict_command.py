@@ -201,6 +201,8 @@ def test_the_summary_has_every_case_as_it_was_written_skipped_or_failed(work: Pa
     assert (model["dataset"], model["channels"]) == ("phantom_brain", ["FLAIR", "T1w", "T1gd", "T2w"])
     assert model["sha256"] == checkpoint.read_card((work / "runs/latest/checkpoints/best").resolve()).sha256
     assert (settings["overlap"], settings["precision"], settings["mirrored_axes"]) == (0.5, "fp32", [])
+    assert (settings["skip_empty"], settings["uncertainty"]) == (False, None)
+    assert settings["budgets"] == {"ram": None, "vram": None}
     again = call("predict", "in/phantom_000.nii.gz", "in/phantom_002.nii.gz", "-o", "out", "--json", "again.json")
     assert again.code == 0
     skipped = json.loads((work / "again.json").read_text())
@@ -316,8 +318,12 @@ def test_uncertainty_lies_beside_the_label_map_and_leaves_it_alone(work: Path, c
     scan = "in/phantom_000.nii.gz"
     assert call("predict", scan, "-o", "plain", "--tta").code == 0
     for kind in ("entropy", "disagreement"):
-        result = call("predict", scan, "-o", kind, "--tta", "--skip-empty", "--uncertainty", kind)
+        more = ("--skip-empty", "--uncertainty", kind, "--ram-budget", "8GiB", "--json", "told.json")
+        result = call("predict", scan, "-o", kind, "--tta", *more)
         assert result.code == 0, result.err
+        settings = json.loads((work / "told.json").read_text())["settings"]
+        assert (settings["skip_empty"], settings["uncertainty"]) == (True, kind)
+        assert settings["budgets"] == {"ram": 8 * 2**30, "vram": None}
         assert names(work / kind) == sorted([f"phantom_000_{kind}.nii.gz", "phantom_000_seg.nii.gz"])
         found = nib.load(work / kind / f"phantom_000_{kind}.nii.gz")
         assert found.get_data_dtype() == np.float32
