@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -165,8 +166,11 @@ def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work:
 
 
 def test_budgets_choose_how_a_volume_is_predicted_and_refuse_what_fits_nothing(work: Path, call: Call) -> None:
-    plain = call("predict", "in/phantom_000.nii.gz", "-o", "plain", "--probabilities")
-    assert "phantom_000.nii.gz: takes up to" in plain.err
+    plain = call("predict", "in/phantom_000.nii.gz", "-o", "plain", "--probabilities", "--json", "plain.json")
+    size, unit = re.search(r"phantom_000.nii.gz: takes up to ([\d.]+) ([MG])B of", plain.err).groups()
+    said = float(size) * {"M": 1e6, "G": 1e9}[unit]
+    [case] = json.loads((work / "plain.json").read_text())["cases"]
+    assert case["peak_bytes"] <= 1.01 * said, "which is rounded"
     assert "sums in memory" in plain.err
     refused = call("predict", "in", "-o", "out", "--ram-budget", "50MB")
     assert refused.code == 1
