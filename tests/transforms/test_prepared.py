@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from torchio_seg.predictor.patch_grid import PatchGrid
 from torchio_seg.predictor.source import Held
 from torchio_seg.transforms.measuring import measure_parts
 from torchio_seg.transforms.normalization import LANDMARK_PERCENTILES, measure
@@ -119,6 +120,25 @@ def test_no_more_than_a_chunk_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch)
         torch.testing.assert_close(patch, whole[place])
     again = (slice(None), slice(0, 8), slice(3, 11), slice(0, 8))
     torch.testing.assert_close(rolling[again], whole[again])
+
+
+def test_each_plane_is_read_once_for_all_bars_of_a_slab_that_lies_over_another() -> None:
+    grid = PatchGrid((33, 60, 60), (16, 16, 16), (4, 4, 4), axis=0)
+    assert grid.has_bars
+    assert grid.slab_spans[-1] == (12, 33), "the last two are one"
+    array, read = np.random.default_rng(0).normal(size=(1, *grid.shape)).astype(np.float32), []
+
+    class Counted(OnlySlabs):
+        def read(self, axis: int, first: int, end: int) -> np.ndarray:
+            read.extend(range(first, end))
+            return super().read(axis, first, end)
+
+    recipe = Recipe(None, None, "none")
+    planes = Planes(Counted(array, array.size), find_grids(grid.shape, np.eye(4), recipe), recipe, grid.shape, 0)
+    rolling = Rolling(planes, grid.slab_spans)
+    for place in grid.places:
+        assert np.array_equal(rolling[grid.inside(place)], array[grid.inside(place)])
+    assert read == list(range(33))
 
 
 def test_measures_of_parts_are_those_of_the_whole() -> None:

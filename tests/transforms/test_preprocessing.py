@@ -70,6 +70,13 @@ def test_labels_keep_their_values_when_resampled() -> None:
     assert int((larger == 7).sum()) == 27 * 8
 
 
+def test_grids_are_found_without_room_for_the_volume() -> None:
+    grids = find_grids(
+        (10**5, 10**6, 10**7), np.array([[0, 2.0, 0, 0], [0, 0, 3, 0], [-1, 0, 0, 0], [0, 0, 0, 1]]), NATIVE
+    )
+    assert grids.turned_shape == (10**6, 10**7, 10**5)
+
+
 def test_resampling_keeps_a_constant_up_to_the_border() -> None:
     assert torch.allclose(resample(torch.full((1, 5, 6, 7), 3.0), (9, 4, 11)), torch.full((1, 9, 4, 11), 3.0))
 

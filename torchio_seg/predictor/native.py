@@ -223,7 +223,7 @@ def _prepared(members: Sequence[Predictor], ways: Sequence[Way], source: Source)
     for member, way in zip(members, ways, strict=True):
         planes = Planes(source, way.grids, member.recipe, way.patches.shape, way.patches.axis)
         if planes.num_bytes > member.held_bytes:
-            prepared.append(Rolling(planes))
+            prepared.append(Rolling(planes, way.patches.slab_spans))
             continue
         volume = next((volume for other, volume in held if way.is_on_grid_of(other)), None)
         if volume is None:

@@ -115,6 +115,11 @@ class PatchGrid:
         pairs = itertools.pairwise(slabs)
         return [*(slab[-1] + self.patch_size[self.axis] - following[0] for slab, following in pairs), 0]
 
+    @property
+    def slab_spans(self) -> tuple[Span, ...]:
+        """The planes that patches of each slab cover."""
+        return tuple((slab[0], slab[0] + length) for slab, length in zip(self.slab_starts, self.lengths, strict=True))
+
     @cached_property
     def lengths(self) -> tuple[int, ...]:
         """How many planes each slab has."""

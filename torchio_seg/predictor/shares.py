@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
@@ -118,14 +117,12 @@ def _made(part: Part, image: Image) -> tuple[int, int]:
 def _window(part: Part, image: Image) -> int:
     """Bytes of the planes that patches are cut from, while what is kept of them is moved, and of those on the way."""
     patches, grids = part.way.patches, part.way.grids
-    axis, starts = patches.axis, patches.starts[patches.axis]
-    length = patches.patch_size[axis]
-    moved = max((length - (after - before) for before, after in pairwise(starts)), default=0)
+    axis = patches.axis
     per_plane = FLOAT * image.channels * prod(patches.shape) // patches.shape[axis]
     plane = max(prod(shape) // shape[axis] for shape in (grids.turned_shape, grids.resampled_shape, patches.shape))
     chunk = max(CHUNK_BYTES, FLOAT * image.channels * plane)
     histogram = chunk * _HISTOGRAM // (FLOAT * image.channels) if part.has_histogram else 0
-    return per_plane * (length + max(0, moved)) + _CHUNKS * chunk + histogram
+    return per_plane * (max(patches.lengths) + max(patches.carried)) + _CHUNKS * chunk + histogram
 
 
 def images(part: Part, channels: int) -> int:

@@ -7,7 +7,7 @@ put together from parts.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -32,7 +32,9 @@ CHUNK_BYTES = 16 * 2**20
 class Rolling:
     """The planes that patches still ask for, in a window that moves along the volume."""
 
-    def __init__(self, planes: Planes) -> None:
+    def __init__(self, planes: Planes, slabs: Sequence[tuple[int, int]] = ()) -> None:
+        """`slabs`: first planes, and those after the last, that patches come for in turn; else those of a patch."""
+        self._slabs = slabs
         self.shape = (planes.num_channels, *planes.shape)
         self._planes = planes
         self._axis = planes.axis
@@ -43,7 +45,8 @@ class Rolling:
         """A patch C I J K, by the slices of its place; one that begins before an earlier one has all read anew."""
         along = inside[1 + self._axis]
         if along.start < self._first or along.stop > self._end:
-            self._advance(along.start, along.stop)
+            within = ((first, end) for first, end in self._slabs if first <= along.start and along.stop <= end)
+            self._advance(*next(within, (along.start, along.stop)))
         here = slice(along.start - self._first, along.stop - self._first)
         patch = self._window[(*inside[: 1 + self._axis], here, *inside[2 + self._axis :])]
         return patch.clone()  # the window moves on under it
@@ -56,6 +59,7 @@ class Rolling:
         if self._window.dim() == 1 or self._window.shape[dim] < length:
             shape = list(self.shape)
             shape[dim] = length
+            self._window = torch.empty(0)  # so that there are never two
             self._window = torch.empty(shape)
         if rest is not None:
             self._window.narrow(dim, 0, kept).copy_(rest)

@@ -69,7 +69,7 @@ def find_grids(shape: tuple[int, ...], affine: NDArray[np.float64], recipe: Reci
     orientation = Orientation.to_ras(affine)
     i, j, k = shape
     turned_affine = orientation.apply_affine(affine, (i, j, k))
-    turned_shape = orientation.apply(np.broadcast_to(np.uint8(0), (1, i, j, k))).shape[1:]
+    turned_shape = orientation.apply_shape((i, j, k))
     resampled_shape = recipe.resampled(turned_shape, np.linalg.norm(turned_affine[:3, :3], axis=0))
     if resampled_shape != turned_shape and is_sheared(affine):
         raise DataError(
