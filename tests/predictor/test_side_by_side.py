@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from torchio_seg.postprocessing import Step, apply
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor, Storage
@@ -105,3 +106,16 @@ def test_results_are_bit_for_bit_the_same_wherever_sums_and_what_is_made_of_them
     streamed = Ensemble(in_files)(array, AFFINE, probabilities=False)
     assert streamed.probabilities is None
     assert np.array_equal(streamed.label_map, expected.label_map)
+
+
+def test_a_label_map_in_a_file_is_mended_there_and_probabilities_stay() -> None:
+    one = member(0, CLASSES, Recipe((1.4, 1.0, 1.7), None, "zscore"))
+    steps = (Step("one", "keep_largest"), Step("two", "fill_holes"), Step("two", "drop_small", 100.0))
+    array = image(6)
+    plain = one(array, AFFINE)
+    expected = apply(plain.label_map, steps, CLASSES, float(abs(np.linalg.det(AFFINE[:3, :3]))))
+    assert (expected != plain.label_map).any()
+    found = Ensemble((replace(one, held_bytes=0),), steps)(array, AFFINE)
+    assert file_of(found.label_map) is not None
+    assert np.array_equal(found.label_map, expected)
+    assert np.array_equal(found.probabilities, plain.probabilities)
