@@ -21,13 +21,12 @@ from torchio_seg.planning.costs import PARAMETER_BYTES
 from torchio_seg.planning.families import choose_changes
 from torchio_seg.planning.fitting import Limits, find_largest
 from torchio_seg.planning.ladder import ENOUGH_COVERED, FEWEST_VOXELS, Space, make_ladder
-from torchio_seg.planning.own_levels import given_levels, require_levels
 from torchio_seg.planning.reasons import Amounts, Settled, tell_choices, tell_needs
 from torchio_seg.planning.schedule import SHORT, is_enough, plan_schedule
 from torchio_seg.planning.settings import merged, preprocessing_of, whole_settings
 from torchio_seg.planning.spacing import Target, choose_spacing, resampled
 from torchio_seg.planning.telling import Line, size_text, to_comments
-from torchio_seg.planning.topology import LEVELED, NETWORK, design
+from torchio_seg.planning.topology import LEVELED, NETWORK, design, given_levels, require_levels
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.network import build_network
