@@ -17,8 +17,6 @@ from torchio_seg.tracking.environment import environment
 if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Run
 
-RECORD = "wandb.json"
-"""In the run's tracking folder: which run of W&B it is."""
 INIT_S, FINISH_S = 30, 300
 """How long a server may take to begin a run, and to take in what is left at its end."""
 _FLUSH_S = 1.0
@@ -31,10 +29,10 @@ class Session:
     def __init__(self, run: Run, where: Mapping[str, Any], mode: Literal["online", "offline"]) -> None:
         self.folder = run.place.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.is_training = run.job == "train"
+        self._record_file = None if run.job == "inference" else record_file(run)
         self.trouble = ""
         """Why it is offline although it was to be online."""
-        self._record: dict[str, Any] = {"id": _identity(self.folder, is_training=self.is_training)}
+        self._record: dict[str, Any] = {"id": _identity(run)}
         self._open = ExitStack()
         self._settings = {**where, "id": self._record["id"], "name": run.name, "job_type": run.job}
         self.mode = mode
@@ -67,8 +65,8 @@ class Session:
     def _keep(self, **facts: Any) -> None:
         """Remember which run this is, for whoever goes on with it."""
         self._record |= facts
-        if self.is_training:
-            write_json(self.folder / RECORD, self._record)
+        if self._record_file is not None:
+            write_json(self._record_file, self._record)
 
     def _begin(self) -> Any:
         """The run, begun on the server; where that cannot be reached, here."""
@@ -105,9 +103,13 @@ class Session:
         return wandb.init(dir=self.folder, resume="allow", reinit="create_new", settings=settings, **self._settings)
 
 
-def recall(folder: Path) -> dict[str, Any] | None:
-    """Which run of W&B a training is, by its tracking folder; None where it is none yet."""
-    path = folder / RECORD
+def record_file(run: Run) -> Path:
+    """Where it stands which run of W&B a training, or an evaluation, is."""
+    return run.place / ("wandb.json" if run.job == "train" else f"wandb-{run.label}.json")
+
+
+def recall(path: Path) -> dict[str, Any] | None:
+    """Which run of W&B it is, as such a file says; None where it is none yet."""
     if not path.is_file():
         return None
     try:
@@ -119,6 +121,7 @@ def recall(folder: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def _identity(folder: Path, *, is_training: bool) -> str:
-    known = recall(folder) if is_training else None
+def _identity(run: Run) -> str:
+    """A training goes on in its run, an evaluation is one of its own each time."""
+    known = recall(record_file(run)) if run.job == "train" or run.is_replayed else None
     return known["id"] if known is not None else secrets.token_hex(4)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
@@ -13,10 +16,13 @@ from torchio_seg.progress import Progress
 from torchio_seg.records import Split
 from torchio_seg.workflows.cases import load_known
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
-from torchio_seg.workflows.gallery import Gallery
-from torchio_seg.workflows.ledger import tracked, training_of
+from torchio_seg.workflows.ledger import gallery_of, tracked, training_of
 from torchio_seg.workflows.models import LoadedModel
-from torchio_seg.workflows.runs import read_facts, read_split, run_of
+from torchio_seg.workflows.runs import EVALUATION, Journal, read_facts, read_split, run_of
+
+if TYPE_CHECKING:
+    from torchio_seg.tracking.guarded import Guarded
+    from torchio_seg.workflows.evaluate import Predicted
 
 PARTS = ("training", "validation", "test")
 
@@ -31,19 +37,50 @@ def evaluate_run(
             "scores of the cases by those that did not see them. evaluate scores one run: name a fold's folder"
         )
     run = run_of(loaded.folder)
-    part, ids = choose_part(read_split(run), part, str(run))
+    split = read_split(run)
+    part, ids = choose_part(split, part, str(run))
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
     cases = dataset.choose(ids)
-    about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
-    with tracked(loaded.experiment.tracker, about) as tracker:
+    about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate", part=part)
+    with tracked(loaded.experiment.tracker, about) as tracker, _record(run, part, tracker) as log:
         tracker.used(loaded.folder)
-        with Gallery(tracker, dataset, loaded.experiment.preprocessing).predictions(part, True) as on_prediction:
+        gallery = gallery_of(loaded.experiment, tracker, about, dataset, split=split, progress=progress)
+        with gallery.predictions(part, True) as pictured:
+
+            def on_prediction(predicted: Predicted) -> None:
+                log(predicted.record | {"part": part})
+                if pictured is not None:
+                    pictured(predicted)
+
             scores = evaluate_cases(
                 loaded.predictor, cases, dataset, progress=progress, on_prediction=on_prediction, measures=measures
             )
         evaluation = Evaluation(part, scores, measures)
-        tracker.log(evaluation.record)
+        log(evaluation.record | _about(loaded, measures))
     return evaluation, write_evaluation(run, evaluation, loaded.card)
+
+
+@contextmanager
+def _record(run: Path, part: str, tracker: Guarded) -> Iterator[Callable[[Mapping[str, Any]], None]]:
+    """What writes into evaluation/PART.jsonl, a line for each case once it is scored, and then tells the tracker."""
+    (run / EVALUATION).mkdir(exist_ok=True)
+    journal = Journal(run / EVALUATION / f"{part}.jsonl", "make room and evaluate again")
+
+    def log(record: Mapping[str, Any]) -> None:
+        journal.log(record)
+        tracker.log(record)
+
+    try:
+        yield log
+    finally:
+        journal.finish()
+
+
+def _about(loaded: LoadedModel, measures: Measures) -> dict[str, Any]:
+    """Which model was scored, and how."""
+    card = loaded.card
+    position = {key: card.progress[key] for key in ("epoch", "step") if key in card.progress}
+    return {**position, "sha256": card.sha256, "measures": asdict(measures)}
 
 
 def choose_part(split: Split, part: str | None, whose: str) -> tuple[str, tuple[str, ...]]:

@@ -12,6 +12,7 @@ from typing import Any
 from torchio_seg.config.comparing import flat
 from torchio_seg.config.reading import read_mapping
 from torchio_seg.errors import ConfigError, DataError, UsageError
+from torchio_seg.workflows.runs import EVALUATION, read_journal
 
 CONFIG, RECORD = "config.yaml", "metrics.jsonl"
 MEAN = "mean"
@@ -79,6 +80,7 @@ def look_at(run: Path) -> Overview:
         last = json.loads(whole[-1]) if whole else {}
         lines = [json.loads(line) for line in whole if _A_STEP not in line]  # of those there may be 100 000
         kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in _KINDS}
+        evaluations = sorted([*kinds["evaluation"], *_evaluations(run)], key=lambda line: line.get("time", 0))
         changed = record.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{run} cannot be read: {error}") from error
@@ -89,7 +91,7 @@ def look_at(run: Path) -> Overview:
         {name: int(last.get(name) or 0) for name in ("epoch", "step")},
         _planned(settings, kinds["budget"]),
         improved[-1] if improved else None,
-        {line["part"]: line["mean_dice"] for line in kinds["evaluation"]},
+        {line["part"]: line["mean_dice"] for line in evaluations},
         changed,
         _is_locked(run / ".lock"),
     )
@@ -121,6 +123,12 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
             yield path
         elif depth > 1:
             yield from _runs_below(path, depth - 1)
+
+
+def _evaluations(run: Path) -> list[dict[str, Any]]:
+    """Those that `torchio-seg evaluate` has recorded."""
+    records = [record for path in sorted((run / EVALUATION).glob("*.jsonl")) for record in read_journal(path)]
+    return [record for record in records if record["kind"] == "evaluation"]
 
 
 def _planned(settings: Mapping[str, Any], budgets: list[dict[str, Any]]) -> tuple[str, int] | None:
