@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from torchio_seg.config.resolve import choose
-from torchio_seg.errors import DataError
+from torchio_seg.errors import DataError, UsageError
 from torchio_seg.metrics import METRICS, Measures
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.evaluate_run import evaluate_run
 from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.runs import read_journal
 from torchio_seg.workflows.train import resume, start
 
 SMALL = {
@@ -93,3 +94,40 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     assert found["metrics"]["hd95"]["mean"] == pytest.approx(min(distances))
     assert found["measures"]["tolerance_mm"] == 1.0
     assert all(set(score.more) | {"dice"} == set(METRICS) for score in evaluation.scores)
+    lines = (trained.folder / "evaluation" / "validation.jsonl").read_text().splitlines()
+    *cases, whole = map(json.loads, lines)
+    assert [record["case"] for record in cases] == list(dict.fromkeys(score.case for score in evaluation.scores))
+    by_place = {(score.case, score.region): score for score in evaluation.scores}
+    for record in cases:
+        for region, value in record["dice"].items():
+            score = by_place[record["case"], region]
+            assert value == score.dice
+            assert {name: record["measured"][f"{name}/{region}"] for name in score.more} == score.more
+    assert whole["kind"] == "evaluation"
+    assert whole["measured"]["hd95"] == found["metrics"]["hd95"]["mean"]
+    assert whole["sha256"] == loaded.card.sha256
+    assert whole["measures"]["penalize"]
+
+    evaluate_run(loaded, None, progress=Silent())
+    kept = read_journal(trained.folder / "evaluation" / "validation.jsonl")
+    assert [record["kind"] for record in kept] == [*["case"] * len(cases), "evaluation"] * 2, "one after the other"
+    assert kept[-1]["measured"] == {}
+
+
+def test_metrics_of_a_training_are_measured_in_validations_and_at_its_end(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    settings = {**SMALL, "dataset.root": str(root), "training.metrics": ["surface_dice", "lesions_missed"]}
+    trained = start(choose("folders", None, settings), tmp_path / "runs")
+    records = read_journal(trained.folder / "metrics.jsonl")
+    measured = {record["kind"]: record["measured"] for record in records if "measured" in record}
+    regions = [region["name"] for region in json.loads((trained.folder / "run.json").read_text())["regions"]]
+    wanted = {
+        name for metric in ("surface_dice", "lesions_missed") for name in (metric, *(f"{metric}/{r}" for r in regions))
+    }
+    assert set(measured["validation"]) == set(measured["evaluation"]) == wanted
+    scores = json.loads((trained.folder / "evaluation" / "validation.json").read_text())
+    assert scores["metrics"]["surface_dice"]["mean"] == measured["evaluation"]["surface_dice"]
+    with pytest.raises(UsageError, match="no metric 'hd59', did you mean 'hd95'"):
+        start(choose("folders", None, {**settings, "training.metrics": ["hd59"]}), tmp_path / "others")
+    assert not (tmp_path / "others").exists()

@@ -38,8 +38,8 @@ class Run:
     """The series that the run is one of, as folds are."""
     part: str | None = None
     """Of the cases, which an evaluation scores."""
-    is_replayed: bool = False
-    """Whether all of it has happened before, and is told again."""
+    was_tracked: bool = False
+    """Whether a tracker was told of this evaluation before."""
 
     @property
     def label(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -54,7 +55,7 @@ class Session:
 
         try:
             self.run.finish(exit_code=int(failed))
-            self._keep(is_sent=not self.is_offline)
+            self._keep(is_sent=not self.is_offline, ended=time.time())
         except Exception:
             with suppress(Exception):  # its process may be dead; at the end of ours it would be looked for again
                 wandb.teardown()
@@ -122,6 +123,6 @@ def recall(path: Path) -> dict[str, Any] | None:
 
 
 def _identity(run: Run) -> str:
-    """A training goes on in its run, an evaluation is one of its own each time."""
-    known = recall(record_file(run)) if run.job == "train" or run.is_replayed else None
+    """A training goes on in its run; an evaluation is one of its own each time, unless it is told again."""
+    known = recall(record_file(run)) if run.job == "train" or run.was_tracked else None
     return known["id"] if known is not None else secrets.token_hex(4)

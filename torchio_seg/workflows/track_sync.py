@@ -35,10 +35,16 @@ class Told:
     records: Records
 
     @property
+    def known(self) -> dict[str, Any] | None:
+        """Which run of W&B it is; None where it is none, or one that ended before all of this was recorded."""
+        known, latest = recall(record_file(self.run)), max((each.get("time", 0) for each in self.records), default=0)
+        return None if known is None or known.get("ended", 0) < latest else known
+
+    @property
     def place(self) -> str | None:
         """Where it is at W&B; None where not all of it is there."""
-        known = recall(record_file(self.run))
-        return f"{known['entity']}/{known['project']}/{known['id']}" if known and known.get("is_sent") else None
+        known = self.known
+        return f"{known['entity']}/{known['project']}/{known['id']}" if known and known["is_sent"] else None
 
 
 def sync(folder: Path, changes: Mapping[str, Any], *, again: bool = False, progress: Progress) -> list[str]:
@@ -67,7 +73,8 @@ def _told(experiment: Experiment, folder: Path) -> Iterator[Told]:
     for path in sorted((folder / runs.EVALUATION).glob("*.jsonl")):
         ends = [record for record in runs.read_journal(path) if record["kind"] == "evaluation"]
         if ends:
-            yield Told(replace(training, job="evaluate", part=path.stem, is_replayed=True), ends[-1:])
+            told = Told(replace(training, job="evaluate", part=path.stem), ends[-1:])
+            yield replace(told, run=replace(told.run, was_tracked=told.known is not None))
 
 
 def _send(told: Told, section: Component, progress: Progress) -> str:
