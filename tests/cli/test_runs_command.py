@@ -110,3 +110,24 @@ def test_the_command_lists_and_compares(tmp_path: Path, call: Call, monkeypatch:
     assert "network" not in compared
     assert call("runs", "compare", one, tmp_path).code == 2
     assert call("runs", "--runs", "nowhere").code == 2
+
+
+def test_nothing_of_a_comparison_is_cut_on_a_narrow_terminal(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    steps = [{"name": "scale_shift", "probability": 1.0, "scale": 0.125, "shift": 0.375}]
+    best = {**validation(1, 0.4, improved=True), "measured": {"hd95": 12.5, "hd95/core": 12.5}}
+    write(tmp_path / "runs" / "a" / "one", [best], training__activation_checkpointing=True, training__clip_norm=None)
+    write(tmp_path / "runs" / "a" / "other", [], augmentation__intensity=steps, training__clip_norm=5.0)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call("runs", "compare", "runs/a/one", "runs/a/other").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[:2] == ["A  runs/a/one", "B  runs/a/other"]
+    text = " ".join(" ".join(lines).replace("│", " ").split())
+    assert "…" not in text
+    assert "training.activation_checkpointing True False" in text
+    assert "training.clip_norm null 5.0" in text
+    for word in ("scale_shift:", "0.125,", "0.375"):
+        assert word in text
+    assert "hd95 12.500 n/a" in text

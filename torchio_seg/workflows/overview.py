@@ -54,6 +54,8 @@ class Comparison:
     """Those that are not the same."""
     dice: Mapping[str, tuple[float | None, float | None]]
     """Of the validation cases at the best checkpoints: each region's, and the mean."""
+    measured: Mapping[str, tuple[float | None, float | None]]
+    """What else was measured of them, over all regions."""
 
 
 def survey_runs(folder: Path) -> tuple[list[Overview], list[str]]:
@@ -104,10 +106,13 @@ def compare(one: Path, other: Path) -> Comparison:
     pairs = {key: (runs[0].settings.get(key), runs[1].settings.get(key)) for key in keys}
     dice = [{**run.best["dice"], MEAN: run.best["mean_dice"]} if run.best else {} for run in runs]
     regions = [name for name in dict.fromkeys([*dice[0], *dice[1]]) if name != MEAN]
+    more = [run.best.get("measured", {}) if run.best else {} for run in runs]
+    names = [name for name in dict.fromkeys([*more[0], *more[1]]) if "/" not in name]
     return Comparison(
         runs,
         {key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
         {name: (dice[0].get(name), dice[1].get(name)) for name in (*regions, MEAN)},
+        {name: (more[0].get(name), more[1].get(name)) for name in names},
     )
 
 
