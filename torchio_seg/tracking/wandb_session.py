@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections.abc import Mapping
@@ -14,12 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from torchio_seg.errors import DataError
 from torchio_seg.files import write_json
 from torchio_seg.tracking.environment import environment
+from torchio_seg.tracking.wandb_mode import LOGIN, host
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Run
 
 INIT_S, FINISH_S = 30, 300
 """How long a server may take to begin a run, and to take in what is left at its end."""
+_REFUSED = re.compile(r"(?i)\b401\b|API[ _]key (must|invalid)")
+_SILENT = re.compile(r"(?i)deadline exceeded|timed? ?out|connection (refused|reset)|no such host|unreachable")
 _FLUSH_S = 1.0
 """What a kill may cost of an offline run's file."""
 
@@ -82,7 +86,7 @@ class Session:
         except (wandb.Error, OSError, TimeoutError) as error:
             if self.is_offline:
                 raise
-            self.trouble = f"the server does not answer ({next(iter(str(error).splitlines()), '')})"
+            self.trouble = trouble_of(str(error))
         self.mode = "offline"
         os.environ["WANDB_MODE"] = self.mode
         if wandb.run is None:  # its process still waits for the server, and would refuse another run of this id
@@ -102,6 +106,15 @@ class Session:
             x_transaction_log_flush_interval=_FLUSH_S,
         )
         return wandb.init(dir=self.folder, resume="allow", reinit="create_new", settings=settings, **self._settings)
+
+
+def trouble_of(said: str) -> str:
+    """What kept a run from being online, in words of ours where W&B's are those of a program."""
+    if _REFUSED.search(said):
+        return f"{host()} does not take the key ({LOGIN})"
+    if _SILENT.search(said):
+        return f"no answer from {host()}"
+    return f"{host()} says: {next(iter(said.splitlines()), '')}"
 
 
 def record_file(run: Run) -> Path:
