@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.means import show_means
+from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
     ConfigFile,
     DatasetName,
@@ -204,20 +205,11 @@ def _refuse(flags: Mapping[str, object], reason: str) -> None:
 
 def _report(title: str, scores: Sequence[RegionScore], stem: Path | None) -> None:
     """Dice of each case; what was scored, missed and invented; each metric with how sure its mean is."""
-    from torchio_seg.metrics import METRICS, mean_dice, measured, spreads, summarize
+    from torchio_seg.metrics import mean_dice, summarize
 
     screen, summaries = Screen.shared(), summarize(scores)
     screen.table_of_cases(scores)
     screen.table_of_scores(title, summaries, mean_dice(summaries))
-    screen.say("mean, how far cases lie apart (sd), and where the mean lies (95 %, bootstrap over the cases)")
-    columns = ("metric", "region", "mean", "sd", "mean from", "to", "cases")
-    rows = []
-    for name in measured(scores):
-        metric = METRICS[name]
-        shown = f"{metric.name} ({metric.unit})" if metric.unit in {"mm", "ml"} else metric.name
-        for each in spreads(scores, name):
-            figures = map(number, (each.mean, each.deviation, each.low, each.high))
-            rows.append((shown, each.region, *figures, str(each.num_scored)))
-    screen.table(columns, rows)
+    show_means(scores)
     if stem is not None:
         screen.say(f"written to {stem}.csv and {stem.name}.json")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.means import show_means
 from torchio_seg.cli.plan import plan_here
 from torchio_seg.cli.repeats import show_repeats
 from torchio_seg.cli.screen import Screen
@@ -193,6 +194,8 @@ def report(trained: Trained) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+        if evaluation.measures.names not in {(), ("dice",)}:
+            show_means(evaluation.scores)
         if evaluation.part == "validation" and trained.model.name == "best":
             screen.say("these cases chose the model among its epochs, so that other cases will score a little less")
     if trained.stopped_by is None:
