@@ -30,6 +30,25 @@ SMALL = {
 }
 
 
+class StoppingAtTheSecondCase(Silent):
+    """A user who is impatient."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.num_cases = 0
+
+    def start(self, what: str, total: int | None) -> None:  # noqa: ARG002 (the protocol's)
+        self.pieces.append(what)
+
+    def advance(self, parts: int = 1, **figures: float) -> None:  # noqa: ARG002 (the protocol's)
+        self.num_cases += self.pieces[-1] == "cases"
+        if self.num_cases == 2:
+            raise KeyboardInterrupt
+
+    def finish(self) -> None:
+        self.pieces.pop()
+
+
 def write_cases(root: Path, values: tuple[int, int]) -> None:
     rng = np.random.default_rng(0)
     for folder in ("images", "labels"):
@@ -112,6 +131,12 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     kept = read_journal(trained.folder / "evaluation" / "validation.jsonl")
     assert [record["kind"] for record in kept] == [*["case"] * len(cases), "evaluation"] * 2, "one after the other"
     assert kept[-1]["measured"] == {}
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(loaded, "training", progress=StoppingAtTheSecondCase())
+    begun = read_journal(trained.folder / "evaluation" / "training.jsonl")
+    assert [record["kind"] for record in begun] == ["case", "case"], "what was scored before is kept"
+    assert not (trained.folder / "evaluation" / "training.json").exists()
 
 
 def test_metrics_of_a_training_are_measured_in_validations_and_at_its_end(tmp_path: Path) -> None:
