@@ -24,7 +24,8 @@ from torchio_seg.tracking.interface import Run
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.evaluate_run import evaluate_run
 from torchio_seg.workflows.models import load_model
-from torchio_seg.workflows.predict import Output, predict
+from torchio_seg.workflows.predict import predict
+from torchio_seg.workflows.predict_case import Output
 from torchio_seg.workflows.predict_tracked import track_predictions
 from torchio_seg.workflows.track_sync import sync
 from torchio_seg.workflows.train import Trained, resume, start

@@ -161,7 +161,9 @@ def _evaluate_weights(
 
     weights, dataset, config = named
     foreign = Foreign(weights, choose(dataset, config, changes), trust=trust)
-    loaded, evaluation = evaluate_weights(foreign, split or "validation", progress=Screen.shared(), measures=measures)
+    loaded, evaluation = evaluate_weights(
+        foreign, split or "validation", progress=Screen.shared(), measures=measures, output=output
+    )
     stem = None if output is None else write_evaluation(output, evaluation, loaded.card)
     _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +22,11 @@ from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.runs import EVALUATION, Journal, read_facts, read_split, run_of
 
 if TYPE_CHECKING:
-    from torchio_seg.tracking.guarded import Guarded
-    from torchio_seg.workflows.evaluate import Predicted
+    from torchio_seg.checkpoint import ModelCard
+    from torchio_seg.workflows.evaluate import OnPrediction, Predicted
 
 PARTS = ("training", "validation", "test")
+Log = Callable[[Mapping[str, Any]], None]
 
 
 def evaluate_run(
@@ -42,33 +44,36 @@ def evaluate_run(
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
     cases = dataset.choose(ids)
     about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate", part=part)
-    with tracked(loaded.experiment.tracker, about) as tracker, _record(run, part, tracker) as log:
+    with tracked(loaded.experiment.tracker, about) as tracker, recorded(run, part, tracker.log) as log:
         tracker.used(loaded.folder)
         gallery = gallery_of(loaded.experiment, tracker, about, dataset, split=split, progress=progress)
         with gallery.predictions(part, True) as pictured:
-
-            def on_prediction(predicted: Predicted) -> None:
-                log(predicted.record | {"part": part})
-                if pictured is not None:
-                    pictured(predicted)
-
+            tell = partial(_tell, log, pictured)
             scores = evaluate_cases(
-                loaded.predictor, cases, dataset, progress=progress, on_prediction=on_prediction, measures=measures
+                loaded.predictor, cases, dataset, progress=progress, on_prediction=tell, measures=measures
             )
         evaluation = Evaluation(part, scores, measures)
-        log(evaluation.record | _about(loaded, measures))
+        log(evaluation.record | about_model(loaded.card, measures))
     return evaluation, write_evaluation(run, evaluation, loaded.card)
 
 
+def _tell(log: Log, pictured: OnPrediction | None, predicted: Predicted) -> None:
+    log(predicted.record)
+    if pictured is not None:
+        pictured(predicted)
+
+
 @contextmanager
-def _record(run: Path, part: str, tracker: Guarded) -> Iterator[Callable[[Mapping[str, Any]], None]]:
-    """What writes into evaluation/PART.jsonl, a line for each case once it is scored, and then tells the tracker."""
-    (run / EVALUATION).mkdir(exist_ok=True)
-    journal = Journal(run / EVALUATION / f"{part}.jsonl", "make room and evaluate again")
+def recorded(folder: Path, part: str, tell: Log) -> Iterator[Log]:
+    """What writes a record of this part into evaluation/PART.jsonl in the folder, and then tells others."""
+    place = folder / EVALUATION
+    place.mkdir(parents=True, exist_ok=True)
+    journal = Journal(place / f"{part}.jsonl", "make room and evaluate again")
 
     def log(record: Mapping[str, Any]) -> None:
+        record = {**record, "part": part}
         journal.log(record)
-        tracker.log(record)
+        tell(record)
 
     try:
         yield log
@@ -76,10 +81,9 @@ def _record(run: Path, part: str, tracker: Guarded) -> Iterator[Callable[[Mappin
         journal.finish()
 
 
-def _about(loaded: LoadedModel, measures: Measures) -> dict[str, Any]:
+def about_model(card: ModelCard, measures: Measures) -> dict[str, Any]:
     """Which model was scored, and how."""
-    card = loaded.card
-    position = {key: card.progress[key] for key in ("epoch", "step") if key in card.progress}
+    position: dict[str, Any] = {key: card.progress[key] for key in ("epoch", "step") if key in card.progress}
     return {**position, "sha256": card.sha256, "measures": asdict(measures)}
 
 

@@ -220,7 +220,6 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
         "training.epochs",
         "training.steps",
         "training.max_time",
-        "training.metrics",
         "training.patience",
         "training.save_every",
         "sampling.num_workers",
