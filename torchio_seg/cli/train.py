@@ -202,6 +202,8 @@ def report(trained: Trained) -> None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
+        if (page := trained.folder / "pictures" / "train" / "predictions" / "index.html").is_file():
+            screen.say(f"pictures   {page}")
         screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(trained.folder)}")
     else:
         position = trained.position
