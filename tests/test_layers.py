@@ -32,6 +32,7 @@ LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in room
 
 LADDERS = {
     ("records", "errors"),
+    ("machine", "errors"),
     ("components", "errors"),
     ("config", "components"),
     ("config", "errors"),

@@ -43,6 +43,7 @@ def test_what_is_there_is_skipped_and_said_unless_all_is_to_be_done_again(work: 
     result = call("predict", "in", "-o", "out")
     assert result.code == 0, result.err
     assert "1 of 3 were there already" in result.out
+    assert result.err.count("takes up to") == 1  # for both volumes that were predicted
     assert "--overwrite" in result.out
     assert marked.read_bytes() == b"as it was"
     assert names(work / "out") == [f"phantom_00{n}_seg.nii.gz" for n in range(3)]
@@ -170,8 +171,9 @@ def test_budgets_choose_how_a_volume_is_predicted_and_refuse_what_fits_nothing(w
     assert "sums in memory" in plain.err
     refused = call("predict", "in", "-o", "out", "--ram-budget", "50MB")
     assert refused.code == 1
-    for word in ("phantom_000.nii.gz", "takes", "held", "50 MB may be used", "--ram-budget", "--patch-size"):
+    for word in ("phantom_000.nii.gz", "takes", "held", "50 MB may be used", "the program alone takes", "--ram-budget"):
         assert word in refused.err
+    assert "--patch-size" not in refused.err  # which could not help
     assert not list((work / "out").glob("*.nii.gz"))
     wrong = call("predict", "in", "-o", "out", "--ram-budget", "much")
     assert wrong.code == 2

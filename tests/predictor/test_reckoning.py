@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from torchio_seg.memory import measure
-from torchio_seg.predictor.budget import Image, PatchCost, ladder, reckon
+from torchio_seg.predictor.budget import Image, PatchCost, ladder, measure_patch, reckon, roomiest
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor, Storage
 from torchio_seg.records import Labels
@@ -93,9 +93,30 @@ def test_what_is_held_of_a_volume_does_not_grow_with_its_length_but_for_its_labe
     assert long - short < 2400 * 512**2 * 1.01 + 200 * MEBI
 
 
+@pytest.mark.parametrize(
+    ("vram", "place", "batch_size"),
+    [(40 * 2**30, "cuda", 4), (4 * 2**30, "cpu", 4), (2**30, "cpu", 1), (2**20, "cpu", 1)],
+    ids=["all", "a batch", "a patch", "nothing"],
+)
+def test_a_gpu_gets_what_it_has_room_for_and_where_nothing_fits_the_least(
+    vram: int, place: str, batch_size: int
+) -> None:
+    first = replace(predictor(), device=torch.device("cuda"))
+    [chosen] = roomiest([first], [PatchCost(118, 500 * MEBI, 900 * MEBI)], image((512, 512, 200)), vram)
+    assert (chosen.storage.sums.type, chosen.window.batch_size) == (place, batch_size)
+
+
 def test_sums_on_a_gpu_are_no_longer_in_main_memory() -> None:
     on_gpu = replace(predictor(1), storage=Storage(torch.device("cuda")))
     cost = PatchCost(118, 500 * MEBI, 900 * MEBI)
     there, here = (reckon([each], [cost], image((512, 512, 200)), kept=False) for each in (on_gpu, predictor(1)))
     assert there.vram - here.vram == pytest.approx(here.ram - there.ram)
     assert here.vram == 900 * MEBI
+
+
+def test_measuring_a_patch_changes_nothing_of_a_network_that_is_being_trained() -> None:
+    network = torch.nn.Sequential(torch.nn.Conv3d(1, 3, 3, padding=1), torch.nn.BatchNorm3d(3)).train()
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    cost = measure_patch(replace(predictor(1), network=network, window=Window((8, 8, 8), 0.0, 1, "crop")), 1)
+    assert cost.num_channels == 3
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())

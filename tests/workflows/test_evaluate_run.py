@@ -107,7 +107,8 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     assert [record["improved"] for record in validations] == [True, distances[1] <= distances[0]]
     loaded = load_model(trained.folder)
     assert loaded.card.progress["best_hd95"] == min(distances)
-    evaluation, stem = evaluate_run(loaded, None, progress=Silent(), measures=Measures(tuple(METRICS), penalize=True))
+    measures = Measures(tuple(METRICS), penalize=True)
+    evaluation, stem = evaluate_run(loaded, None, progress=Silent(), measures=measures, overwrite=True)
     found = json.loads(stem.with_suffix(".json").read_text())
     assert list(found["metrics"]) == list(METRICS)
     assert found["metrics"]["hd95"]["mean"] == pytest.approx(min(distances))
@@ -127,16 +128,42 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     assert whole["sha256"] == loaded.card.sha256
     assert whole["measures"]["penalize"]
 
-    evaluate_run(loaded, None, progress=Silent())
+    written = stem.with_suffix(".json").read_bytes()
+    other = load_model(trained.folder, changes={"prediction.overlap": 0.25})
+    for model, others, why in (
+        (loaded, Measures(("dice", "hd95"), penalize=True), "holds scores of assd, iou, .* too; --overwrite"),
+        (loaded, Measures(tuple(METRICS)), "by another --empty"),
+        (other, measures, "by other settings"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            evaluate_run(model, None, progress=Silent(), measures=others)
+    assert stem.with_suffix(".json").read_bytes() == written
+    again, _ = evaluate_run(loaded, None, progress=Silent(), measures=measures)
+    assert again.scores == evaluation.scores
+    evaluate_run(other, None, progress=Silent(), measures=Measures(("dice",)), overwrite=True)
+    assert json.loads(stem.with_suffix(".json").read_text())["settings"]["prediction"]["overlap"] == 0.25
+
     kept = read_journal(trained.folder / "evaluation" / "validation.jsonl")
-    assert [record["kind"] for record in kept] == [*["case"] * len(cases), "evaluation"] * 2, "one after the other"
-    assert kept[-1]["measured"] == {}
+    assert [record["kind"] for record in kept] == [*["case"] * len(cases), "evaluation"] * 3, "one after the other"
+    assert [set(record["measured"]) for record in kept[-1:]] == [set()], "no more than was asked for"
+    assert kept[-1]["settings"]["prediction"]["overlap"] == 0.25
 
     with pytest.raises(KeyboardInterrupt):
         evaluate_run(loaded, "training", progress=StoppingAtTheSecondCase())
     begun = read_journal(trained.folder / "evaluation" / "training.jsonl")
     assert [record["kind"] for record in begun] == ["case", "case"], "what was scored before is kept"
     assert not (trained.folder / "evaluation" / "training.json").exists()
+
+
+def test_what_a_training_scored_itself_is_scored_again_unasked_with_more_metrics(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    trained = start(choose("folders", None, {**SMALL, "dataset.root": str(root), "split.test": 1}), tmp_path / "runs")
+    assert trained.evaluation is not None
+    evaluation, _ = evaluate_run(
+        load_model(trained.folder), None, progress=Silent(), measures=Measures(("dice", "iou"))
+    )
+    assert [score.dice for score in evaluation.scores] == [score.dice for score in trained.evaluation.scores]
 
 
 def test_metrics_of_a_training_are_measured_in_validations_and_at_its_end(tmp_path: Path) -> None:

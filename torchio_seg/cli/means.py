@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.screen import Screen
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torchio_seg.records import RegionScore
-
-COLUMNS = ("metric", "region", "mean", "sd", "mean from", "to", "cases")
 
 
 def show_means(scores: Sequence[RegionScore]) -> None:
@@ -20,11 +18,8 @@ def show_means(scores: Sequence[RegionScore]) -> None:
 
     screen = Screen.shared()
     screen.say("mean, how far cases lie apart (sd), and where the mean lies (95 %, bootstrap over the cases)")
-    rows = []
-    for name in measured(scores):
-        metric = METRICS[name]
-        shown = f"{metric.name} ({metric.unit})" if metric.unit in {"mm", "ml"} else metric.name
-        for each in spreads(scores, name):
-            figures = map(number, (each.mean, each.deviation, each.low, each.high))
-            rows.append((shown, each.region, *figures, str(each.num_scored)))
-    screen.table(COLUMNS, rows)
+    metrics = [METRICS[name] for name in measured(scores)]
+    screen.table_of_spreads(
+        (f"{each.name} ({each.unit})" if each.unit in {"mm", "ml"} else each.name, spreads(scores, each.name))
+        for each in metrics
+    )

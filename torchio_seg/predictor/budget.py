@@ -70,6 +70,8 @@ def measure_patch(predictor: Predictor, channels: int) -> PatchCost:
     images = torch.zeros(1, channels, *predictor.window.patch_size)
     on_gpu = predictor.device.type == "cuda"
     asked = predictor.network.network if isinstance(predictor.network, Skipping) else predictor.network
+    if isinstance(asked, torch.nn.Module):
+        asked.eval()  # or a patch of nothing would change running statistics, and what is learnt after it
     network = on_device(asked, predictor.device, predictor.precision)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(predictor.device)
@@ -175,6 +177,14 @@ def ladder(members: Sequence[Predictor], *, kept: bool) -> Iterator[tuple[Predic
                 yield _with(members, size, Storage(place, probabilities_in_file=probabilities_in_file))
         for size in sizes:
             yield _with(members, size, Storage(CPU, True, probabilities_in_file))
+
+
+def roomiest(
+    members: Sequence[Predictor], costs: Sequence[PatchCost], image: Image, vram: int
+) -> tuple[Predictor, ...]:
+    """The first way for which the GPU has room; where there is none, the one that takes least of it."""
+    ways = [(way, reckon(way, costs, image, kept=False).vram) for way in ladder(members, kept=False)]
+    return next((way for way, need in ways if need <= vram), min(ways, key=lambda each: each[1])[0])
 
 
 def _with(members: Sequence[Predictor], batch_size: int, storage: Storage) -> tuple[Predictor, ...]:

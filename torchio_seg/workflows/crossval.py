@@ -76,8 +76,8 @@ def crossval(
     try:
         with runs.locked(folder):
             return _gather(folder, experiment, dataset, splits, progress=progress)
-    except KeyboardInterrupt:
-        log.warning("stopped; what is trained and predicted is kept, and crossval -o %s goes on", folder)
+    except KeyboardInterrupt as stop:
+        stop.add_note(f"stopped; what is trained and predicted is kept, and crossval -o {folder} goes on")
         raise
 
 

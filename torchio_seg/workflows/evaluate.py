@@ -16,10 +16,11 @@ from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import labels_to_model_grid
 from torchio_seg.volumes.geometry import spacing_of
 from torchio_seg.workflows import side_by_side
+from torchio_seg.workflows.budgets import Budgets, Fitting
 from torchio_seg.workflows.runs import EVALUATION
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -104,7 +105,8 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     progress = progress or Silent()
     scores: list[list[RegionScore]] = []
     own = peers.part(cases)
-    predict = partial(_predict, predictor, dataset=dataset, on_logits=on_logits, progress=progress)
+    fitting = Fitting(predictor, len(dataset.channels), Budgets())
+    predict = partial(_predict, predictor, fitting, dataset=dataset, on_logits=on_logits, progress=progress)
     score = partial(_score, labels=dataset.labels, measures=measures)
     spare = peers.of_machine(machine.num_processors()) - 1
     beside = 0 if measures.are_counts else min(spare, MOST_BESIDE)
@@ -121,16 +123,23 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
 
 
 def _predict(
-    predictor: Predictor, case: Case, *, dataset: Dataset, on_logits: OnLogits | None, progress: Progress
+    predictor: Predictor,
+    fitting: Fitting,
+    case: Case,
+    *,
+    dataset: Dataset,
+    on_logits: OnLogits | None,
+    progress: Progress,
 ) -> Unscored:
     image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
     label = read_case_label(case, sorted(dataset.labels.names))
+    [placed] = fitting.placed_for(image)
     if on_logits is None:
-        prediction = predictor(image.array, image.affine, progress, probabilities=False)
+        prediction = placed(image.array, image.affine, progress, probabilities=False)
     else:
-        logits, grids = predictor.logits(image.array, image.affine, progress)
+        logits, grids = placed.logits(image.array, image.affine, progress)
         on_logits(logits, labels_to_model_grid(label.array, grids))
-        prediction = predictor.finish(logits, grids, probabilities=False)
+        prediction = placed.finish(logits, grids, probabilities=False)
     return case, image, label.array[0], prediction.masks & (label.array[0] != dataset.labels.ignore)
 
 
@@ -147,17 +156,36 @@ def _num_bytes(unscored: Unscored) -> int:
     return image.array.nbytes + label_map.nbytes + 3 * masks.nbytes
 
 
-def write_evaluation(run: Path, evaluation: Evaluation, card: ModelCard) -> Path:
-    """evaluation/PART.csv and .json in the run's folder; returns the path without suffix."""
-    folder = run / EVALUATION
-    folder.mkdir(parents=True, exist_ok=True)
+def stem_of(run: Path, part: str) -> Path:
+    """The file of a part's scores, without suffix."""
+    return run / EVALUATION / part
+
+
+def what_scores_depend_on(card: ModelCard, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's weights, and the settings by which it predicts."""
+    used = {
+        "prediction": settings["prediction"],
+        "precision": settings["training"]["precision"],
+        "nonfinite": settings["preprocessing"]["nonfinite"],
+    }
+    return {"sha256": card.sha256, "settings": used}
+
+
+def write_evaluation(
+    run: Path, evaluation: Evaluation, card: ModelCard, settings: Mapping[str, Any] | None = None
+) -> Path:
+    """evaluation/PART.csv and .json in the run's folder; returns the path without suffix.
+
+    `settings`: of the experiment that predicted, where it is not the model's own.
+    """
+    stem = stem_of(run, evaluation.part)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     facts = {
         "part": evaluation.part,
         "dataset": card.dataset,
         "model": card.progress,
-        "sha256": card.sha256,
+        **what_scores_depend_on(card, settings or card.experiment),
         "measures": asdict(evaluation.measures),
     }
-    stem = folder / evaluation.part
     write_scores(stem, evaluation.scores, summaries=evaluation.summaries, mean=evaluation.mean_dice, facts=facts)
     return stem

@@ -87,7 +87,8 @@ def evaluate_weights(
             measures=measures,
         )
         evaluation = Evaluation(part, scores, measures)
-        note(evaluation.record | about_model(model.card, measures))
+        settings = foreign.experiment.model_dump(mode="json")
+        note(evaluation.record | about_model(model.card, settings, measures))
     return model, evaluation
 
 

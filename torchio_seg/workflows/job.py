@@ -16,7 +16,8 @@ import torch
 from torchio_seg import checkpoint, devices, machine, speedups
 from torchio_seg.checkpoint import ModelCard, Seen
 from torchio_seg.config.resolve import to_yaml
-from torchio_seg.config.sections import Experiment, seconds
+from torchio_seg.config.sections import Experiment
+from torchio_seg.config.values import seconds
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import UsageError
 from torchio_seg.files import write_json, write_text

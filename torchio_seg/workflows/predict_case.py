@@ -116,7 +116,7 @@ def compute_case(model: LoadedModel, opened: Opened, output: Output, progress: P
     _count_anew(device)
     begun, before = time.monotonic(), model.patches
     with opened.files:
-        prediction = _use(model, opened.scan, output, progress)
+        prediction = use(model, opened.scan, progress, probabilities=output.probabilities)
     skipped = _skipped(opened.scan.path, before, model.patches)
     return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)), skipped)
 
@@ -130,10 +130,11 @@ def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int |
     return skipped
 
 
-def _use(model: LoadedModel, scan: Scan, output: Output, progress: Progress) -> Prediction:
+def use(model: LoadedModel, scan: Scan, progress: Progress, *, probabilities: bool) -> Prediction:
+    """The prediction within the model's budgets; memory that runs out all the same is told as an error of ours."""
     try:
-        predictor = model.fitting.predictor_for(scan, probabilities=output.probabilities)
-        return predictor(scan.source, scan.affine, progress, probabilities=output.probabilities)
+        predictor = model.fitting.predictor_for(scan, probabilities=probabilities)
+        return predictor(scan.source, scan.affine, progress, probabilities=probabilities)
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):
             raise

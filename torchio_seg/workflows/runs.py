@@ -16,6 +16,7 @@ from torchio_seg import checkpoint, ensemble
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.records import Split
+from torchio_seg.workflows.beforehand import no_model
 
 ADJECTIVES = (
     "amber",
@@ -97,7 +98,7 @@ def find_checkpoint(model: Path) -> Path:
         if checkpoint.exists(folder):
             return folder
     if not model.exists():
-        raise UsageError(f"no model at {model}: there is no such folder")
+        raise no_model(model)
     raise UsageError(f"no model at {model}: neither a checkpoint folder nor a run with checkpoints")
 
 

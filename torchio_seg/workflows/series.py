@@ -136,8 +136,8 @@ def run_all(folder: Path, experiments: Mapping[str, Experiment], progress: Progr
         log.info("%s, %d of %d", name, number + 1, len(experiments))
         try:
             trained = _train(folder / name, experiment, progress)
-        except KeyboardInterrupt:
-            log.warning("stopped in %s; what was saved is kept, and the same command with -o %s goes on", name, folder)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"stopped in {name}; what was saved is kept, and the same command with -o {folder} goes on")
             raise
         if trained.stopped_by is None:
             _mark(folder / name)
