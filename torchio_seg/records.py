@@ -168,7 +168,7 @@ class Validation:
     """Of each region, over the cases where it is defined."""
     num_cases: int = 0
     measured: Mapping[str, float | None] = field(default_factory=dict)
-    """What else was asked for, by the name that the settings give it."""
+    """What else was asked for, by metric over all regions, and of one as METRIC/REGION."""
 
     def score(self, name: str, *, falls: bool) -> float | None:
         """The number to be as high as possible, turned where lower is better; None where there is none to compare."""

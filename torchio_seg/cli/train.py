@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.means import show_means
 from torchio_seg.cli.options import (
     EXPERIMENT,
     OUTPUT,
@@ -215,12 +216,16 @@ def report(trained: Trained) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+        if evaluation.measures.names not in {(), ("dice",)}:
+            show_means(evaluation.scores)
         if evaluation.part == "validation" and trained.model.name == "best":
             screen.say("these cases chose the model among its epochs, so that other cases will score a little less")
     if trained.stopped_by is None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
+        if (page := trained.folder / "pictures" / "train" / "predictions" / "index.html").is_file():
+            screen.say(f"pictures   {page}")
         screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(trained.folder)}")
     else:
         position = trained.position

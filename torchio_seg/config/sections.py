@@ -163,6 +163,8 @@ class Training(Section):
     """Of a validation in between, others each time; null: all. The last one always has all."""
     best: str = "mean_dice"
     """What tells the best model: mean_dice, loss, a region's name for its Dice, a metric (hd95), or hd95/REGION."""
+    metrics: tuple[str, ...] = ()
+    """What is measured beside Dice, in validations and at the end (docs/metrics.md): [hd95, surface_dice], or [all]."""
     patience: PositiveInt | None = None
     """Validations in a row that may bring nothing better before training ends; null: it goes on."""
     save_every: PositiveInt | None = None
@@ -194,6 +196,15 @@ class Prediction(Section):
     """crop: the middle of each patch. Others: weighted mean, by nothing, a Hann window or a Gaussian."""
 
 
+class Pictures(Section):
+    """Tables of slices that the run's own folder keeps, whatever else tracks it (docs/tracking.md)."""
+
+    slices: PositiveInt | Literal["all", "none"] = "none"
+    """Of each case, the most telling ones; all; none: no pictures are kept."""
+    cases: NonNegativeInt = 2
+    """Of each part of the data; 0: all."""
+
+
 class Experiment(Section):
     """The whole of it, as kept in the run's folder and beside the weights."""
 
@@ -222,5 +233,6 @@ class Experiment(Section):
     optimization: Optimization = Optimization()
     training: Training = Training()
     prediction: Prediction = Prediction()
+    pictures: Pictures = Pictures()
     tracker: Component = Component(name="wandb")
     """Folder torchio_seg/trackers/; metrics.jsonl is written in any case."""

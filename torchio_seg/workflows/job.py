@@ -59,6 +59,8 @@ class Surroundings:
     saved: Callable[[str], None] = lambda _: None
     """Told the name of each checkpoint once it lies in the folder."""
     pictured: Pictured = lambda *_: nullcontext()
+    trained_on: tuple[str, ...] = ()
+    """Training cases that are predicted at the end too, for whoever looks at predictions."""
 
 
 class Job:
@@ -117,7 +119,8 @@ class Job:
         allowance = None
         if settings.max_time is not None:
             limit = seconds(settings.max_time)
-            allowance = Allowance(limit, surroundings.began, self.judge.rehearse, self.peers.broadcast)
+            rehearse = partial(self.judge.rehearse, len(surroundings.trained_on))
+            allowance = Allowance(limit, surroundings.began, rehearse, self.peers.broadcast)
         parts = Parts(
             stepper=stepper,
             batches=self._batches,
@@ -147,7 +150,7 @@ class Job:
         self.feed.close()
         card, weights = self.peers.from_main(lambda: _read_model(find_checkpoint(surroundings.folder)))
         self.network.load_state_dict(weights)
-        evaluation = self.judge.evaluate(surroundings.pictured, surroundings.progress)
+        evaluation = self.judge.evaluate(surroundings.pictured, surroundings.trained_on, surroundings.progress)
         if self.peers.is_main:
             write_evaluation(surroundings.folder, evaluation, card)
         surroundings.log(evaluation.record | {key: card.progress[key] for key in ("epoch", "step")})

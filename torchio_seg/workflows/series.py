@@ -42,6 +42,7 @@ _BEGUN = {
     "curves.svg",
     "checkpoints",
     "evaluation",
+    "pictures",
     "tracking",
     FINISHED,
 }

@@ -194,7 +194,8 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
                 return peers.any(request.signal is not None)
 
             surroundings = Surroundings(
-                folder, ledger.log, progress, should_stop, situation.began, ledger.saved, ledger.pictured
+                *(folder, ledger.log, progress, should_stop, situation.began, ledger.saved, ledger.pictured),
+                trained_on=ledger.trained_on,
             )
             resume = peers.from_main(lambda: checkpoint.exists(folder / "checkpoints" / "last"))
             trainer = job.trainer(surroundings, resume=resume)
@@ -228,7 +229,7 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
     }
     if _patches_a_step(experiment) == _patches_a_step(earlier):
         free |= {"training.batch_size", "training.accumulate"}
-    changed = [key for key in differing(earlier, experiment) if not key.startswith("tracker.")]
+    changed = [key for key in differing(earlier, experiment) if not key.startswith(("tracker.", "pictures."))]
     if forbidden := [key for key in changed if key not in free]:
         raise ConfigError(f"a resumed training keeps its settings, but {', '.join(forbidden)} differ; start a new one")
 
