@@ -73,7 +73,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
             "-o",
             "--output",
             metavar="FOLDER",
-            help="Folder of it all, otherwise a new one below --runs; one that was begun is gone on with.",
+            help="Folder of it all, otherwise a new one below --runs; what was begun in it goes on.",
             rich_help_panel=OUTPUT,
         ),
     ] = None,

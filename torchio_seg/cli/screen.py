@@ -132,7 +132,11 @@ class Screen(logging.Handler):
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""
         regions = list(dict.fromkeys(score.region for score in scores))
-        width = max(len(score.case) for score in scores) + sum(3 + max(5, len(region)) for region in regions) + 4
+        width = (
+            max((len(score.case) for score in scores), default=0)
+            + sum(3 + max(5, len(region)) for region in regions)
+            + 4
+        )
         by_case: dict[str, dict[str, float | None]] = {}
         for score in scores:
             by_case.setdefault(score.case, {})[score.region] = score.dice

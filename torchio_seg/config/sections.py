@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from torchio_seg.config.optimizations import Optimization
-from torchio_seg.config.values import Component, Duration, Fraction, Overlap, Part, Section, Size, Spacing
+from torchio_seg.config.values import Component, DeviceName, Duration, Fraction, Overlap, Part, Section, Size, Spacing
 
 
 class DatasetSection(Component):
@@ -212,7 +212,7 @@ class Experiment(Section):
     """Folder below runs/: letters, digits, '-', '_' and '.'."""
     seed: NonNegativeInt = 0
     """Of weights, patches and augmentation."""
-    device: str = "auto"
+    device: DeviceName = "auto"
     """auto (cuda, else mps, else cpu), cpu, cuda, cuda:1 or mps."""
     deterministic: Literal["strict", "seeded"] = "seeded"
     """strict: an operation without a deterministic version is an error. seeded: only random numbers are fixed."""
