@@ -29,7 +29,7 @@ SETTINGS = (
     "device=cpu",
 )
 WORDS = [word for setting in SETTINGS for word in ("--set", setting)]
-NOT_OF_A_SERIES = {"resume", "repeats", "fold", "auto", "trust"}
+NOT_OF_A_SERIES = {"resume", "repeats", "fold"}
 """What `train` takes and a cross-validation cannot."""
 
 
@@ -93,8 +93,6 @@ def test_users_mistakes_end_in_one_message(call: Call) -> None:
         (["crossval", "-o", "nowhere"], "nowhere holds no series of folds that could go on"),
         (["crossval", "--dataset", "phantom", "--folds", "one"], "--folds one: give numbers from 0 on"),
         (["train", "--repeats", 2, "--resume", "x"], "leave --resume out"),
-        (["train", "--repeats", 2, "--dataset", "phantom", "--auto"], "give it by --batch-size"),
-        (["train", "--repeats", 2, "--dataset", "phantom", "--trust"], "give that to --init-from"),
     ):
         result = call(*words)
         assert result.code == 2

@@ -12,6 +12,7 @@ from torchio_seg.cli.repeats import leave
 from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import (
     SETTINGS,
+    Auto,
     BatchSize,
     ConfigFile,
     DatasetName,
@@ -25,6 +26,7 @@ from torchio_seg.cli.shared import (
     Seed,
     Set,
     Steps,
+    TrustWeights,
     Wandb,
     gather,
     one_length,
@@ -50,11 +52,13 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
         str | None, typer.Option(metavar="TIME", help="For each fold, as 30m or 1h30m.", rich_help_panel=SETTINGS)
     ] = None,
     init_from: InitFrom = None,
+    trust: TrustWeights = False,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     seed: Seed = None,
     device: Device = None,
     wandb: Wandb = None,
+    auto: Auto = False,
     set_: Set = None,
     folds: Annotated[
         str | None,
@@ -78,6 +82,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     """
     from torchio_seg.workflows.crossval import crossval as workflow
     from torchio_seg.workflows.series import Place, Stopped, settle
+    from torchio_seg.workflows.train import Situation
 
     flags = {
         "dataset.root": root,
@@ -95,9 +100,11 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     wanted = parse_folds(folds)
     changes = one_length(gather(flags, set_))
     experiment, papers = settle(dataset, config, changes, Place(output, "folds"), plan=plan_here)
-    result = workflow(experiment, runs, folder=output, folds=wanted, papers=papers, progress=Screen.shared())
+    situation = Situation(may_shrink=auto, trust=trust, papers=papers)
+    screen = Screen.shared()
+    result = workflow(experiment, runs, folder=output, folds=wanted, progress=screen, situation=situation)
     if isinstance(result, Stopped):
-        leave(result, "crossval" + (f" --folds {folds}" if folds else ""))
+        leave(result, "crossval" + (f" --folds {folds}" if folds else ""), situation)
     _report(result)
 
 

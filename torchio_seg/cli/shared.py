@@ -59,6 +59,13 @@ InitFrom = Annotated[
         "--init-from", help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS
     ),
 ]
+TrustWeights = Annotated[
+    bool, typer.Option("--trust", help="Open --init-from even if it is TorchScript.", rich_help_panel=SETTINGS)
+]
+Auto = Annotated[
+    bool,
+    typer.Option("--auto", help="Where memory is short, take fewer patches at once.", rich_help_panel=SETTINGS),
+]
 Seed = Annotated[
     int | None, typer.Option("--seed", min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
 ]
@@ -69,7 +76,7 @@ Device = Annotated[
 
 
 BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Patches a forward pass.", rich_help_panel=SETTINGS)
+    int | None, typer.Option("--batch-size", min=1, help="Patches of a batch.", rich_help_panel=SETTINGS)
 ]
 PatchSize = Annotated[
     str | None,

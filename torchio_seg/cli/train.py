@@ -14,6 +14,7 @@ from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import (
     BEGUN,
     SETTINGS,
+    Auto,
     BatchSize,
     ConfigFile,
     DatasetName,
@@ -28,6 +29,7 @@ from torchio_seg.cli.shared import (
     Seed,
     Set,
     Steps,
+    TrustWeights,
     Wandb,
     gather,
     one_length,
@@ -39,7 +41,6 @@ from torchio_seg.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from torchio_seg.distributed import Peers
     from torchio_seg.workflows.train import Situation, Trained
 
 Named = tuple[str | None, Path | None, dict[str, Any]]
@@ -59,19 +60,14 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         typer.Option(metavar="TIME", help="For everything, as 30m or 1h30m, instead.", rich_help_panel=SETTINGS),
     ] = None,
     init_from: InitFrom = None,
-    trust: Annotated[
-        bool, typer.Option("--trust", help="Open --init-from even if it is TorchScript.", rich_help_panel=SETTINGS)
-    ] = False,
+    trust: TrustWeights = False,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     fold: Fold = None,
     seed: Seed = None,
     device: Device = None,
     wandb: Wandb = None,
-    auto: Annotated[
-        bool,
-        typer.Option("--auto", help="Where memory is short, go on with smaller batches.", rich_help_panel=SETTINGS),
-    ] = False,
+    auto: Auto = False,
     set_: Set = None,
     runs: RunsFolder = Path("runs"),
     output: Annotated[
@@ -99,6 +95,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.workflows.train import Situation
 
     given = {"--dataset": dataset, "--config": config, "--resume": resume}
+    _require_no_resume(repeats, resume)
     flags = {
         "dataset.root": root,
         "network.name": network,
@@ -118,11 +115,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
             Screen.shared().say_only_failures()
         _require_one_source([name for name, value in given.items() if value is not None])
         changes = one_length(gather(flags, set_))
-        if repeats is not None:
-            _require_no_other(resume=resume is not None, auto=auto, trust=trust)
-            _repeat(repeats, (dataset, config, changes), runs, output, peers=peers)
-            return
         situation = Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
+        if repeats is not None:
+            _repeat(repeats, (dataset, config, changes), runs, output, situation=situation)
+            return
         if resume is not None:
             trained = _go_on(resume, changes, output, situation)
         else:
@@ -155,15 +151,15 @@ def _go_on(run: Path, changes: dict[str, Any], output: Path | None, situation: S
     return resume(run.resolve(), changes, progress=Screen.shared(), situation=situation)
 
 
-def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, peers: Peers) -> None:
+def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, situation: Situation) -> None:
     """The same training by several seeds."""
     from torchio_seg.workflows.ranks import require_one_process
     from torchio_seg.workflows.series import Place, settle
 
-    require_one_process(peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
+    require_one_process(situation.peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
     dataset, config, changes = named
-    planned = settle(dataset, config, changes, Place(output, "repeats"), plan=plan_here)
-    show_repeats(planned, repeats, runs, output)
+    experiment, papers = settle(dataset, config, changes, Place(output, "repeats"), plan=plan_here)
+    show_repeats(experiment, repeats, runs, output, situation=replace(situation, papers=papers))
 
 
 def _require_one_source(named: list[str]) -> None:
@@ -173,18 +169,12 @@ def _require_one_source(named: list[str]) -> None:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
 
 
-def _require_no_other(*, resume: bool, auto: bool, trust: bool) -> None:
+def _require_no_resume(repeats: int | None, resume: Path | None) -> None:
     """Refuse what repeats would not heed."""
     from torchio_seg.errors import UsageError
 
-    if resume:
+    if repeats is not None and resume is not None:
         raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
-    if auto:
-        raise UsageError(
-            "--auto might give each repeat other batches; find the size in one run, and give it by --batch-size"
-        )
-    if trust:
-        raise UsageError("--repeats takes no --trust; train one run from the archive, and give that to --init-from")
 
 
 def report(trained: Trained) -> None:

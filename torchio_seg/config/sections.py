@@ -270,9 +270,11 @@ class Training(Section):
     max_time: Duration | None = None
     """For the whole command, instead of epochs: 30m, 1h30m. The first steps are timed, so many follow as fit."""
     batch_size: PositiveInt = 2
-    """Patches a forward pass."""
+    """Patches of a batch."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged before the weights change."""
+    patches_at_once: PositiveInt | None = None
+    """Of a batch, those that go through the network together, where memory is short; null: all. Steps are the same."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the network's arithmetic; weights and sums stay fp32."""
     clip_norm: PositiveFloat | None = 12.0
@@ -296,6 +298,11 @@ class Training(Section):
     """Lay out weights and images channel by channel in each voxel, which many CPUs and GPUs convolve faster."""
     compile: bool = False
     """Compile the network by torch.compile; where that fails, one line says so and it runs as it is."""
+
+    @property
+    def portion(self) -> int:
+        """Patches that go through the network together."""
+        return min(self.batch_size, self.patches_at_once or self.batch_size)
 
     @model_validator(mode="after")
     def _require_one_length(self) -> Training:

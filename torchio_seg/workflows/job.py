@@ -177,7 +177,7 @@ class Job:
         training = self.experiment.training
         if not training.compile:
             return self.network
-        shape = (training.batch_size, len(self.plan.dataset.channels), *self.plan.patch_size)
+        shape = (training.portion, len(self.plan.dataset.channels), *self.plan.patch_size)
         return speedups.compiled(self.network, shape, self.device, training.precision)
 
     def _batches(self, epoch: int, first: int) -> Iterator[Pair]:
@@ -191,7 +191,6 @@ class Job:
         state = {
             "stepper": stepper.state(),
             "position": asdict(position),
-            "batch_size": self.experiment.training.batch_size,
             "generators": generators,
         }
         score = position.best_score
@@ -209,7 +208,6 @@ class Job:
         stepper.restore(state["stepper"])
         devices.restore_generators(self.device, state["generators"][self.peers.rank])
         position = Position(**state["position"])
-        position.batches_done = position.batches_done * state["batch_size"] // self.experiment.training.batch_size
         before = position.num_steps
         if self._num_steps is not None or card.experiment["training"]["max_time"] != self.experiment.training.max_time:
             position.num_steps = self._num_steps
