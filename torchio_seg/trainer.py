@@ -191,7 +191,8 @@ class Trainer:
         position.validated_at = position.step
         score = validation.score(self.settings.best, falls=self.settings.best in self.parts.falling)
         improved = score is not None and (position.best_score is None or score >= position.best_score)
-        position.validations_since_best = 0 if improved else position.validations_since_best + 1
+        if validation.is_complete:
+            position.validations_since_best = 0 if improved else position.validations_since_best + 1
         if improved:
             position.best_score, position.best_epoch = score, self._epochs_done
         self._log("validation", improved=improved, **asdict(validation))

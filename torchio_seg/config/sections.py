@@ -285,7 +285,8 @@ class Training(Section):
     validation_every: PositiveInt = 5
     """Epochs between validations; training ends with one."""
     validation_cases: PositiveInt | None = None
-    """Of a validation in between, others each time; null: all. The last one always has all."""
+    """Predicted anew in a validation in between, others each time; null: all. The last one always has all. Models are
+    compared once each case had its turn, by the latest scores of all."""
     best: str = "mean_dice"
     """What tells the best model: mean_dice, loss, a region's name for its Dice, a metric (hd95), or hd95/REGION."""
     patience: PositiveInt | None = None

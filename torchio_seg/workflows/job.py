@@ -191,6 +191,7 @@ class Job:
         state = {
             "stepper": stepper.state(),
             "position": asdict(position),
+            "rotation": self.judge.rotation.state(),
             "generators": generators,
         }
         score = position.best_score
@@ -207,6 +208,7 @@ class Job:
         self.network.load_state_dict(weights)
         stepper.restore(state["stepper"])
         devices.restore_generators(self.device, state["generators"][self.peers.rank])
+        self.judge.rotation.restore(state.get("rotation", {}))
         position = Position(**state["position"])
         before = position.num_steps
         if self._num_steps is not None or card.experiment["training"]["max_time"] != self.experiment.training.max_time:

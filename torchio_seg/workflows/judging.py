@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,11 @@ from torchio_seg.progress import Progress
 from torchio_seg.records import Validation
 from torchio_seg.targets import encode
 from torchio_seg.timing import Upkeep
+from torchio_seg.transforms.preprocessing import find_grids
+from torchio_seg.volumes.nifti import read_geometry
 from torchio_seg.workflows.best import Best, parse_best
 from torchio_seg.workflows.evaluate import Evaluation, OnPrediction, evaluate_cases
+from torchio_seg.workflows.rotation import Rotation
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Training
@@ -61,16 +65,18 @@ class Judge:
         """What tells the best model."""
         return parse_best(self.settings.best, [region.name for region in self.plan.dataset.labels.regions])
 
-    def validate(self, pictured: Pictured, subset: int | None, progress: Progress) -> Validation:
-        """Dice and loss of whole-volume predictions of the validation cases, or of the n-th few of them."""
-        ids, few = self.plan.split.validation, self.settings.validation_cases
-        if subset is not None and few is not None and few < len(ids):
-            ids = tuple(ids[(subset * few + number) % len(ids)] for number in range(few))
+    @cached_property
+    def rotation(self) -> Rotation:
+        """What is known of the validation cases."""
+        return Rotation(self.plan.split.validation, self.settings.validation_cases)
+
+    def validate(self, pictured: Pictured, turn: int | None, progress: Progress) -> Validation:
+        """Whole-volume predictions of the validation cases, or of those whose turn it is, beside what is known."""
         losses: list[float] = []
         with pictured("validation", False) as on_prediction:
             scores = evaluate_cases(
                 self.predictor,
-                self.plan.dataset.choose(ids),
+                self.plan.dataset.choose(self.rotation.turn(turn)),
                 self.plan.dataset,
                 progress=progress,
                 on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
@@ -78,22 +84,52 @@ class Judge:
                 peers=self.peers,
                 measures=self.best.measures,
             )
-        losses = self.peers.whole(losses)
+        self.rotation.renew(scores, self.peers.whole(losses))
+        return self._validation()
+
+    def _validation(self) -> Validation:
+        """By the latest prediction of each case."""
+        known = self.rotation.known
+        scores = [score for found in known for score in found.scores]
         summaries = summarize(scores)
-        loss = sum(losses) / len(losses) if losses else None
-        dice = {summary.region: summary.mean_dice for summary in summaries}
-        return Validation(mean_dice(summaries), loss, dice, len(ids), self.best.of(scores))
+        return Validation(
+            mean_dice(summaries),
+            sum(found.loss for found in known) / len(known) if known else None,
+            {summary.region: summary.mean_dice for summary in summaries},
+            len(known),
+            self.best.of(scores),
+            self.rotation.is_complete,
+        )
 
     def rehearse(self) -> Upkeep:
-        """What validations will take, by one case."""
-        cases = self.plan.dataset.choose((self.plan.split.validation or self.held_out)[:1])
+        """What validations will take: the time of one case, by how much more work the others are."""
+        rotation, work = self.rotation, self.work
+        if not work:
+            return Upkeep(0.0, 0.0)
+        middle = sorted(work, key=lambda case: work[case])[len(work) // 2]
+        dataset, measures = self.plan.dataset, self.best.measures
         start = time.monotonic()
-        evaluate_cases(self.predictor, cases, self.plan.dataset, measures=self.best.measures)
-        each = time.monotonic() - start if cases else 0.0
-        num_all, few = len(self.plan.split.validation), self.settings.validation_cases
-        num_cases = (min(num_all, few or num_all), num_all, len(self.held_out))
-        between, last, ending = (each * -(-num // self.peers.num_ranks) for num in num_cases)
-        return Upkeep(between, last + ending)
+        evaluate_cases(self.predictor, dataset.choose([middle]), dataset, on_logits=self._loss_of, measures=measures)
+        each = (time.monotonic() - start) / work[middle]
+
+        def seconds(cases: Sequence[str]) -> float:
+            """Until the last process is done with its part."""
+            ranks = range(self.peers.num_ranks)
+            return each * max(sum(work[case] for case in cases[rank :: self.peers.num_ranks]) for rank in ranks)
+
+        turns = [seconds(rotation.turn(number)) for number in range(rotation.length)]
+        return Upkeep(sum(turns) / len(turns), seconds(rotation.cases) + seconds(self.held_out))
+
+    @cached_property
+    def work(self) -> dict[str, int]:
+        """What each case to be predicted costs: the voxels of all its patches, and its own."""
+        window, recipe = self.predictor.window, self.predictor.recipe
+        work: dict[str, int] = {}
+        for case in self.plan.dataset.choose(tuple(dict.fromkeys(self.plan.split.validation + self.held_out))):
+            geometry = read_geometry(case.images[0])
+            patches = window.grid(find_grids(geometry.shape, geometry.affine, recipe).model_shape)
+            work[case.id] = len(patches.places) * prod(window.patch_size) + prod(geometry.shape)
+        return work
 
     def evaluate(self, pictured: Pictured, progress: Progress) -> Evaluation:
         """The model on the test part, or on the validation part where there is no test."""

@@ -148,7 +148,8 @@ def _say(record: Mapping[str, Any]) -> None:
         )
     elif record["kind"] == "validation":
         regions = "  ".join(f"{name} {_number(value)}" for name, value in record["dice"].items())
-        log.info("validation  Dice %s  (%s)", _number(record["mean_dice"]), regions)
+        so_far = "" if record.get("is_complete", True) else f"  of {record['num_cases']} cases so far"
+        log.info("validation  Dice %s  (%s)%s", _number(record["mean_dice"]), regions, so_far)
 
 
 def _number(value: float | None) -> str:
