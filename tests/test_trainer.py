@@ -225,8 +225,11 @@ def test_what_tells_of_some_cases_alone_is_never_best_and_tries_no_patience() ->
     assert trainer.position.epoch == 6, "two validations that can be compared brought nothing better"
 
 
-def test_some_cases_may_end_a_training_but_all_of_them_judge_its_last_model() -> None:
+def test_before_patience_ends_all_cases_are_asked() -> None:
     settings = Training(epochs=9, validation_every=1, validation_cases=2, patience=1)
-    watched = Watched(settings, dice=[0.5, 0.4])
+    watched = Watched(settings, dice=[0.5, 0.4, 0.3])
     assert watched.trainer().run()
     assert watched.subsets == [0, 1, None]
+    watched = Watched(settings, dice=[0.5, 0.4, 0.6, 0.5, 0.2])
+    assert watched.trainer().run()
+    assert watched.subsets == [0, 1, None, 2, None], "what all cases find better gives new patience"

@@ -176,10 +176,8 @@ class Trainer:
         if self.parts.validate is None or position.validated_at == position.step or not (is_due or is_last):
             return
         self._validate(self.parts.validate, whole=is_last)
-        if not is_last and self.settings.validation_cases is not None and self.is_over():
-            since = position.validations_since_best
-            self._validate(self.parts.validate, whole=True)  # some cases ended the training; all of them judge it
-            position.validations_since_best = since
+        if self.is_over() and not is_last and self.settings.validation_cases is not None:
+            self._validate(self.parts.validate, whole=True)  # before patience ends, all cases may see something better
         self.parts.save("last", position)
 
     def _validate(self, validate: Validate, *, whole: bool) -> None:
