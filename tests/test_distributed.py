@@ -161,6 +161,11 @@ def test_gradients_cross_once_in_a_step_of_several_batches(found: list[dict[str,
     assert [facts["exchanges"] for facts in found] == [1, 1]
 
 
+def test_weights_without_a_gradient_are_named_before_anybody_waits_for_them(found: list[dict[str, Any]]) -> None:
+    for facts in found:
+        assert facts["idle"].startswith("2 weights of the network had no part in its logits (spare.weight, spare.bias)")
+
+
 def test_one_run_is_written_and_told_once(work: Path) -> None:
     out, err = (work / "out").read_text(), (work / "err").read_text()
     assert out.count("Dice on the test cases") == 1

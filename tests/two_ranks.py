@@ -16,6 +16,7 @@ from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_
 from torchio_seg import components
 from torchio_seg.config.sections import Optimization, Training
 from torchio_seg.distributed import ALONE, Peers, joined
+from torchio_seg.errors import TrainingError
 from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.step import Loss, Pair, Stepper
 from torchio_seg.targets import leave_out_ignored, leave_out_ignored_of_all
@@ -165,6 +166,18 @@ def exchanges(peers: Peers) -> int:
     return seen.count(0)
 
 
+def idle(peers: Peers) -> str:
+    """What is said of weights that the logits do not depend on."""
+    network = torch.nn.Conv3d(2, 3, 1)
+    network.spare = torch.nn.Linear(2, 2)
+    stepper = make_stepper(network, built({"name": "dice"})(peers), peers)
+    try:
+        stepper([pair(peers.rank, (4, 4, 4))])
+    except TrainingError as error:
+        return str(error)
+    return "nothing"
+
+
 def facts(peers: Peers, folder: Path) -> Iterator[tuple[str, Any]]:
     yield "primitives", primitives(peers, folder)
     for name in components.names("networks"):
@@ -179,6 +192,7 @@ def facts(peers: Peers, folder: Path) -> Iterator[tuple[str, Any]]:
             yield f"unknown {name} {share}", distance(peers, loss, unknown=share)
     yield "not finite", not_finite(peers)
     yield "exchanges", exchanges(peers)
+    yield "idle", idle(peers)
 
 
 def main(folder: Path) -> None:

@@ -71,6 +71,8 @@ class Stepper:
         self.optimizer.zero_grad(set_to_none=True)
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss = self.peers.mean(self._learn(pairs))
+        if self.peers.num_ranks > 1:
+            _require_gradients(self.network)
         self.peers.align(self.network)
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.clip_norm or math.inf
@@ -146,6 +148,16 @@ class Stepper:
         self.skipped_in_a_row = state["skipped_in_a_row"]
         if self._average is not None:
             self._average.restore(state["average"])
+
+
+def _require_gradients(network: torch.nn.Module) -> None:
+    """Processes wait for each other's gradients of all weights, so that each weight must have one."""
+    if without := [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]:
+        raise TrainingError(
+            f"{len(without)} weights of the network had no part in its logits ({', '.join(without[:3])}), for whose "
+            "gradients several processes would wait: take them out of the network or set requires_grad=False on them; "
+            "one process alone trains it as it is"
+        )
 
 
 def _portions(pair: Pair, most: int) -> list[Pair]:
