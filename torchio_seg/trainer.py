@@ -177,7 +177,7 @@ class Trainer:
             return
         self._validate(self.parts.validate, whole=is_last)
         if self.is_over() and not is_last and self.settings.validation_cases is not None:
-            self._validate(self.parts.validate, whole=True)  # before patience ends, all cases may see something better
+            self._validate(self.parts.validate, whole=True)  # a few cases end nothing before all are asked
         self.parts.save("last", position)
 
     def _validate(self, validate: Validate, *, whole: bool) -> None:
