@@ -27,7 +27,7 @@ from typing import Any
 from common import machine
 
 from torchio_seg import devices
-from torchio_seg.config.sections import seconds
+from torchio_seg.config.values import seconds
 from torchio_seg.metrics import mean_dice, region_masks, score_case, summarize
 from torchio_seg.records import Case, Labels, RegionScore
 from torchio_seg.splits import nnunet_fold

@@ -31,8 +31,13 @@ AFFINE = np.array([[-1.0, 0, 0, 30], [0, 0, 1.25, -20], [0, 1.5, 0, 10], [0, 0, 
 """Of a scan that is stored left, up, front."""
 
 
-def save_model(folder: Path, name: str = "unet", patch_size: tuple[int, int, int] = (16, 16, 16)) -> Path:
-    """A checkpoint of a small network with random weights, for two channels and two classes beside background."""
+def save_model(
+    folder: Path,
+    name: str = "unet",
+    patch_size: tuple[int, int, int] = (16, 16, 16),
+    channels: tuple[str, ...] = CHANNELS,
+) -> Path:
+    """A checkpoint of a small network with random weights, for these channels and two classes beside background."""
     options = {**NETWORKS, **OTHERS}.get(name, {})
     changes = {f"network.{key}": value for key, value in {"name": name, **options}.items()}
     experiment = load(shipped()["phantom"], {**changes, "training.precision": "fp32", "device": "cpu"})
@@ -40,11 +45,11 @@ def save_model(folder: Path, name: str = "unet", patch_size: tuple[int, int, int
     with torch.random.fork_rng():
         torch.manual_seed(3)
         network = components.assemble(
-            "networks", experiment.network.section, len(CHANNELS), labels.num_channels, patch_size
+            "networks", experiment.network.section, len(channels), labels.num_channels, patch_size
         )
-        network.train()(torch.randn(2, len(CHANNELS), *patch_size))  # running statistics move away from their start
+        network.train()(torch.randn(2, len(channels), *patch_size))  # running statistics move away from their start
     recipe = Recipe((1.0, 1.0, 1.5), None, "zscore")
-    card = ModelCard(experiment.model_dump(mode="json"), "small", CHANNELS, False, labels, recipe, patch_size)
+    card = ModelCard(experiment.model_dump(mode="json"), "small", channels, False, labels, recipe, patch_size)
     checkpoint.save(folder, network, card, {})
     return folder
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from torchio_seg.config.sections import Optimization
+from torchio_seg.config.optimizations import Optimization
 from torchio_seg.errors import ConfigError
 from torchio_seg.optimization import FIRST_STEPS, Schedule, build_optimizer, factor
 

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from torchio_seg.config.sections import Optimization, Training
+from torchio_seg.config.optimizations import Optimization
+from torchio_seg.config.sections import Training
 from torchio_seg.errors import TrainingError
 from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.step import MOST_SKIPPED_IN_A_ROW, Stepper, supervised

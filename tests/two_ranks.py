@@ -14,7 +14,8 @@ import torch
 from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 
 from torchio_seg import components
-from torchio_seg.config.sections import Optimization, Training
+from torchio_seg.config.optimizations import Optimization
+from torchio_seg.config.sections import Training
 from torchio_seg.distributed import ALONE, Peers, joined
 from torchio_seg.errors import TrainingError
 from torchio_seg.optimization import Schedule, build_optimizer

@@ -26,14 +26,14 @@ def choose(name: str, local_rank: int | None = None) -> torch.device:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    allowed = "Allowed: auto, cpu, cuda, cuda:N, mps"
+    allowed = "(allowed: auto, cpu, cuda, cuda:N, mps)"
     if name.partition(":")[0] not in {"cpu", "cuda", "mps"}:
-        raise UsageError(f"device '{name}' cannot be used: there is none of that name. {allowed}")
+        raise UsageError(f"device '{name}' cannot be used: there is none of that name {allowed}")
     try:
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"device '{name}' cannot be used: {str(error).splitlines()[0]}. {allowed}") from error
+        raise UsageError(f"device '{name}' cannot be used: {str(error).splitlines()[0]} {allowed}") from error
     return device
 
 

@@ -8,7 +8,8 @@
     └── TrainingError          training cannot go on (exit code 1)
         └── PeerError          another process of the same work failed, and has said so: no message
 
-A message says what was given, what is allowed and what to do now.
+A message says what was given, what is allowed and what to do now. A word out of several is answered in one way:
+`--blending: got 'gausian', did you mean 'gaussian'? (allowed: crop, average, hann, gaussian)` (components.suggestion).
 """
 
 

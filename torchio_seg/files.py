@@ -1,4 +1,4 @@
-"""Small files that are whole or absent, whatever interrupts their writing."""
+"""Small files that are whole or absent, whatever interrupts their writing, and paths as people read them."""
 
 from __future__ import annotations
 
@@ -35,3 +35,8 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Strict, indented JSON: a NaN is an error here, not a surprise to whoever reads it."""
     write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def near(path: Path) -> Path:
+    """A path as seen from the current folder, where it is below that."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

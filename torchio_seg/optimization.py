@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from torchio_seg.config.sections import Optimization
+    from torchio_seg.config.optimizations import Optimization
 
 
 FIRST_STEPS = 10

@@ -70,8 +70,10 @@ def train(seconds: float, device: str) -> Any:
     class Timed(nnUNetTrainer):  # type: ignore[misc]
         """Ends when its time does."""
 
-        def __init__(self, *given: Any) -> None:
-            super().__init__(*given)
+        def __init__(  # noqa: PLR0917 (its own order)
+            self, plans: Any, configuration: str, fold: Any, dataset_json: Any, device: Any
+        ) -> None:
+            super().__init__(plans, configuration, fold, dataset_json, device)  # it looks these names up by itself
             self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, TIMED_STEPS, 1
             self.save_every = 10**6
             self.num_steps = 0

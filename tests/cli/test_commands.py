@@ -384,6 +384,7 @@ def test_a_folder_is_predicted_and_a_broken_volume_in_it_is_listed(work: Path, c
     result = call("predict", "in", "-o", "out")
     assert result.code == 1
     assert "phantom_001.nii.gz" in result.out
+    assert (result.out + result.err).count("copy or download it again") == 1
     assert sorted(path.name for path in (work / "out").iterdir()) == [
         "phantom_000_seg.nii.gz",
         "phantom_002_seg.nii.gz",

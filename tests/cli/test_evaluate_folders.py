@@ -128,6 +128,28 @@ def test_label_maps_without_a_partner_are_named_and_left_out_only_on_demand(work
     assert {case for case, _ in rows(work / "predicted" / "scores.csv")} == {"b", "c", "d"}
 
 
+def test_scores_that_are_there_are_replaced_only_when_asked(work: Path, call: Call) -> None:
+    words = ["evaluate", "predicted", "--truth", "truth", "--workers", 1, "--metrics", "dice"]
+    assert call(*words).code == 0
+    before = (work / "predicted" / "scores.json").read_bytes()
+    write(work / "predicted", "b", (1, 2, 6), ending="_seg")
+    refused = call(*words)
+    assert refused.code == 2
+    assert "--overwrite replaces it" in refused.err
+    assert (work / "predicted" / "scores.json").read_bytes() == before
+    assert call(*words, "--overwrite").code == 0
+    assert (work / "predicted" / "scores.json").read_bytes() != before
+
+
+def test_all_metrics_fit_on_a_screen_of_80_columns(work: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = call("evaluate", "predicted", "--truth", "truth", "--workers", 1, "--metrics", "all").out
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 95  # sentences wrap, tables do not
+    assert shown.count("volume_error_ml (ml)") == 1
+    assert all(len(line) <= 80 for line in shown.splitlines() if line[:1] in set("│┃├"))
+
+
 def test_other_grids_are_named_and_nothing_is_written(work: Path, call: Call) -> None:
     write(work / "predicted", "b", (1, 2, 6), affine=np.eye(4), ending="_seg")
     result = call("evaluate", "predicted", "--truth", "truth")
@@ -154,7 +176,7 @@ def test_labels_outside_the_set_are_named(work: Path, call: Call) -> None:
         (["predicted", "--only-pairs"], "--only-pairs goes with two folders of label maps"),
         (["predicted", "--truth", "truth", "--region", "core"], "--region core: give a name and its label values"),
         (["predicted", "--truth", "truth", "--metrics", "hd59"], "no metric 'hd59', did you mean 'hd95'?"),
-        (["predicted", "--truth", "truth", "--empty", "two"], "the rules are nan, one and zero"),
+        (["predicted", "--truth", "truth", "--empty", "two"], "--empty: got 'two' (allowed: nan, one, zero)"),
         (["predicted", "--truth", "truth", "--tolerance", "-1"], "give a number of millimetres from 0 on"),
     ],
 )

@@ -94,7 +94,7 @@ def test_what_cannot_be_written_is_refused_before_anything_is_computed(
     for words, said in (
         (["in/phantom_000.nii.gz", "--to", "dicom-seg"], "phantom_000.nii.gz is not DICOM"),
         (["in", "--to", "nifti,rtstruct"], "phantom_000.nii.gz is not DICOM"),
-        ([*series, "--to", "dicom"], "--to dicom: no such kind"),
+        ([*series, "--to", "dicom"], "--to: got 'dicom', did you mean 'dicom-seg'?"),
         ([*series, "--to", "dicom-seg", "-o", "x.nii.gz"], "x.nii.gz is no name for --to dicom-seg"),
         ([*series, "--to", "dicom-seg,rtstruct", "-o", "x.dcm"], "a name in .dcm needs one of"),
     ):

@@ -119,4 +119,4 @@ def test_voxels_that_are_read_as_0_are_said_to_machines_too(work: Path, call: Ca
     result = call("predict", "nan.nii.gz", "--nonfinite", "zero", "--json", "-")
     assert result.code == 0, result.err
     [warning] = json.loads(result.out)["cases"][0]["warnings"]
-    assert warning == "nan.nii.gz: 1 voxels that are NaN or infinite are read as 0"
+    assert warning == "nan.nii.gz: 1 voxel that is NaN or infinite and read as 0"

@@ -47,6 +47,7 @@ def test_a_stopped_prediction_ends_at_once_and_leaves_whole_files(
     files = sorted((tmp_path / "out").iterdir())
     assert 2 <= len(files) < CASES
     assert f"stopped: {len(files)} of {CASES} volumes are written, none of them in part" in " ".join(said.split())
+    assert said.count("stopped") == 1
     for file in files:
         assert file.name.endswith("_seg.nii.gz")
         assert read(file).shape == (32, 32, 48)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 import pytest
+import yaml
 
 LISTENING = (
     "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\nfrom torchio_seg.cli import main; main()"
@@ -72,6 +74,47 @@ def test_what_is_wrong_for_both_is_said_once(work: Path) -> None:
     done = run(*TORCHRUN, "predict", "in", "--device", "cpu", "--model", "gone")
     assert done.returncode != 0
     assert done.stderr.count("error: ") == 1, done.stderr
+
+
+NOTING = """
+import functools, os, time
+from pathlib import Path
+from torchio_seg.datasets import phantom
+
+def note(what):
+    with Path("order.txt").open("a") as file:
+        file.write(what + os.environ.get("RANK", "0") + " ")
+
+@functools.wraps(phantom.build)
+def build(*args, **options):
+    note("from ")
+    time.sleep(2)
+    dataset = phantom.build(*args, **options)
+    note("to ")
+    return dataset
+"""
+"""A data set of the user's own, which notes who asks for it."""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_preprocessing_one_after_the_other(work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run_folder = (work / "runs" / "latest").resolve()
+    (work / "noting.py").write_text(NOTING)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(work), os.environ.get("PYTHONPATH", "")]))
+    settings = yaml.safe_load((run_folder / "config.yaml").read_text())
+    settings["dataset"]["name"] = "noting.build"
+    settings["preprocessing"]["normalization"] = "percentile"  # which is learnt from the training cases
+    (work / "own.yaml").write_text(yaml.safe_dump(settings))
+    words = ["predict", "in/phantom_000.nii.gz", "in/phantom_002.nii.gz", "--config", "own.yaml", "--device", "cpu"]
+    words += ["--weights", str(run_folder / "checkpoints" / "best" / "model.safetensors")]
+    for name, start in (("alone", ("-m", "torchio_seg")), ("both", TORCHRUN)):
+        monkeypatch.setenv("TORCHIO_SEG_STORE", str(work / f"store_{name}"))
+        done = run(*start, *words, "--root", f"data_{name}", "-o", name)
+        assert done.returncode == 0, done.stderr
+    assert (work / "order.txt").read_text() == "from 0 to 0 from 0 to 0 from 1 to 1 "
+    for name in ("phantom_000_seg.nii.gz", "phantom_002_seg.nii.gz"):
+        ours, theirs = (np.asarray(nib.load(work / folder / name).dataobj) for folder in ("both", "alone"))
+        assert np.array_equal(ours, theirs)
 
 
 @pytest.mark.slow

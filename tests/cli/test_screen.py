@@ -8,17 +8,17 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.screen import Screen, show_failure
 from torchio_seg.metrics import mean_dice, summarize
 from torchio_seg.records import RegionScore
 
 NAMES = ("scan[left]", "[bold]", "[/]", r"back\[slash]", ":brain:")
 
 
-def shown(screen: Screen, show: Callable[[], None]) -> str:
+def shown(screen: Screen, show: Callable[[], None], width: int = 200) -> str:
     """What is printed as a result, without styles."""
     text = StringIO()
-    screen.results, before = Console(file=text, width=200, highlight=False), screen.results
+    screen.results, before = Console(file=text, width=width, highlight=False), screen.results
     try:
         show()
     finally:
@@ -53,6 +53,25 @@ def test_any_table_shows_its_words_as_they_are(name: str) -> None:
     lines = shown(screen, lambda: screen.table((f"head {name}",), [(f"data/{name}",)])).splitlines()
     assert f" head {name} " in lines[1]
     assert f" data/{name} " in lines[3]
+
+
+def test_regions_that_do_not_fit_beside_each_other_are_told_by_their_mean() -> None:
+    screen = Screen()
+    scores = [RegionScore("case_0001", f"a region with a long name {number}", 0.5, 1, 1) for number in range(4)]
+    wide = shown(screen, lambda: screen.table_of_cases(scores))
+    narrow = shown(screen, lambda: screen.table_of_cases(scores), width=80)
+    assert "lowest" not in wide
+    assert "lowest" in narrow
+    assert "…" not in wide + narrow
+
+
+def test_a_stop_is_told_by_what_the_work_says_of_it_and_by_one_word_else(capfd: pytest.CaptureFixture[str]) -> None:
+    Screen.shared.cache_clear()
+    told, plain, closed = KeyboardInterrupt(), SystemExit(143), SystemExit(1)
+    told.add_note("stopped: 2 of 3 are written")
+    assert [show_failure(end) for end in (told, plain, closed)] == [130, 143, 1]
+    assert capfd.readouterr().err.splitlines() == ["stopped: 2 of 3 are written", "stopped"]
+    Screen.shared.cache_clear()
 
 
 def test_many_regions_are_told_by_their_mean_and_the_lowest_of_them() -> None:

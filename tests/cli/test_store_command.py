@@ -39,7 +39,7 @@ def test_what_is_prepared_is_what_training_takes(here: Path, call: Call) -> None
     assert "preparing" not in trained.err
     assert {path: path.parent.stat().st_ctime_ns for path in entries(here)} == made
     listed = call("store", "list")
-    assert re.search(r"phantom\w* +│ voxels as they are, float16 +│ 8 +│ 2\.\d+ MB +│ today", listed.out)
+    assert re.search(r"phantom\w*: voxels as they are, float16\n +8 cases +2\.\d+ MB +used today", listed.out)
     assert "clean" not in listed.out
 
 

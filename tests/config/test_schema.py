@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from torchio_seg import components
+from torchio_seg.config.optimizations import OPTIMIZATIONS
 from torchio_seg.config.resolve import KINDS
 from torchio_seg.config.schema import to_schema
-from torchio_seg.config.sections import OPTIMIZATIONS, Augmentation, Experiment
+from torchio_seg.config.sections import Augmentation, Experiment
 
 SCHEMA = to_schema()
 

@@ -299,7 +299,7 @@ def test_doubtful_values_are_asked_about(tmp_path: Path, values: tuple[int, int,
     with pytest.raises(DataError) as caught:
         brats.build(make_root(tmp_path, values=values, new=new))
     assert f"2 label maps hold the {words}" in str(caught.value)
-    assert "--set dataset.convention=NAME, one of decathlon (the Decathlon: 1 edema, 2 non-" in str(caught.value)
+    assert "--set dataset.convention=NAME (allowed: decathlon (the Decathlon: 1 edema, 2 non-" in str(caught.value)
 
 
 @pytest.mark.parametrize(("values", "odd"), [((3, 2, 4), "3, 4"), ((1, 2, 7), "7"), ((1, 9, 4), "9")])

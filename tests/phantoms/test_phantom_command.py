@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from torchio_seg.cli.phantom import LAYOUTS as LISTED
+from torchio_seg.config.resolve import choose
 from torchio_seg.datasets import decathlon, phantom
 from torchio_seg.errors import UsageError
 from torchio_seg.phantoms.layouts.catalogue import LAYOUTS
@@ -20,6 +21,15 @@ def test_the_kind_is_what_the_layout_is_for(tmp_path: Path) -> None:
     drawn = write_phantom(tmp_path / "p", "btcv", None, NUMBERS)
     assert (drawn.cohort.kind, drawn.experiment) == ("abdomen", "btcv")
     assert (tmp_path / "p" / "dataset_0.json").is_file()
+
+
+@pytest.mark.parametrize(("cases", "is_few"), [(4, True), (5, False)])
+def test_cases_that_the_experiment_would_all_keep_from_training_are_few(
+    tmp_path: Path, cases: int, is_few: bool
+) -> None:
+    drawn = write_phantom(tmp_path / "p", "rtstruct", None, NUMBERS | {"cases": cases})
+    split = choose(drawn.experiment, None, {}).split
+    assert drawn.is_few is is_few is (split.validation + split.test >= cases)
 
 
 def test_the_usual_layout_is_read_as_the_phantom_and_as_a_task(tmp_path: Path) -> None:

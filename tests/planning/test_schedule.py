@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from torchio_seg.planning.ladder import Candidate, Space
@@ -9,7 +11,7 @@ from torchio_seg.planning.schedule import DAY_S, MOST_STEPS, Cohort, is_enough, 
 
 SPACE = Space((36, 50, 35), (1.0, 1.0, 1.0), 136, 1, 3)
 CANDIDATE = Candidate((40, 56, 40), 4, 32, SPACE)
-COHORT = Cohort(136, 17, 17, (36, 50, 35))
+COHORT = Cohort(136, 17, 17)
 
 
 @pytest.mark.parametrize("minutes", [5, 15, 120, 1440])
@@ -28,9 +30,10 @@ def test_no_training_is_longer_than_nnunets() -> None:
 
 def test_validation_takes_a_tenth_of_the_time_at_most() -> None:
     """A hundred cases of 8 x 8 x 8 windows at a third of a second each take an hour and more."""
-    large = Cohort(10, 100, 0, (180, 252, 180))
-    windows = 100 * num_windows(large.shape, CANDIDATE.patch_size)
-    schedule = plan_schedule(CANDIDATE, 1.0, large, 12 * 3600)
+    shape = (180, 252, 180)
+    windows = 100 * num_windows(shape, CANDIDATE.patch_size)
+    candidate = replace(CANDIDATE, space=replace(SPACE, shape=shape))
+    schedule = plan_schedule(candidate, 1.0, Cohort(10, 100, 0), 12 * 3600)
     looks = schedule.epochs // schedule.validation_every
     assert looks * windows / 12 <= 0.1 * 12 * 3600
     assert looks >= 1
@@ -53,3 +56,4 @@ def test_a_length_of_ones_own_is_kept() -> None:
     ten = schedule.of(10, is_in_epochs=False)
     assert (ten.steps, ten.epochs, ten.validation_every) == (10, 1, 1)
     assert ten.seconds < schedule.seconds
+    assert (schedule.is_given, ten.is_given, ten.is_in_epochs) == (False, True, False)

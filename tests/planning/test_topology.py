@@ -9,8 +9,9 @@ from math import prod
 import numpy as np
 import pytest
 
+from torchio_seg.errors import ConfigError
 from torchio_seg.levels import CUBES, SMALLEST_SIDE, design, plan_levels
-from torchio_seg.planning.topology import admissible, shorter
+from torchio_seg.planning.topology import admissible, require_levels, shorter
 
 
 def cases() -> list[tuple[tuple[int, int, int], tuple[float, float, float]]]:
@@ -68,3 +69,24 @@ def test_shortening_ends() -> None:
         assert prod(smaller) < prod(patch)
         patch, count = smaller, count + 1
     assert count > 10
+
+
+@pytest.mark.parametrize(
+    ("given", "num_levels", "said"),
+    [
+        ({"channels": [8, 16], "strides": [1, 2, 2]}, 3, "there are 2 in network.channels, 3 in network.strides"),
+        ({"channels": [8, 16]}, None, "give sampling.patch_size too, or network.strides, network.kernel_sizes"),
+        ({"channels": [8, 16]}, 3, "2 in network.channels, and the patch asks for 3 levels"),
+    ],
+)
+def test_levels_that_do_not_fit_each_other_or_the_patch_are_refused(
+    given: dict[str, list[int]], num_levels: int | None, said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        require_levels(given, num_levels)
+
+
+def test_levels_that_are_given_whole_need_no_patch_to_be_judged_by() -> None:
+    require_levels({}, None)
+    require_levels({"channels": [8, 16, 32]}, 3)
+    require_levels({"channels": [8, 16], "strides": [1, 2], "kernel_sizes": [3, 3]}, None)

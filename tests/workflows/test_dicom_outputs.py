@@ -10,13 +10,14 @@ from torchio_seg.config.resolve import load, shipped
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.records import Case
 from torchio_seg.volumes.nifti import create
-from torchio_seg.workflows.dicom_outputs import names_one, parse_kinds, read_codes, require_dicom, require_volume_name
+from torchio_seg.workflows.beforehand import parse_kinds
+from torchio_seg.workflows.dicom_outputs import names_one, read_codes, require_dicom, require_volume_name
 
 
 def test_kinds_are_repeated_or_listed() -> None:
     assert parse_kinds([]) == ()
     assert parse_kinds(["nifti", "dicom-seg"]) == parse_kinds(["nifti, DICOM-SEG,nifti"]) == ("nifti", "dicom-seg")
-    with pytest.raises(UsageError, match=r"--to dicomseg: no such kind, did you mean 'dicom-seg'\?"):
+    with pytest.raises(UsageError, match=r"--to: got 'dicomseg', did you mean 'dicom-seg'\?"):
         parse_kinds(["dicomseg"])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from torchio_seg.config.resolve import choose
-from torchio_seg.errors import DataError
+from torchio_seg.errors import DataError, UsageError
 from torchio_seg.metrics import METRICS, Measures
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
@@ -87,9 +87,35 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     assert [record["improved"] for record in validations] == [True, distances[1] <= distances[0]]
     loaded = load_model(trained.folder)
     assert loaded.card.progress["best_hd95"] == min(distances)
-    evaluation, stem = evaluate_run(loaded, None, progress=Silent(), measures=Measures(tuple(METRICS), penalize=True))
+    measures = Measures(tuple(METRICS), penalize=True)
+    evaluation, stem = evaluate_run(loaded, None, progress=Silent(), measures=measures, overwrite=True)
     found = json.loads(stem.with_suffix(".json").read_text())
     assert list(found["metrics"]) == list(METRICS)
     assert found["metrics"]["hd95"]["mean"] == pytest.approx(min(distances))
     assert found["measures"]["tolerance_mm"] == 1.0
     assert all(set(score.more) | {"dice"} == set(METRICS) for score in evaluation.scores)
+    written = stem.with_suffix(".json").read_bytes()
+    other = load_model(trained.folder, changes={"prediction.overlap": 0.25})
+    for model, others, why in (
+        (loaded, Measures(("dice", "hd95"), penalize=True), "holds scores of assd, iou, .* too; --overwrite"),
+        (loaded, Measures(tuple(METRICS)), "by another --empty"),
+        (other, measures, "by other settings"),
+    ):
+        with pytest.raises(UsageError, match=why):
+            evaluate_run(model, None, progress=Silent(), measures=others)
+    assert stem.with_suffix(".json").read_bytes() == written
+    again, _ = evaluate_run(loaded, None, progress=Silent(), measures=measures)
+    assert again.scores == evaluation.scores
+    evaluate_run(other, None, progress=Silent(), measures=Measures(("dice",)), overwrite=True)
+    assert json.loads(stem.with_suffix(".json").read_text())["settings"]["prediction"]["overlap"] == 0.25
+
+
+def test_what_a_training_scored_itself_is_scored_again_unasked_with_more_metrics(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    trained = start(choose("folders", None, {**SMALL, "dataset.root": str(root), "split.test": 1}), tmp_path / "runs")
+    assert trained.evaluation is not None
+    evaluation, _ = evaluate_run(
+        load_model(trained.folder), None, progress=Silent(), measures=Measures(("dice", "iou"))
+    )
+    assert [score.dice for score in evaluation.scores] == [score.dice for score in trained.evaluation.scores]

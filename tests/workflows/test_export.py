@@ -202,7 +202,7 @@ def test_what_is_there_is_replaced_only_when_asked(models: dict[str, LoadedModel
 @pytest.mark.parametrize(
     ("to", "name", "message"),
     [
-        ("torchscipt", "model.ts", "unknown format 'torchscipt'.*torchscript"),
+        ("torchscipt", "model.ts", "--to: got 'torchscipt', did you mean 'torchscript'"),
         ("onnx", "model.ts", r"is written as \.onnx"),
         ("monai-bundle", "taken", "taken (is a file|exists)"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import sys
@@ -19,10 +20,15 @@ from small_models import AFFINE, CHANNELS, save_model, scan
 
 from torchio_seg import TorchioSegError, checkpoint, load_model
 from torchio_seg.cli import main
+from torchio_seg.cli.predict import predict as command
+from torchio_seg.config.sections import Prediction
+from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.volumes.nifti import create, read
+from torchio_seg.workflows.budgets import Budgets
 from torchio_seg.workflows.models import LoadedModel
 
+DICOM_AFFINE = np.array([[-1.0, 0, 0, 30], [0, -1.25, 0, 20], [0, 0, 1.5, -10], [0, 0, 0, 1]])
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
 
 
@@ -178,6 +184,72 @@ def test_mirroring_and_largest_pieces_are_those_of_the_command(folder: Path, tmp
     assert 0 < (labels == 1).sum() < (plain == 1).sum()
     with pytest.raises(TorchioSegError, match="no such region"):
         load_model(place, keep_largest=["kidney"])
+
+
+@pytest.mark.parametrize("kind", ["entropy", "disagreement"])
+def test_uncertainty_is_that_of_the_command_and_comes_last(kind: str, folder: Path, tmp_path: Path) -> None:
+    place, mirrored = folder / "runs" / "latest", kind == "disagreement"
+    words = ["predict", folder / "scan.nii.gz", "--model", place, "-o", tmp_path, "--uncertainty", kind]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["torchio-seg", *map(str, words), "--overlap", "0", *["--tta"] * mirrored])
+        with pytest.raises(SystemExit, match=r"^0$"):
+            main()
+    written = read(tmp_path / f"scan_{kind}.nii.gz").array[0]
+    model = load_model(place, tta=mirrored, overlap=0)
+    image = tio.ScalarImage(tensor=torch.from_numpy(scan()), affine=AFFINE)
+    labels, probabilities, found = model.predict(image, uncertainty=kind, probabilities=True)
+    assert [type(each) for each in (labels, probabilities, found)] == [tio.LabelMap, tio.ScalarImage, tio.ScalarImage]
+    assert probabilities.data.shape[0] == 3
+    assert np.array_equal(found.data[0].numpy(), written)
+
+
+def test_uncertainty_alone_comes_beside_the_labels(model: LoadedModel, written: Any) -> None:
+    labels, found = model.predict(scan(), affine=AFFINE, uncertainty="entropy")
+    assert np.array_equal(labels, np.asanyarray(written.dataobj))
+    assert (found.shape, found.dtype) == (labels.shape, np.float32)
+    assert 0 < found.max() <= 1
+
+
+@pytest.mark.parametrize(("kind", "words"), [("variance", "entropy"), ("disagreement", "--tta")])
+def test_uncertainty_that_there_is_not_is_told(kind: str, words: str, model: LoadedModel) -> None:
+    with pytest.raises(TorchioSegError, match=words):
+        model.predict(scan(), affine=AFFINE, uncertainty=kind)
+
+
+def test_a_budget_is_kept_and_what_does_not_fit_is_refused_with_its_number(folder: Path, model: LoadedModel) -> None:
+    place = folder / "runs" / "latest"
+    assert load_model(place, ram_budget=8 * 2**30, vram_budget=10**9).budgets == Budgets(8 * 2**30, 10**9)
+    ample = load_model(place, ram_budget=64 * 2**30).predict(scan(), affine=AFFINE)
+    assert np.array_equal(ample, model.predict(scan(), affine=AFFINE))
+    with pytest.raises(TorchioSegError, match=r"20 x 18 x 22 voxels takes .* of memory .*, and 10 MB may be used"):
+        load_model(place, ram_budget=10**7).predict(scan(), affine=AFFINE)
+    for wrong in (0, -4):
+        with pytest.raises(TorchioSegError, match=f"vram_budget={wrong}: give a number of bytes above 0"):
+            load_model(place, vram_budget=wrong)
+
+
+def test_a_series_is_chosen_as_by_the_command(tmp_path: Path, model: LoadedModel) -> None:
+    place = save_model(tmp_path / "model", channels=("CT",))
+    voxels = {number: np.rint(scan(number)[0]).astype(np.int16) for number in (3, 4)}
+    for number, description in ((3, "THORAX"), (4, "Liver venous")):
+        write_series(
+            tmp_path / "study" / f"s{number}", voxels[number], DICOM_AFFINE, Origin("P1", "CT", number, description)
+        )
+    ct = load_model(place)
+    expected = ct.predict(voxels[4], affine=DICOM_AFFINE)
+    assert not np.array_equal(expected, ct.predict(voxels[3], affine=DICOM_AFFINE))
+    for series in ("4", "2", "*venous"):  # its number, its row, a pattern
+        found = ct.predict(tmp_path / "study", series=series)
+        assert np.array_equal(np.asanyarray(found.dataobj), expected), series
+    with pytest.raises(TorchioSegError, match="2 series are volumes"):
+        ct.predict(tmp_path / "study")
+    with pytest.raises(TorchioSegError, match="series='4' belongs to DICOM"):
+        ct.predict(voxels[4], affine=DICOM_AFFINE, series="4")
+
+
+def test_every_setting_of_prediction_is_an_argument_here_and_an_option_of_the_command() -> None:
+    for taken in (load_model, command):
+        assert set(Prediction.model_fields) <= set(inspect.signature(taken).parameters)
 
 
 def test_a_scan_unlike_the_trainings_is_remarked_on_and_nonsense_refused(

@@ -29,6 +29,15 @@ def test_a_network_with_deep_supervision_is_tried_as_it_predicts_and_goes_on_to_
     assert [tuple(each.shape) for each in logits] == [(2, 2, *patch_size), (2, 2, 20, 12, 32)]
 
 
+def test_a_size_that_whole_volumes_do_not_use_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "torchio_seg")
+    for size, said in ((64, "64 x 64 x 64, is not used"), (16, "patches are whole volumes, 16 x 16 x 16 voxels")):
+        changes = {**SMALL, "sampling.mode": "whole", "sampling.patch_size": [size] * 3}
+        _, patch_size = fit_network(choose("decathlon", None, changes), DATASET, [(16, 16, 16)])
+        assert patch_size == (16, 16, 16)
+        assert caplog.messages[-1].endswith(said)
+
+
 def test_the_first_weights_depend_on_the_seed_alone() -> None:
     experiment = choose("decathlon", None, SMALL)
     torch.manual_seed(1)

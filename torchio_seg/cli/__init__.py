@@ -34,6 +34,8 @@ from torchio_seg.cli import (
 from torchio_seg.cli.screen import Screen, show_failure
 from torchio_seg.cli.shared import command
 
+FIRST, WORK, DATA, LOOK = "First steps", "Train and predict", "Data", "Look at results and settings"
+
 app = typer.Typer(
     name="torchio-seg",
     help="Train and use 3-D segmentation networks on patches of medical scans.",
@@ -42,25 +44,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("demo", rich_help_panel="First steps")(command(demo.demo))
-app.command("phantom", rich_help_panel="First steps")(command(phantom.phantom))
-app.command("download", rich_help_panel="Data")(command(download.download))
-app.command("check", rich_help_panel="Data")(command(check.check))
-app.add_typer(importing.app, name="import", rich_help_panel="Data")
-app.command("preview", rich_help_panel="Data")(command(preview.preview))
-app.command("prepare", rich_help_panel="Data")(command(prepare.prepare))
-app.add_typer(store.app, name="store", rich_help_panel="Data")
-app.command("plan", rich_help_panel="Work")(command(plan.plan))
-app.command("train", rich_help_panel="Work")(command(train.train))
-app.command("crossval", rich_help_panel="Work")(command(crossval.crossval))
-app.command("predict", rich_help_panel="Work")(command(predict.predict))
-app.command("evaluate", rich_help_panel="Work")(command(evaluate.evaluate))
-app.command("export", rich_help_panel="Work")(command(export.export))
-app.add_typer(track.app, name="track", rich_help_panel="Work")
-app.add_typer(benchmark.app, name="benchmark", rich_help_panel="Look things up")
-app.command("datasets", rich_help_panel="Look things up")(command(datasets.datasets))
-app.add_typer(runs.app, name="runs", rich_help_panel="Look things up")
-app.add_typer(config.app, name="config", rich_help_panel="Look things up")
+app.command("demo", rich_help_panel=FIRST)(command(demo.demo))
+app.command("phantom", rich_help_panel=FIRST)(command(phantom.phantom))
+app.command("train", rich_help_panel=WORK)(command(train.train))
+app.command("predict", rich_help_panel=WORK)(command(predict.predict))
+app.command("evaluate", rich_help_panel=WORK)(command(evaluate.evaluate))
+app.command("plan", rich_help_panel=WORK)(command(plan.plan))
+app.command("crossval", rich_help_panel=WORK)(command(crossval.crossval))
+app.command("export", rich_help_panel=WORK)(command(export.export))
+app.command("datasets", rich_help_panel=DATA)(command(datasets.datasets))
+app.command("download", rich_help_panel=DATA)(command(download.download))
+app.command("check", rich_help_panel=DATA)(command(check.check))
+app.command("preview", rich_help_panel=DATA)(command(preview.preview))
+app.add_typer(importing.app, name="import", rich_help_panel=DATA)
+app.command("prepare", rich_help_panel=DATA)(command(prepare.prepare))
+app.add_typer(store.app, name="store", rich_help_panel=DATA)
+app.add_typer(runs.app, name="runs", rich_help_panel=LOOK)
+app.add_typer(config.app, name="config", rich_help_panel=LOOK)
+app.add_typer(benchmark.app, name="benchmark", rich_help_panel=LOOK)
+app.add_typer(track.app, name="track", rich_help_panel=LOOK)
 
 
 def _show_version(wanted: bool) -> None:

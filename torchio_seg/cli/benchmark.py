@@ -7,19 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Network, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import (
-    ConfigFile,
-    DatasetName,
-    Device,
-    Network,
-    Root,
-    Set,
-    command,
-    gather,
-    parse_bytes,
-    parse_size,
-)
+from torchio_seg.cli.shared import command, gather, parse_bytes, parse_size
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Answer, Results, Selection

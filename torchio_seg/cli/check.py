@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Fold, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, parse_fold
+from torchio_seg.cli.shared import gather, parse_fold
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
@@ -25,25 +26,29 @@ def check(  # noqa: PLR0913 (flags are what the command line is made of)
     fold: Fold = None,
     set_: Set = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read every file again, those that have not changed too.")
+        bool, typer.Option("--verify", help="Read every file again, even those that have not changed.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON document instead of lines.")] = False,
     fix: Annotated[
         Path | None,
-        typer.Option(metavar="FOLDER", help="Write a copy there in which what can safely be mended is mended."),
+        typer.Option(
+            metavar="FOLDER",
+            help="Write a copy of the data there, in which what can safely be mended is mended.",
+        ),
     ] = None,
 ) -> None:
-    """Look at every file of a data set, and list all that is wrong with it.
+    """Check every file of a data set, and list everything that is wrong with it.
 
     torchio-seg check --dataset decathlon --root Task04_Hippocampus
 
     Ends with 0 where training can begin, with 1 where something must be mended first.
     """
     from torchio_seg.config.resolve import choose
+
+    experiment = choose(dataset, config, gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_))
     from torchio_seg.errors import DataError
     from torchio_seg.workflows import check as workflow
 
-    experiment = choose(dataset, config, gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_))
     screen = Screen.shared()
     try:
         checked = workflow.check_experiment(experiment, verify=verify, progress=screen)

@@ -6,8 +6,9 @@ import json
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Root, Set, command, gather
+from torchio_seg.cli.shared import command, gather
 
 app = typer.Typer(
     help="Show the settings of an experiment, or their schema.",

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from torchio_seg.cli.plan import plan_here
-from torchio_seg.cli.repeats import leave
-from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import (
+from torchio_seg.cli.options import (
+    EXPERIMENT,
+    OUTPUT,
     SETTINGS,
     Auto,
     BatchSize,
@@ -28,13 +27,11 @@ from torchio_seg.cli.shared import (
     Steps,
     TrustWeights,
     Wandb,
-    gather,
-    one_length,
-    parse_size,
-    program,
-    tracking,
-    typed,
 )
+from torchio_seg.cli.plan import plan_here
+from torchio_seg.cli.repeats import leave
+from torchio_seg.cli.screen import Screen, number
+from torchio_seg.cli.shared import gather, one_length, parse_size, program, require_known, tracking, typed
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.crossval import Gathered
@@ -49,7 +46,12 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     epochs: Epochs = None,
     steps: Steps = None,
     max_time: Annotated[
-        str | None, typer.Option(metavar="TIME", help="For each fold, as 30m or 1h30m.", rich_help_panel=SETTINGS)
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="How long each fold may take, as 30m or 1h30m, in place of epochs.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
     init_from: InitFrom = None,
     trust: TrustWeights = False,
@@ -62,17 +64,25 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     set_: Set = None,
     folds: Annotated[
         str | None,
-        typer.Option(metavar="K,K,...", help="Train these now, from 0; all otherwise.", rich_help_panel="Experiment"),
+        typer.Option(
+            metavar="K,K,...",
+            help="Train only these folds now, counted from 0; otherwise all.",
+            rich_help_panel=EXPERIMENT,
+        ),
     ] = None,
     runs: RunsFolder = Path("runs"),
     output: Annotated[
         Path | None,
         typer.Option(
-            "-o", "--output", help="Folder of it all (else named); where it was begun, go on.", rich_help_panel="Output"
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder of it all, otherwise a new one below --runs; one that was begun is gone on with.",
+            rich_help_panel=OUTPUT,
         ),
     ] = None,
 ) -> None:
-    """Train a model for each fold, score every case by the one that has not seen it, and make an ensemble of them.
+    """Train a model for each fold, score every case by the one that has not seen it, and join them in an ensemble.
 
     torchio-seg crossval --dataset decathlon --root Task04_Hippocampus
 
@@ -80,10 +90,6 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
 
     A layout without an experiment of its own is planned first; all folds follow that plan.
     """
-    from torchio_seg.workflows.crossval import crossval as workflow
-    from torchio_seg.workflows.series import Place, Stopped, settle
-    from torchio_seg.workflows.train import Situation
-
     flags = {
         "dataset.root": root,
         "network.name": network,
@@ -99,6 +105,11 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     }
     wanted = parse_folds(folds)
     changes = one_length(gather(flags, set_))
+    require_known(dataset, config, changes, begun=output)
+    from torchio_seg.workflows.crossval import crossval as workflow
+    from torchio_seg.workflows.series import Place, Stopped, settle
+    from torchio_seg.workflows.train import Situation
+
     experiment, papers = settle(dataset, config, changes, Place(output, "folds"), plan=plan_here)
     situation = Situation(may_shrink=auto, trust=trust, papers=papers)
     screen = Screen.shared()

@@ -20,9 +20,9 @@ WIDEST = 110
 
 
 def datasets(
-    name: Annotated[str | None, typer.Argument(help="Explain one: brats, btcv, decathlon:Task04 ...")] = None,
+    name: Annotated[str | None, typer.Argument(help="Data set to explain: brats, btcv, decathlon:Task04 ...")] = None,
 ) -> None:
-    """List the shipped experiments and layouts, and where their data is looked for, or explain one data set."""
+    """List the shipped experiments and where their data is looked for, or explain one data set."""
     from torchio_seg.workflows.catalogue import explain, survey
 
     experiments = survey()

@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import RunsFolder
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import RunsFolder, program, typed
+from torchio_seg.cli.shared import program, typed
 
 
 def demo(
     *,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed: other phantoms, other weights.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, metavar="N", help="Random seed; another one gives other phantoms and weights.")
+    ] = 0,
     runs: RunsFolder = Path("runs"),
 ) -> None:
-    """Generate phantom brains, train on them, predict one: the whole way in a few minutes on a CPU."""
+    """Try the whole way in a few minutes on a CPU: generate phantom brains, train on them, predict one."""
     from torchio_seg.cli.train import leave, report
     from torchio_seg.workflows.demo import run_demo
 

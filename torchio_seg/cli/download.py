@@ -12,12 +12,19 @@ from torchio_seg.cli.shared import program, typed
 
 
 def download(
-    name: Annotated[str, typer.Argument(help="brats, decathlon:Task04, hippocampus ..., see 'torchio-seg datasets'.")],
+    name: Annotated[str, typer.Argument(help="Data set to fetch: brats, decathlon:Task04, hippocampus ...")],
     *,
-    root: Annotated[Path | None, typer.Option(help="Folder to make (else data/TASK).")] = None,
-    keep_archive: Annotated[bool, typer.Option("--keep-archive", help="Keep the archive beside the folder.")] = False,
+    root: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Folder to make, otherwise data/TASK.")] = None,
+    keep_archive: Annotated[
+        bool, typer.Option("--keep-archive", help="Keep the archive beside the folder, too.")
+    ] = False,
 ) -> None:
-    """Fetch a data set that needs no account, check it and unpack it; interrupted, it goes on where it was."""
+    """Fetch a data set that needs no account, check it and unpack it; interrupted, it goes on where it was.
+
+    torchio-seg download hippocampus
+
+    'torchio-seg datasets' lists what there is.
+    """
     from torchio_seg.workflows.download import download as fetch
 
     screen = Screen.shared()

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import (
+from torchio_seg.cli import evaluate_options as only
+from torchio_seg.cli.options import (
     ConfigFile,
     DatasetName,
     Device,
@@ -19,128 +17,105 @@ from torchio_seg.cli.shared import (
     Trust,
     Wandb,
     WeightsFile,
-    gather,
-    parse_overlap,
-    require_experiment,
-    tracking,
 )
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import gather, parse_overlap, require_experiment, tracking
+from torchio_seg.files import near
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torchio_seg.metrics import Measures
     from torchio_seg.records import RegionScore
+    from torchio_seg.workflows.evaluate_folders import Folders
 
-MEASURES, FOLDERS = "What is measured", "Two folders of label maps"
 DEFAULT = "dice,hd95,surface_dice"
 
 
 def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
-    run: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Run folder; the newest otherwise. With --truth, predicted label maps.", show_default=False
-        ),
-    ] = None,
+    run: only.Run = None,
     *,
-    split: Annotated[
-        str | None, typer.Option(help="training, validation or test (of a run the default, where there is one).")
-    ] = None,
-    weights: WeightsFile = None,
-    dataset: DatasetName = None,
-    config: ConfigFile = None,
-    root: Root = None,
-    overlap: Overlap = None,
-    set_: Set = None,
+    split: only.SplitPart = None,
+    overwrite: only.Overwrite = False,
+    metrics: only.Metrics = DEFAULT,
+    tolerance: only.Tolerance = 1.0,
+    empty: only.Empty = "nan",
+    truth: only.Truth = None,
+    region: only.Region = None,
+    ignore: only.Ignore = None,
+    only_pairs: only.OnlyPairs = False,
+    workers: only.Workers = None,
+    output: only.Place = None,
+    runs: RunsFolder = Path("runs"),
     wandb: Wandb = None,
     device: Device = None,
-    runs: RunsFolder = Path("runs"),
+    overlap: Overlap = None,
+    set_: Set = None,
+    weights: WeightsFile = None,
+    config: ConfigFile = None,
+    dataset: DatasetName = None,
+    root: Root = None,
     trust: Trust = False,
-    metrics: Annotated[
-        str, typer.Option(metavar="NAME,...|all", help="See docs/metrics.md.", rich_help_panel=MEASURES)
-    ] = DEFAULT,
-    tolerance: Annotated[float, typer.Option(metavar="MM", help="Of surface Dice.", rich_help_panel=MEASURES)] = 1.0,
-    empty: Annotated[
-        str,
-        typer.Option(
-            metavar="nan|one|zero",
-            help="A region neither there nor found is not scored, scored as right, or as wrong.",
-            rich_help_panel=MEASURES,
-        ),
-    ] = "nan",
-    truth: Annotated[
-        Path | None, typer.Option(help="True label maps, of the predictions' names.", rich_help_panel=FOLDERS)
-    ] = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=V,V", help="Else every value is a class; may be repeated.", rich_help_panel=FOLDERS),
-    ] = None,
-    ignore: Annotated[
-        int | None, typer.Option(metavar="V", help="True value of voxels not to score.", rich_help_panel=FOLDERS)
-    ] = None,
-    only_pairs: Annotated[
-        bool, typer.Option("--only-pairs", help="Leave out label maps without a partner.", rich_help_panel=FOLDERS)
-    ] = False,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes; else one for eight cases, 8 at most.", rich_help_panel=FOLDERS)
-    ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o", "--output", help="Folder of the scores; else that of the predictions.", rich_help_panel=FOLDERS
-        ),
-    ] = None,
 ) -> None:
     """Score a model on the labelled cases of a split, or label maps against true ones, case by case.
 
     torchio-seg evaluate runs/latest --split test --metrics all
 
-    torchio-seg evaluate --config btcv.yaml --weights UNETR.pth --overlap 0.7 --root BTCV
-
     torchio-seg evaluate predicted/ --truth labelsTs/ --region whole=1,2,4 --region core=1,4
+
+    torchio-seg evaluate --config btcv.yaml --weights UNETR.pth --overlap 0.7 --root BTCV
     """
-    measures = _measures(metrics, tolerance, empty)
+    from torchio_seg.workflows.beforehand import PARTS, require_model, require_run, require_word
+
     require_experiment(weights, dataset, config)
-    of_folders = {"--region": region, "--ignore": ignore, "--only-pairs": only_pairs, "--workers": workers}
-    of_models: dict[str, object] = {
-        "--split": split,
-        "--root": root,
-        "--wandb": wandb,
-        "--device": device,
-        "--trust": trust,
-    }
-    of_models |= {"--weights": weights, "--overlap": overlap, "--set": set_}
+    require_word("--split", split, PARTS)
+    of_models: dict[str, object] = {"--split": split, "--root": root, "--wandb": wandb, "--device": device}
+    of_models |= {"--trust": trust, "--weights": weights, "--overlap": overlap, "--set": set_}
     flags = {"dataset.root": root, "prediction.overlap": parse_overlap(overlap), **tracking(wandb)}
     changes = gather({"device": device or "auto", **flags}, set_)
+    measures = _measures(metrics, tolerance, empty)
     if truth is not None:
+        from torchio_seg.workflows.evaluate_folders import Folders
+
         _refuse(of_models, "goes with a run or --weights, not --truth")
-        only = (tuple(region or ()), ignore, only_pairs, output)
-        _evaluate_folders(run, truth, only, measures, num_workers=workers)
+        regions = tuple(region or ())
+        folders = Folders(_predicted(run), truth, regions, ignore, only_pairs, output, overwrite=overwrite)
+        _evaluate_folders(folders, measures, workers)
         return
+    of_folders = {"--region": region, "--ignore": ignore, "--only-pairs": only_pairs, "--workers": workers}
     _refuse(of_folders, "goes with two folders of label maps: name the true ones by --truth")
     if weights is not None:
         _refuse({"--wandb": wandb}, "goes with a run, not --weights")
         _refuse({str(run): run}, f"is a model of ours and --weights {weights} another; name one of them")
-        _evaluate_weights((weights, dataset, config), split, measures, changes=changes, trust=trust, output=output)
+        place = None if output is None else _free(output, split or PARTS[1], overwrite=overwrite)
+        _evaluate_weights((weights, dataset, config), split, measures, changes=changes, trust=trust, output=place)
         return
     _refuse({"--output": output}, "goes with --truth or --weights; the scores of a run are written into its own folder")
-    _evaluate_run(run or runs, split, measures, changes=changes, is_newest=run is None, trust=trust)
+    require_model(run)
+    if run is None:
+        require_run(runs)
+    _evaluate_run(run, runs, split, measures, changes=changes, trust=trust, overwrite=overwrite)
 
 
-def _evaluate_folders(
-    predicted: Path | None,
-    truth: Path,
-    more: tuple[tuple[str, ...], int | None, bool, Path | None],
-    measures: Measures,
-    *,
-    num_workers: int | None,
-) -> None:
+def _predicted(run: Path | None) -> Path:
     from torchio_seg.errors import UsageError
-    from torchio_seg.workflows.evaluate_folders import Folders, evaluate_folders
 
-    if predicted is None:
+    if run is None:
         raise UsageError("--truth names the true label maps; name the folder of the predicted ones before it")
-    folders = Folders(predicted, truth, *more)
+    return run
+
+
+def _free(output: Path, part: str, *, overwrite: bool) -> Path:
+    """The folder, in which there are no scores of the part, or they may be replaced."""
+    from torchio_seg.reports.scores import require_free
+
+    require_free(output / "evaluation" / part, overwrite=overwrite)
+    return output
+
+
+def _evaluate_folders(folders: Folders, measures: Measures, num_workers: int | None) -> None:
+    from torchio_seg.workflows.evaluate_folders import evaluate_folders
+
     scores, stem = evaluate_folders(folders, measures, num_workers=num_workers, progress=Screen.shared())
     _report("Dice", scores, stem)
 
@@ -165,24 +140,25 @@ def _evaluate_weights(
     _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
 
 
-def _evaluate_run(
-    place: Path,
+def _evaluate_run(  # noqa: PLR0913 (which, and how)
+    run: Path | None,
+    runs: Path,
     split: str | None,
     measures: Measures,
     *,
     changes: dict[str, Any],
-    is_newest: bool,
     trust: bool,
+    overwrite: bool,
 ) -> None:
-    """The run of a folder, or the newest of those below it."""
+    """The run of a folder, or the newest of those below another."""
     from torchio_seg.workflows.evaluate_run import evaluate_run
     from torchio_seg.workflows.models import load_model
     from torchio_seg.workflows.runs import newest_trained
 
     screen = Screen.shared()
-    loaded = load_model(newest_trained(place) if is_newest else place, changes=changes, trust=trust)
+    loaded = load_model(run or newest_trained(runs), changes=changes, trust=trust)
     screen.say(f"model {loaded.folder}")
-    evaluation, stem = evaluate_run(loaded, split, progress=screen, measures=measures)
+    evaluation, stem = evaluate_run(loaded, split, progress=screen, measures=measures, overwrite=overwrite)
     _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
 
 
@@ -210,14 +186,10 @@ def _report(title: str, scores: Sequence[RegionScore], stem: Path | None) -> Non
     screen.table_of_cases(scores)
     screen.table_of_scores(title, summaries, mean_dice(summaries))
     screen.say("mean, how far cases lie apart (sd), and where the mean lies (95 %, bootstrap over the cases)")
-    columns = ("metric", "region", "mean", "sd", "mean from", "to", "cases")
-    rows = []
-    for name in measured(scores):
-        metric = METRICS[name]
-        shown = f"{metric.name} ({metric.unit})" if metric.unit in {"mm", "ml"} else metric.name
-        for each in spreads(scores, name):
-            figures = map(number, (each.mean, each.deviation, each.low, each.high))
-            rows.append((shown, each.region, *figures, str(each.num_scored)))
-    screen.table(columns, rows)
+    metrics = [METRICS[name] for name in measured(scores)]
+    screen.table_of_spreads(
+        (f"{each.name} ({each.unit})" if each.unit in {"mm", "ml"} else each.name, spreads(scores, each.name))
+        for each in metrics
+    )
     if stem is not None:
-        screen.say(f"written to {stem}.csv and {stem.name}.json")
+        screen.say(f"written to {near(stem)}.csv and {stem.name}.json")

@@ -18,28 +18,39 @@ if TYPE_CHECKING:
     from torchio_seg.workflows.importing_list import RoiCount
 
 app = typer.Typer(
-    help="Make NIfTI of DICOM: image series, and contours of radiotherapy planning.",
+    help="Turn DICOM into NIfTI: image series, and contours of radiotherapy planning.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-Source = Annotated[Path, typer.Argument(metavar="IN", help="Folder of DICOM files, sub-folders too.")]
+Source = Annotated[
+    Path, typer.Argument(metavar="IN", help="Folder of DICOM files; those in its sub-folders count too.")
+]
 Out = Annotated[Path | None, typer.Argument(help="Folder to write to; not needed with --list.")]
-List = Annotated[bool, typer.Option("--list", help="Show what is there, write no NIfTI.")]
+List = Annotated[bool, typer.Option("--list", help="Show what is there, and write no NIfTI.")]
 
 
 @app.command()
 @command
 def rtstruct(
-    source: Annotated[Path, typer.Argument(metavar="IN", help="Folder with a folder for each patient, or of one.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="IN", help="Folder with a folder for each patient, or that of one patient.")
+    ],
     out: Out = None,
     *,
     roi: Annotated[
-        list[str] | None, typer.Option("--roi", help="Name of a region; repeat it. The first gets value 1.")
+        list[str] | None,
+        typer.Option(
+            "--roi", metavar="NAME", help="Region to import; repeat it for several. The first gets the value 1."
+        ),
     ] = None,
     list_: List = False,
-    picture: Annotated[Path, typer.Option(help="With --list: the picture to write.")] = Path("rois.png"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="With --list: replace the picture.")] = False,
+    picture: Annotated[Path, typer.Option(metavar="FILE", help="With --list: PNG file of the picture.")] = Path(
+        "rois.png"
+    ),
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="With --list: replace a picture that is there.")
+    ] = False,
 ) -> None:
     """Make images and label maps of patients with contours; run again, it does only what is new.
 
@@ -71,7 +82,9 @@ def dicom(
     source: Source,
     out: Out = None,
     *,
-    series: Annotated[str | None, typer.Option(metavar="N|UID", help="Only the series of this number or UID.")] = None,
+    series: Annotated[
+        str | None, typer.Option(metavar="N|UID", help="Import only the series of this number or UID.")
+    ] = None,
     list_: List = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
 ) -> None:
@@ -100,19 +113,13 @@ def dicom(
 def _list_series(source: Path) -> None:
     from torchio_seg.workflows.importing_series import list_series
 
-    rows = [
-        (
-            one.patient,
-            "?" if one.number is None else str(one.number),
-            one.modality,
-            one.description,
-            str(one.num_files),
-            reason or "volume",
-            one.uid,
+    screen = Screen.shared()
+    for one, reason in list_series(source):  # two lines each: a UID alone may have 64 letters
+        number = "?" if one.number is None else str(one.number)
+        screen.say(
+            f"{one.patient}   series {number}   {one.modality}   {one.num_files} files   {one.description}".rstrip()
         )
-        for one, reason in list_series(source)
-    ]
-    Screen.shared().table(("patient", "series", "modality", "description", "files", "volume", "UID"), rows)
+        screen.say(f"    {f'no volume: {reason}' if reason else 'volume'}   {one.uid}")
 
 
 def _list_rois(source: Path, picture: Path, *, overwrite: bool) -> None:

@@ -16,16 +16,21 @@ LAYOUTS = (
 
 
 def phantom(  # noqa: PLR0913 (flags are what the command line is made of)
-    out: Annotated[Path, typer.Argument(help="Folder to make.")],
+    out: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder to make.")],
     *,
-    layout: Annotated[str, typer.Option(help=LAYOUTS)] = "decathlon",
-    kind: Annotated[str | None, typer.Option(help="brain, abdomen or thorax; else what the layout is for.")] = None,
-    cases: Annotated[int, typer.Option(min=1, help="How many.")] = 24,
-    shape: Annotated[str, typer.Option(metavar="N|N,N,N", help="Voxels of each.")] = "64,64,48",
-    channels: Annotated[int, typer.Option(min=1, max=4, help="Sequences of a brain.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed, other patients.")] = 0,
+    layout: Annotated[str, typer.Option(metavar="NAME", help=f"How the files are laid out: {LAYOUTS}")] = "decathlon",
+    kind: Annotated[
+        str | None,
+        typer.Option(
+            metavar="KIND", help="What to generate: brain, abdomen or thorax; otherwise what the layout is for."
+        ),
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, metavar="N", help="Number of cases.")] = 24,
+    shape: Annotated[str, typer.Option(metavar="N|N,N,N", help="Size of each scan in voxels.")] = "64,64,48",
+    channels: Annotated[int, typer.Option(min=1, max=4, metavar="N", help="Number of MR sequences of a brain.")] = 4,
+    seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed; another one gives other patients.")] = 0,
 ) -> None:
-    """Write a data set of generated scans with labels, in any layout that can be trained on.
+    """Generate a data set of scans with labels, in any layout that can be trained on.
 
     torchio-seg phantom data/brats --layout brats2021 --cases 8
     """
@@ -35,4 +40,5 @@ def phantom(  # noqa: PLR0913 (flags are what the command line is made of)
     screen = Screen.shared()
     drawn = write_phantom(out, layout, kind, numbers, progress=screen)
     screen.say(f"{out}: {cases} {drawn.cohort.kind} phantoms, channels {', '.join(drawn.cohort.channel_names)}")
-    screen.say(f"train      {program()} train --dataset {drawn.experiment} --root {typed(out)}")
+    fewer = " --set split.validation=1 --set split.test=1" if drawn.is_few else ""
+    screen.say(f"train      {program()} train --dataset {drawn.experiment} --root {typed(out)}{fewer}")

@@ -10,20 +10,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import (
+from torchio_seg.cli.options import (
+    OUTPUT,
     ConfigFile,
     DatasetName,
     Device,
+    Epochs,
     Fold,
+    Network,
     Root,
     Set,
-    gather,
-    parse_bytes,
-    parse_fold,
-    program,
-    typed,
+    Steps,
 )
+from torchio_seg.cli.places import place
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import gather, one_length, parse_bytes, parse_fold, program, require_known, typed
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
@@ -37,47 +38,70 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
-    fold: Fold = None,
-    device: Device = None,
+    max_time: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="How long the whole training may take, as 15m or 2h30m.", rich_help_panel=BUDGETS
+        ),
+    ] = None,
     ram_budget: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="For training; else 8GiB, or what is free.", rich_help_panel=BUDGETS),
+        typer.Option(
+            metavar="SIZE",
+            help="How much memory it may use; otherwise 8GiB, or what is free if that is less.",
+            rich_help_panel=BUDGETS,
+        ),
     ] = None,
     vram_budget: Annotated[
         str | None,
-        typer.Option(metavar="SIZE", help="Of the GPU; else 8GiB, or what is free.", rich_help_panel=BUDGETS),
+        typer.Option(
+            metavar="SIZE",
+            help="How much memory of the GPU it may use; otherwise 8GiB, or what is free if that is less.",
+            rich_help_panel=BUDGETS,
+        ),
     ] = None,
-    max_time: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="For the whole training, as 15m or 2h30m.", rich_help_panel=BUDGETS),
-    ] = None,
+    network: Network = None,
+    epochs: Epochs = None,
+    steps: Steps = None,
+    fold: Fold = None,
+    device: Device = None,
     set_: Set = None,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The plan, a YAML file.", rich_help_panel="Output")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            parser=place,
+            help="YAML file to write the plan to.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = Path("plan.yaml"),
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the plan.", rich_help_panel="Output")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace a plan that is there.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
-    """Choose how to train a network on a data set: what follows from the data, and what fits, as measured here.
+    """Plan a training: choose its settings by the data and by what fits into this machine, as measured here.
 
     torchio-seg plan --dataset folders --root MY_SCANS --max-time 2h -o plan.yaml
 
     The plan is a complete experiment to read, edit, and train with --config. Training measures nothing again.
     """
-    from torchio_seg.workflows.plan import Wishes, make, require_free, write_plan
-
     flags = {
         "dataset.root": root,
+        "network.name": network,
         "split.fold": parse_fold(fold),
         "device": device,
+        "training.epochs": epochs,
+        "training.steps": steps,
         "training.max_time": max_time,
     }
-    wishes = Wishes(
-        dataset,
-        config,
-        gather(flags, set_),
-        ram_budget=parse_bytes(ram_budget, "--ram-budget"),
-        vram_budget=parse_bytes(vram_budget, "--vram-budget"),
-    )
+    changes = one_length(gather(flags, set_))
+    ram, vram = parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget")
+    require_known(dataset, config, {})
+    from torchio_seg.workflows.plan import Wishes, make, require_free, write_plan
+
+    wishes = Wishes(dataset, config, changes, ram_budget=ram, vram_budget=vram)
     require_free(output, overwrite=overwrite)
     screen = Screen.shared()
     planned = make(wishes, progress=screen)

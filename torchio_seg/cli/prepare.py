@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import ConfigFile, DatasetName, Fold, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Fold, Root, Set, gather, parse_fold
+from torchio_seg.cli.shared import gather, parse_fold
 from torchio_seg.machine import in_units
 
 
@@ -19,10 +20,10 @@ def prepare(
     fold: Fold = None,
     set_: Set = None,
     verify: Annotated[
-        bool, typer.Option("--verify", help="Read files whose size and times have not changed too.")
+        bool, typer.Option("--verify", help="Read every file again, even those that have not changed.")
     ] = False,
 ) -> None:
-    """Preprocess every case once and keep it for trainings, which otherwise do so when they begin.
+    """Preprocess every case now and keep the results; otherwise a training does so when it begins.
 
     torchio-seg prepare --dataset decathlon --root Task04_Hippocampus
 
@@ -31,7 +32,6 @@ def prepare(
     Interrupted, it goes on where it was; what is there already is not made again.
     """
     from torchio_seg.config.resolve import choose, is_layout
-    from torchio_seg.workflows.prepare import prepare_experiment
 
     changes = gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_)
     screen = Screen.shared()
@@ -42,5 +42,7 @@ def prepare(
         screen.say(f"voxel size and intensities as 'torchio-seg plan --dataset {dataset}' chooses them")
     else:
         experiment = choose(dataset, config, changes)
+    from torchio_seg.workflows.prepare import prepare_experiment
+
     done = prepare_experiment(experiment, verify=verify, progress=screen)
     screen.say(f"{done.num_cases} cases ready, {in_units(done.num_bytes)} in {done.folder}")

@@ -7,8 +7,10 @@ from typing import Annotated
 
 import typer
 
+from torchio_seg.cli.options import OUTPUT, ConfigFile, DatasetName, Root, Set
+from torchio_seg.cli.places import place
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import ConfigFile, DatasetName, Root, Set, gather
+from torchio_seg.cli.shared import gather
 
 
 def preview(  # noqa: PLR0913 (flags are what the command line is made of)
@@ -17,12 +19,20 @@ def preview(  # noqa: PLR0913 (flags are what the command line is made of)
     config: ConfigFile = None,
     root: Root = None,
     set_: Set = None,
-    cases: Annotated[int, typer.Option(min=1, max=12, help="How many to show.", rich_help_panel="Output")] = 3,
+    cases: Annotated[int, typer.Option(min=1, max=12, help="How many cases to show.", rich_help_panel=OUTPUT)] = 3,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="The sheet, a PNG file.", rich_help_panel="Output")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            parser=place,
+            help="PNG file to draw the sheet into.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = Path("preview.png"),
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace the sheet.", rich_help_panel="Output")
+        bool, typer.Option("--overwrite", help="Replace a sheet that is there.", rich_help_panel=OUTPUT)
     ] = False,
 ) -> None:
     """Draw cases with their labels, and a patch before and after each step of augmentation, on one sheet.
@@ -30,9 +40,10 @@ def preview(  # noqa: PLR0913 (flags are what the command line is made of)
     torchio-seg preview --dataset decathlon --root Task04_Hippocampus
     """
     from torchio_seg.config.resolve import choose
-    from torchio_seg.workflows.preview import make_preview
 
     experiment = choose(dataset, config, gather({"dataset.root": root}, set_))
+    from torchio_seg.workflows.preview import make_preview
+
     screen = Screen.shared()
     made = make_preview(experiment, output, num_cases=cases, overwrite=overwrite, progress=screen)
     screen.say(f"sheet      {made.path} ({made.size[0]} x {made.size[1]} pixels)")

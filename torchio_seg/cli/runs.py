@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from torchio_seg.cli.options import RunsFolder
 from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import RunsFolder, command, typed
+from torchio_seg.cli.shared import command, typed
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.overview import Overview
@@ -21,7 +22,7 @@ _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 @app.callback(invoke_without_command=True)
 @command
 def runs(context: typer.Context, *, runs: RunsFolder = Path("runs")) -> None:
-    """List trainings: data set and network, how far each is, and how well it does; or compare two of them."""
+    """List the trainings, how far each is and how well it does, or compare two of them."""
     from torchio_seg.workflows.overview import survey_runs
 
     if context.invoked_subcommand is not None:
@@ -43,8 +44,8 @@ def runs(context: typer.Context, *, runs: RunsFolder = Path("runs")) -> None:
 @app.command()
 @command
 def compare(
-    one: Annotated[Path, typer.Argument(metavar="A", help="A run's folder.")],
-    other: Annotated[Path, typer.Argument(metavar="B", help="Another's.")],
+    one: Annotated[Path, typer.Argument(metavar="A", help="Folder of one run.")],
+    other: Annotated[Path, typer.Argument(metavar="B", help="Folder of the other.")],
 ) -> None:
     """Show what differs between two trainings, in their settings and in their scores.
 

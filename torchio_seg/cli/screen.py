@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.progress import TaskID
 
-    from torchio_seg.metrics import Summary
+    from torchio_seg.metrics import Spread, Summary
     from torchio_seg.records import RegionScore
 
 
@@ -125,14 +125,31 @@ class Screen(logging.Handler):
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""
         regions = list(dict.fromkeys(score.region for score in scores))
+        width = max(len(score.case) for score in scores) + sum(3 + max(5, len(region)) for region in regions) + 4
         by_case: dict[str, dict[str, float | None]] = {}
         for score in scores:
             by_case.setdefault(score.case, {})[score.region] = score.dice
-        if len(regions) > MOST_COLUMNS:
+        if len(regions) > MOST_COLUMNS or width > self.results.width:
             self.table(("case", "mean", "lowest"), [(case, *_outline(values)) for case, values in by_case.items()])
             return
         rows = [(case, *(number(values[region]) for region in regions)) for case, values in by_case.items()]
         self.table(("case", *regions), rows)
+
+    def table_of_spreads(self, metrics: Iterable[tuple[str, Sequence[Spread]]]) -> None:
+        """Each metric on a line of its own, and below it the regions: mean, deviation, and where the mean lies."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table("metric, region")
+        for name in ("mean", "sd", "mean from", "to", "cases"):
+            table.add_column(name, justify="right")
+        for metric, regions in metrics:
+            table.add_section()
+            table.add_row(Text(metric, style="bold"))
+            for each in regions:
+                figures = map(number, (each.mean, each.deviation, each.low, each.high))
+                table.add_row(Text(f"  {each.region}"), *figures, str(each.num_scored))
+        self.results.print(table)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         """Rows of words, shown as they are: what looks like markup is none."""
@@ -141,7 +158,7 @@ class Screen(logging.Handler):
 
         table = Table()
         for column in columns:
-            table.add_column(Text(column))
+            table.add_column(Text(column), overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
         self.results.print(table)
@@ -173,9 +190,12 @@ def number(value: float | None) -> str:
 def show_failure(error: BaseException) -> int:
     """Tell the user what went wrong; the exit code says whose fault it was."""
     errors = Screen.shared().errors
-    if isinstance(error, KeyboardInterrupt):
-        errors.print("stopped", style="yellow")
-        return 128 + signal.SIGINT
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
+        by_signal = isinstance(code, int) and code > 128  # else by a closed pipe, as of head
+        for sentence in getattr(error, "__notes__", ["stopped"] if by_signal else []):
+            logging.getLogger("torchio_seg").warning("%s", sentence)
+        return code if isinstance(code, int) else 1
     if isinstance(error, PeerError):
         return error.exit_code
     if isinstance(error, TorchioSegError):

@@ -5,122 +5,27 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 import re
 import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
+from torchio_seg.cli.options import Debug, Quiet, Verbose
 from torchio_seg.cli.screen import Screen, show_failure
+from torchio_seg.errors import PeerError, TorchioSegError
 
 BEGUN = time.monotonic()
 """When the command did, nearly: before anything heavy is imported."""
-
-SETTINGS = "Settings"
-
-DatasetName = Annotated[
-    str | None,
-    typer.Option("--dataset", help="Experiment or layout, see 'torchio-seg datasets'.", rich_help_panel="Experiment"),
-]
-ConfigFile = Annotated[
-    Path | None, typer.Option("--config", help="Experiment of your own, a YAML file.", rich_help_panel="Experiment")
-]
-Root = Annotated[
-    Path | None, typer.Option("--root", help="Folder of the data (else data/NAME).", rich_help_panel="Experiment")
-]
-Set = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change a setting, for instance training.batch_size=4; may be repeated.",
-        rich_help_panel=SETTINGS,
-    ),
-]
-Network = Annotated[
-    str | None,
-    typer.Option("--network", help="unet, dynunet, ... or your own as module.name.", rich_help_panel=SETTINGS),
-]
-Epochs = Annotated[
-    int | None, typer.Option("--epochs", min=1, help="Visits to every training case.", rich_help_panel=SETTINGS)
-]
-Steps = Annotated[
-    int | None,
-    typer.Option("--steps", min=1, help="Changes of the weights, instead of epochs.", rich_help_panel=SETTINGS),
-]
-InitFrom = Annotated[
-    Path | None,
-    typer.Option(
-        "--init-from", help="Begin with the weights of a run or file (docs/fine-tuning.md).", rich_help_panel=SETTINGS
-    ),
-]
-TrustWeights = Annotated[
-    bool, typer.Option("--trust", help="Open --init-from even if it is TorchScript.", rich_help_panel=SETTINGS)
-]
-Auto = Annotated[
-    bool,
-    typer.Option("--auto", help="Where memory is short, take fewer patches at once.", rich_help_panel=SETTINGS),
-]
-Seed = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Of weights, patches, augmentation.", rich_help_panel=SETTINGS)
-]
-RunsFolder = Annotated[Path, typer.Option("--runs", help="Where trainings are kept.", rich_help_panel="Output")]
-Device = Annotated[
-    str | None, typer.Option("--device", help="auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=SETTINGS)
-]
-
-
-BatchSize = Annotated[
-    int | None, typer.Option("--batch-size", min=1, help="Patches of a batch.", rich_help_panel=SETTINGS)
-]
-PatchSize = Annotated[
-    str | None,
-    typer.Option("--patch-size", metavar="N|N,N,N", help="Voxels of a patch.", rich_help_panel=SETTINGS),
-]
-WeightsFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--weights",
-        metavar="FILE",
-        help="Weights from elsewhere, for the network of --config or --dataset (docs/from-elsewhere.md).",
-        rich_help_panel="Experiment",
-    ),
-]
-Overlap = Annotated[
-    str | None,
-    typer.Option(
-        "--overlap",
-        metavar="SHARE|Nvox",
-        help="Of neighbouring patches: 0 to below 1, or voxels, as 32vox.",
-        rich_help_panel=SETTINGS,
-    ),
-]
-Fold = Annotated[
-    str | None,
-    typer.Option(
-        "--fold", metavar="K|all", help="Fold that validates, from 0; all: none does.", rich_help_panel=SETTINGS
-    ),
-]
-Wandb = Annotated[
-    str | None,
-    typer.Option(
-        "--wandb",
-        metavar="MODE",
-        help="auto, online, offline or disabled; WANDB_MODE wins (docs/tracking.md).",
-        rich_help_panel="Output",
-    ),
-]
-Trust = Annotated[bool, typer.Option("--trust", help="Run code that the model names.")]
-Verbose = Annotated[bool, typer.Option("-v", "--verbose", help="Say more.", rich_help_panel="Messages")]
-Quiet = Annotated[
-    bool, typer.Option("-q", "--quiet", help="Say only results and what goes wrong.", rich_help_panel="Messages")
-]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel="Messages")]
+PATIENCE_S = 10.0
+"""Of a process that leaves it to another to speak."""
 
 
 def command(function: Callable[..., None]) -> Callable[..., None]:
@@ -133,8 +38,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         screen.listen(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
         try:
             function(*args, **kwargs)
-        except KeyboardInterrupt as interrupt:  # which typer would turn into an exit without a word
-            raise typer.Exit(show_failure(interrupt)) from interrupt
+        except (KeyboardInterrupt, SystemExit) as end:  # which typer would turn into an exit without a word
+            raise typer.Exit(show_failure(end)) from end
 
     signature = inspect.signature(function, eval_str=True)
     common = [
@@ -143,6 +48,19 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
     ]
     run.__signature__ = signature.replace(parameters=[*signature.parameters.values(), *common])  # type: ignore[attr-defined]
     return run
+
+
+@contextmanager
+def told_once() -> Iterator[None]:
+    """Of the processes that torchrun starts with the same words, only the first says what is wrong with them."""
+    try:
+        yield
+    except TorchioSegError as error:
+        if os.environ.get("RANK", "0") == "0":
+            raise
+        Screen.shared().say_only_failures()
+        time.sleep(PATIENCE_S)  # a launcher that sees one process end may end the others before they have spoken
+        raise PeerError(str(error)) from error
 
 
 def typed(path: Path) -> str:
@@ -159,11 +77,34 @@ def program() -> str:
 
 
 def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str, Any]:
-    """The changes that plain flags and --set ask for, by dotted key; --set wins."""
+    """The changes that plain flags and --set ask for, by dotted key; --set wins. A wrong flag is refused by name."""
+    from torchio_seg.config.flags import require_values
     from torchio_seg.config.resolve import parse_set
 
+    require_values(flags)
     given = {key: str(value) if isinstance(value, Path) else value for key, value in flags.items() if value is not None}
     return given | parse_set(assignments or [])
+
+
+def require_known(
+    dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, begun: Path | None = None
+) -> None:
+    """Refuse at once an experiment that is not there or cannot be; what is planned first is judged by the plan.
+
+    `begun`: a folder that may know the experiment where none is named.
+    """
+    from torchio_seg.config.resolve import choose, is_layout
+    from torchio_seg.errors import UsageError
+
+    if config is None and (is_layout(dataset) or (dataset is None and begun is not None)):
+        return
+    experiment = choose(dataset, config, changes)
+    if experiment.sampling.mode == "whole" and changes.get("sampling.patch_size") is not None:
+        raise UsageError(
+            f"--patch-size (sampling.patch_size): {experiment.name} trains on whole volumes (sampling.mode: whole), so "
+            "that there is no size to choose; leave it out, change the volumes by --set "
+            "preprocessing.resize=[96,96,96], or cut patches by --set sampling.mode=foreground"
+        )
 
 
 def tracking(wandb: str | None) -> dict[str, str | None]:

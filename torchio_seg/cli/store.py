@@ -15,13 +15,17 @@ app = typer.Typer(help="Look after the prepared cases that trainings read.", no_
 
 Folder = Annotated[
     Path | None,
-    typer.Option("--store", help="Folder of prepared cases (else TORCHIO_SEG_STORE, else the user's cache)."),
+    typer.Option(
+        "--store",
+        metavar="FOLDER",
+        help="Folder of prepared cases, otherwise TORCHIO_SEG_STORE or one in the user's cache.",
+    ),
 ]
 _SHOWN = 10
 
 
 def list_(*, store: Folder = None) -> None:
-    """Show what is kept: of which data sets, how, how much, and what of it is of no use any more."""
+    """List the prepared cases: of which data sets, how they are kept, how large, and which are of no use."""
     from torchio_seg.workflows.store import list_store
 
     screen = Screen.shared()
@@ -29,19 +33,14 @@ def list_(*, store: Folder = None) -> None:
     if not groups:
         screen.say(f"{folder} holds no prepared case")
         return
-    rows = [
-        (
-            group.dataset,
-            group.kept_as,
-            str(len(group.entries)),
-            in_units(group.num_bytes),
-            "today" if group.days_unused < 1 else f"{group.days_unused:.0f} days ago",
-            str(group.num_gone or ""),
-            str(group.num_useless or ""),
+    for group in groups:  # two lines each: names and how they are kept take a screen's width
+        used = "today" if group.days_unused < 1 else f"{group.days_unused:.0f} days ago"
+        odd = [f"files gone of {group.num_gone}"] if group.num_gone else []
+        odd += [f"{group.num_useless} of no use"] if group.num_useless else []
+        screen.say(f"{group.dataset}: {group.kept_as}")
+        screen.say(
+            "    " + "   ".join([f"{len(group.entries)} cases", in_units(group.num_bytes), f"used {used}", *odd])
         )
-        for group in groups
-    ]
-    screen.table(("data set", "kept as", "cases", "size", "last used", "files gone", "of no use"), rows)
     total = sum(group.num_bytes for group in groups)
     screen.say(f"{in_units(total)} in {folder}")
     if any(group.num_useless for group in groups):
@@ -53,13 +52,16 @@ def clean(
     store: Folder = None,
     gone: Annotated[
         bool,
-        typer.Option("--gone", help="Also what was made from files that are not where they were."),
+        typer.Option("--gone", help="Also take away what was made from files that are no longer there."),
     ] = False,
     unused_for: Annotated[
-        float | None, typer.Option(min=0, metavar="DAYS", help="Also what no training has wanted for so long.")
+        float | None,
+        typer.Option(min=0, metavar="DAYS", help="Also take away what no training has used for so many days."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="Everything; trainings prepare anew.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be taken away.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Take away everything; trainings prepare their cases anew.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be taken away.")] = False,
 ) -> None:
     """Take away cases whose files have changed, what was never finished, and what you ask for besides."""
     from torchio_seg.workflows.store import clean_store

@@ -14,11 +14,13 @@ app = typer.Typer(help="Send what runs have recorded to W&B.", no_args_is_help=T
 
 
 def sync(
-    run: Annotated[Path, typer.Argument(help="Run folder, for instance runs/latest.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, for example runs/latest.")],
     *,
-    project: Annotated[str | None, typer.Option(help="At W&B; else as in the run's settings.")] = None,
-    entity: Annotated[str | None, typer.Option(help="User or team at W&B.")] = None,
-    again: Annotated[bool, typer.Option("--again", help="Even if all of it was sent before.")] = False,
+    project: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Project at W&B, otherwise the one of the run's settings.")
+    ] = None,
+    entity: Annotated[str | None, typer.Option(metavar="NAME", help="User or team at W&B.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Send it even if all of it was sent before.")] = False,
 ) -> None:
     """Send the curves, settings and best model of a run that was tracked offline or not at all.
 

@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from torchio_seg.cli.plan import plan_here
-from torchio_seg.cli.repeats import show_repeats
-from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import (
-    BEGUN,
+from torchio_seg.cli.options import (
+    EXPERIMENT,
+    OUTPUT,
     SETTINGS,
     Auto,
     BatchSize,
@@ -31,11 +29,19 @@ from torchio_seg.cli.shared import (
     Steps,
     TrustWeights,
     Wandb,
+)
+from torchio_seg.cli.plan import plan_here
+from torchio_seg.cli.repeats import show_repeats
+from torchio_seg.cli.screen import Screen
+from torchio_seg.cli.shared import (
+    BEGUN,
     gather,
     one_length,
     parse_fold,
     parse_size,
     program,
+    require_known,
+    told_once,
     tracking,
     typed,
 )
@@ -57,7 +63,11 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     steps: Steps = None,
     max_time: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="For everything, as 30m or 1h30m, instead.", rich_help_panel=SETTINGS),
+        typer.Option(
+            metavar="TIME",
+            help="How long the whole command may take, as 30m or 1h30m, in place of epochs.",
+            rich_help_panel=SETTINGS,
+        ),
     ] = None,
     init_from: InitFrom = None,
     trust: TrustWeights = False,
@@ -71,17 +81,29 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     set_: Set = None,
     runs: RunsFolder = Path("runs"),
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of this run (else named).", rich_help_panel="Output")
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Folder of this run, otherwise a new one below --runs.",
+            rich_help_panel=OUTPUT,
+        ),
     ] = None,
     repeats: Annotated[
         int | None,
-        typer.Option(min=1, help="Train with this many seeds, and compare.", rich_help_panel="Experiment"),
+        typer.Option(
+            min=1, metavar="N", help="Train with N different seeds and compare them.", rich_help_panel=EXPERIMENT
+        ),
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Go on with this run, for instance runs/latest.", rich_help_panel="Experiment")
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Go on with a run that was stopped, or train it longer.", rich_help_panel=EXPERIMENT
+        ),
     ] = None,
 ) -> None:
-    """Train a network on a data set, and evaluate it on the cases kept apart.
+    """Train a network on a data set, and score it on the cases that are kept apart.
 
     torchio-seg train --dataset phantom
 
@@ -91,11 +113,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchrun --nproc-per-node 4 -m torchio_seg train --dataset decathlon ... trains on four GPUs.
     """
-    from torchio_seg.distributed import joined
-    from torchio_seg.workflows.train import Situation
-
     given = {"--dataset": dataset, "--config": config, "--resume": resume}
-    _require_no_resume(repeats, resume)
     flags = {
         "dataset.root": root,
         "network.name": network,
@@ -110,11 +128,18 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         "device": device,
         **tracking(wandb),
     }
+    with told_once():
+        _require_no_resume(repeats, resume)
+        _require_one_source([name for name, value in given.items() if value is not None])
+        changes = one_length(gather(flags, set_))
+        if resume is None:
+            require_known(dataset, config, changes, begun=None if repeats is None else output)
+    from torchio_seg.distributed import joined
+    from torchio_seg.workflows.train import Situation
+
     with joined() as peers:
         if not peers.is_main:
             Screen.shared().say_only_failures()
-        _require_one_source([name for name, value in given.items() if value is not None])
-        changes = one_length(gather(flags, set_))
         situation = Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
         if repeats is not None:
             _repeat(repeats, (dataset, config, changes), runs, output, situation=situation)

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from torchio_seg import components
+from torchio_seg.config.optimizations import OPTIMIZATIONS
 from torchio_seg.config.reading import parse, read_mapping
-from torchio_seg.config.sections import OPTIMIZATIONS, Component, DatasetSection, Experiment, Section
+from torchio_seg.config.sections import DatasetSection, Experiment
+from torchio_seg.config.telling import sentences
 from torchio_seg.errors import ConfigError
 
 KINDS = {
@@ -100,7 +102,7 @@ def resolve(settings: Mapping[str, Any], changes: Mapping[str, Any], origin: str
     try:
         experiment = Experiment.model_validate_json(json.dumps(data))
     except ValidationError as error:
-        problems += _sentences(error, Experiment, "")
+        problems += sentences(error, Experiment, "")
     else:
         if not problems:
             return experiment
@@ -204,7 +206,7 @@ def _complete(kind: str, section: Any, location: str, problems: list[str]) -> An
         problems.append(f"{location}.name: {error}")
     except ValidationError as error:
         model = components.options_model(kind, section["name"])
-        problems.extend(_sentences(error, model, f"{location}."))
+        problems.extend(sentences(error, model, f"{location}."))
     return {"name": section["name"]}
 
 
@@ -232,42 +234,6 @@ def _with_default(kind: str, section: Any, mark: components.Nested) -> Any:
     return {mark.option: mark.value, **section} if mark.option in known else section
 
 
-def _sentences(error: ValidationError, model: type[BaseModel], prefix: str) -> list[str]:
-    """Pydantic's errors, one sentence a key: what was given, what is allowed; alternatives are joined."""
-    sentences: dict[str, str] = {}
-    for item in error.errors():
-        location = [part for part in item["loc"] if not (isinstance(part, str) and _ALTERNATIVE.match(part))]
-        key = prefix + ".".join(str(part) for part in location)
-        if item["type"] == "extra_forbidden":
-            allowed = _keys(model, location[:-1])
-            sentences[key] = f"{key}: unknown key{components.suggestion(str(location[-1]), allowed)}"
-        elif item["type"] == "missing":
-            sentences[key] = f"{key}: must be given"
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            message = message[0].lower() + message[1:]
-            given = "" if isinstance(item["input"], Mapping) else f"got {item['input']!r}; "  # a section is long
-            sentences[key] = (
-                f"{sentences[key]}, or {message.removeprefix('input should be ')}"
-                if key in sentences
-                else f"{key}: {given}{message}"
-            )
-    return list(sentences.values())
-
-
-def _keys(model: type[BaseModel], path: Sequence[Any]) -> tuple[str, ...]:
-    for part in path:
-        annotation = model.model_fields[part].annotation if part in model.model_fields else None
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ()
-        model = annotation
-    return tuple(model.model_fields)
-
-
-_ALTERNATIVE = re.compile(r"(tuple|literal|list|dict)\[|constrained-|function-|(int|float|bool|str|none)$")
-"""What pydantic adds to a location to tell which of several types it tried."""
-
-
 _OWN_LAYOUT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 """A module with build, or a function, on the Python path."""
 
@@ -285,5 +251,3 @@ def _represent_list(dumper: _Dumper, data: Sequence[Any]) -> yaml.Node:
 
 
 _Dumper.add_representer(list, _represent_list)
-
-__all__ = ["Component", "Experiment", "Section", "find_file", "load", "parse_set", "shipped", "to_yaml"]

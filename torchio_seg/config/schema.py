@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from torchio_seg import components
+from torchio_seg.config.optimizations import OPTIMIZATIONS
 from torchio_seg.config.resolve import KINDS, PRESET
-from torchio_seg.config.sections import OPTIMIZATIONS, Component, DatasetSection, Experiment
+from torchio_seg.config.sections import DatasetSection, Experiment
+from torchio_seg.config.values import Component
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 _PLACES = {

@@ -2,102 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
-Size = tuple[PositiveInt, PositiveInt, PositiveInt]
-Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-
-
-def _check_part(value: object) -> object:
-    is_share = isinstance(value, float) and 0 <= value < 1
-    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    if not is_share and not is_number:
-        raise ValueError("give a share of the cases, from 0 to below 1, or a whole number of them")
-    return value
-
-
-def _check_duration(value: object) -> object:
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value)) and any(match.groups()):
-        return value
-    raise ValueError("give a time as 90s, 30m, 1h30m or 2d")
-
-
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
-Duration = Annotated[str, BeforeValidator(_check_duration)]
-
-
-def seconds(duration: str) -> int:
-    """The length of a duration as settings write it."""
-    match = _DURATION.fullmatch(duration)
-    days, hours, minutes, rest = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
-
-
-Part = Annotated[int | float, BeforeValidator(_check_part)]
-
-
-def _check_overlap(value: object) -> object:
-    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
-    if not is_share and not (isinstance(value, str) and _VOXELS.fullmatch(value)):
-        raise ValueError("give a share of the patch, from 0 to below 1, or even numbers of voxels: 32vox, 32,32,16vox")
-    return value
-
-
-_VOXELS = re.compile(r"(\d*[02468])(?:,(\d*[02468]),(\d*[02468]))?vox")
-Overlap = Annotated[float | str, BeforeValidator(_check_overlap)]
-
-
-def voxels(overlap: str) -> tuple[int, int, int]:
-    """The lengths along I J K of an overlap that settings give in voxels."""
-    match = _VOXELS.fullmatch(overlap)
-    i, j, k = (int(length or (match[1] if match else 0)) for length in (match.groups() if match else ("0",) * 3))
-    return i, j, k
-
-
-class Section(BaseModel):
-    """A group of settings: an unknown key, a wrong type or a number out of range is an error."""
-
-    model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        validate_default=True,
-        use_attribute_docstrings=True,
-    )
-
-
-class Component(Section):
-    """A named part with options of its own, which are checked against the part's `build`."""
-
-    model_config = ConfigDict(extra="allow")
-
-    name: str
-    """File of that name in the part's folder, or a dotted name on the Python path."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        return dict(self.model_extra or {})
-
-    @property
-    def section(self) -> dict[str, Any]:
-        """Name and options, as `components.assemble` takes them."""
-        return {"name": self.name, **self.options}
+from torchio_seg.config.optimizations import Optimization
+from torchio_seg.config.values import Component, Duration, Fraction, Overlap, Part, Section, Size, Spacing
 
 
 class DatasetSection(Component):
@@ -224,40 +135,6 @@ class Sampling(Section):
         if self.map is not None and "{case}" not in self.map:
             raise ValueError(f"map is {self.map}; it must hold {{case}} where a case's id stands")
         return self
-
-
-class Optimization(Section):
-    """How weights are changed."""
-
-    optimizer: Literal["adamw", "adam", "sgd"] = "adamw"
-    """Which rule."""
-    learning_rate: PositiveFloat = 1e-3
-    """At its highest."""
-    weight_decay: NonNegativeFloat = 1e-5
-    """Decoupled with adamw, an L2 penalty with the others."""
-    momentum: Fraction = 0.9
-    """sgd only."""
-    nesterov: bool = True
-    """sgd only."""
-    schedule: Literal["constant", "poly", "cosine", "warmup_cosine"] = "cosine"
-    """How the learning rate falls over all steps of the training."""
-    power: PositiveFloat = 0.9
-    """Exponent of poly."""
-    warmup_fraction: Fraction = 0.05
-    """Share of the steps in which warmup_cosine rises to the full learning rate."""
-
-
-OPTIMIZATIONS: dict[str, Optimization] = {
-    # Isensee et al. 2021
-    "nnunet_sgd": Optimization(
-        optimizer="sgd", learning_rate=1e-2, weight_decay=3e-5, momentum=0.99, nesterov=True, schedule="poly", power=0.9
-    ),
-    # as transformers are trained (Hatamizadeh et al. 2022, its code)
-    "adamw": Optimization(
-        optimizer="adamw", learning_rate=1e-4, weight_decay=1e-5, schedule="warmup_cosine", warmup_fraction=0.05
-    ),
-}
-"""Whole sections by name: `optimization: nnunet_sgd` stands for all that is written here, defaults included."""
 
 
 class Training(Section):

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchio_seg import checkpoint
-from torchio_seg.config.sections import voxels
+from torchio_seg.config.values import voxels
 from torchio_seg.errors import DataError
 from torchio_seg.export import torchscript
 from torchio_seg.export.exportable import CARD, Exportable

@@ -60,8 +60,10 @@ _WORDS = {
     "enhancing": r"(gd[- _]?|contrast[- _]?)?enhanc.*|et",
 }
 """What each label is called; 'edema' is found in 'oedema' too."""
-_ASK = "Say what they mean with --set dataset.convention=NAME, one of " + "; ".join(
-    f"{key} ({each})" for key, each in CONVENTIONS.items()
+_ASK = (
+    "Say what they mean with --set dataset.convention=NAME (allowed: "
+    + "; ".join(f"{key} ({each})" for key, each in CONVENTIONS.items())
+    + ")"
 )
 _ELSE = "For other labels, list the files in a JSON and name labels and regions yourself: --dataset datalist"
 

@@ -103,7 +103,7 @@ def parse_metrics(text: str) -> tuple[str, ...]:
         if name not in METRICS:
             raise UsageError(f"there is no metric '{name}'{suggestion(name, ('all', *METRICS))}")
     if not given:
-        raise UsageError(f"--metrics '{text}' names none; allowed: all, {', '.join(METRICS)}")
+        raise UsageError(f"--metrics '{text}' names none{suggestion('', ('all', *METRICS))}")
     return tuple(name for name in METRICS if name in given)
 
 
@@ -112,4 +112,4 @@ def parse_empty(text: str) -> Empty:
     for rule in get_args(Empty):
         if text == rule:
             return rule  # type: ignore[no-any-return]
-    raise UsageError(f"--empty {text}: the rules are nan, one and zero (docs/metrics.md)")
+    raise UsageError(f"--empty: got '{text}'{suggestion(text, get_args(Empty))}")

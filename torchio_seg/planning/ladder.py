@@ -1,7 +1,9 @@
 """The candidates for a data set, from the one that asks most of the machine to the one that asks least.
 
 What is given up first stands first: patches of a batch, down to two; then the patch, the side that covers most of its
-axis first, down to a moderate size; then features of the network; then the rest of the patch.
+axis first, down to a moderate size; then features of the network; then the rest of the patch. Where features are given
+up and a patch would cover little of a case, voxels are larger, as far as labels bear it: a short training learns more
+from a coarse view of where things are than from keyholes.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from math import prod
 from torchio_seg.levels import Levels, design
 from torchio_seg.network_sizes import Sizes, fit
 from torchio_seg.planning.costs import Cost, cost_of
-from torchio_seg.planning.spacing import Size, Spacing
+from torchio_seg.planning.spacing import Size, Spacing, coarsened, edge_for, resampled
 from torchio_seg.planning.topology import LEVELED, NETWORK, admissible, shorter
 
 WIDTHS = (32, 24, 16)
@@ -27,6 +29,8 @@ MODERATE_VOXELS = 64**3
 FEWEST_VOXELS = 32**3
 MOST_VOXELS = 2**28
 """Of a patch to begin with: larger ones fit no machine's memory."""
+ENOUGH_COVERED = 0.25
+"""Of a median case by a patch; nnU-Net adds its low resolution below that."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Space:
     network: str = NETWORK
     sizes: Sizes | None = None
     """What it takes, where its levels are not planned."""
+    longest_edge: float | None = None
+    """Of a voxel in mm, that labels bear; None where voxels stay as they are."""
 
     @property
     def has_levels(self) -> bool:
@@ -64,6 +70,16 @@ class Space:
     def cover(self, size: Size) -> Size:
         """The smallest patch that the network takes and that is no smaller."""
         return admissible(size, self.spacing) if self.sizes is None else fit(size, self.sizes)
+
+    def for_patches_of(self, voxels: int) -> Space:
+        """The same in voxels so large that a patch of so many covers enough of a case."""
+        if self.longest_edge is None:
+            return self
+        edge = edge_for(self.shape, self.spacing, voxels / ENOUGH_COVERED, self.longest_edge)
+        if edge <= min(self.spacing):
+            return self
+        spacing = coarsened(self.spacing, edge)
+        return replace(self, shape=resampled(self.shape, self.spacing, spacing), spacing=spacing)
 
 
 @dataclass(frozen=True)
@@ -100,7 +116,15 @@ class Candidate:
 
 def make_ladder(space: Space) -> tuple[Candidate, ...]:
     """Every candidate, each smaller than the one before."""
-    return tuple(_rungs(space))
+    ladder: list[Candidate] = []
+    for rung in _rungs(space):
+        if not ladder or _is_below(rung, ladder[-1]):
+            ladder.append(rung)
+    return tuple(ladder)
+
+
+def _is_below(rung: Candidate, other: Candidate) -> bool:
+    return rung.cost.activations < other.cost.activations and rung.voxels <= other.voxels
 
 
 def _rungs(space: Space) -> Iterator[Candidate]:
@@ -114,9 +138,20 @@ def _rungs(space: Space) -> Iterator[Candidate]:
     for size in moderate:
         yield (rung := replace(rung, patch_size=size))
     for width in space.widths[1:]:
-        yield (rung := replace(rung, width=width))
+        yield from _in_larger_voxels(space, replace(rung, width=width))
     for size in sizes[1 + len(moderate) :]:
-        yield (rung := replace(rung, patch_size=size))
+        yield from _in_larger_voxels(space, replace(rung, patch_size=size, width=space.widths[-1]))
+
+
+def _in_larger_voxels(space: Space, rung: Candidate) -> Iterator[Candidate]:
+    """The same with a patch of as many voxels, or fewer, that are large enough for it to cover enough of a case."""
+    most = prod(rung.patch_size)
+    coarse = space.for_patches_of(most)
+    if coarse is space:
+        yield rung
+        return
+    if size := next((size for size in _sizes(coarse) if prod(size) <= most), None):
+        yield replace(rung, patch_size=size, space=coarse)
 
 
 def _sizes(space: Space) -> Iterator[Size]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 from torchio_seg.machine import in_units
+from torchio_seg.planning.coarseness import MOST_LOST
 from torchio_seg.planning.families import Changes
 from torchio_seg.planning.fingerprint import Fingerprint
 from torchio_seg.planning.fitting import Found
 from torchio_seg.planning.ladder import LARGEST_SHARE, WIDTHS
-from torchio_seg.planning.schedule import FEWEST_STEPS, LONGEST_STEP_S, MOST_STEPS, SHORT, Schedule
+from torchio_seg.planning.schedule import FEWEST_STEPS, LONGEST_STEP_S, MOST_STEPS, SHORT, Cohort, Schedule
 from torchio_seg.planning.settings import ATTENTIVE
-from torchio_seg.planning.spacing import Target
+from torchio_seg.planning.spacing import Spacing, Target, resampled
 from torchio_seg.planning.telling import Line, size_text, time_text
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Settled:
     changes: Changes
     layout_is_measured: bool
     """Whether channels last were tried against channels first."""
+    cohort: Cohort
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Amounts:
 def tell_choices(settled: Settled) -> Iterator[Line]:
     """What was chosen, in the order of the data's way."""
     experiment, fingerprint = settled.experiment, settled.fingerprint
+    yield _cases(settled.cohort)
     yield _spacing(settled)
     normalization = experiment.preprocessing.normalization
     yield Line("intensities", normalization, _of_normalization(normalization))
@@ -101,17 +105,36 @@ def tell_needs(settled: Settled, amounts: Amounts) -> Iterator[Line]:
     yield Line("disk", disk, "the cases are shared by all trainings on this grid")
     epoch = f"{time_text(schedule.seconds_per_epoch)} for {schedule.steps_per_epoch} steps of "
     yield Line("an epoch", f"{epoch}{time_text(settled.found.best.seconds)}", "as measured here, now")
-    yield Line("training", f"{time_text(schedule.seconds)} for about {schedule.steps} steps", _length_advice(settled))
+    about = "" if schedule.is_given else "about "
+    yield Line("training", f"{time_text(schedule.seconds)} for {about}{schedule.steps} steps", _length_advice(settled))
+
+
+def _cases(cohort: Cohort) -> Line:
+    validation, test = cohort.num_validation or "none", cohort.num_test or "none"
+    counts = f"{cohort.num_training} to train, {validation} to validate, {test} to test"
+    return Line("cases", counts, "" if cohort.num_test else "--set split.test=0.2 keeps a fifth for a test at the end")
 
 
 def _spacing(settled: Settled) -> Line:
     spacing, target = settled.experiment.preprocessing.spacing, settled.target
     if spacing != target.spacing:
         return Line("voxel size", spacing if isinstance(spacing, str) else f"{size_text(spacing)} mm", "as you set it")
+    if target.finest is not None:
+        return Line("voxel size", f"{size_text(spacing)} mm", _of_larger_voxels(settled, target.finest))
     why = f"the median of {len(settled.fingerprint.grids)} training cases"
     if target.coarse_axis is not None:
         why += f"; along axis {target.coarse_axis}, whose voxels are long, the 10th percentile"
     return Line("voxel size", f"{size_text(target.spacing)} mm", f"{why}; axes turned to right, front, up")
+
+
+def _of_larger_voxels(settled: Settled, finest: Spacing) -> str:
+    candidate = settled.found.best.candidate
+    per_case = prod(resampled(candidate.space.shape, candidate.space.spacing, finest))
+    return (
+        f"larger than the median's {size_text(finest)}, at which so many voxels as a patch may have would be "
+        f"{prod(candidate.patch_size) / per_case:.1%} of a case, too little for a short training to find its way; "
+        f"by this grid labels lose no more than {MOST_LOST} Dice, as tried"
+    )
 
 
 def _of_normalization(name: str) -> str:
@@ -174,6 +197,10 @@ def _length(settled: Settled) -> Line:
         return Line(
             "length", f"{training.max_time}, about {schedule.steps} steps", "the time given, less what validation takes"
         )
+    if schedule.is_in_epochs:
+        return Line("length", f"{schedule.epochs} x {schedule.steps_per_epoch} steps", "the epochs that you set")
+    if schedule.is_given:
+        return Line("length", f"{schedule.steps} steps", "as you set it")
     if schedule.steps >= MOST_STEPS:
         return Line("length", f"{schedule.steps} steps", "nnU-Net's 1000 epochs of 250")
     return Line("length", f"{schedule.steps} steps", f"what a day holds; nnU-Net takes {MOST_STEPS}")
@@ -188,6 +215,8 @@ def _of_optimizer(settled: Settled) -> str:
 
 
 def _length_advice(settled: Settled) -> str:
-    if settled.schedule.steps < FEWEST_STEPS:
-        return f"fewer than {FEWEST_STEPS}, which is little to learn from; give more time"
-    return "" if settled.experiment.training.max_time else "give --max-time for less"
+    schedule, has_time = settled.schedule, settled.experiment.training.max_time is not None
+    if schedule.steps < FEWEST_STEPS:
+        more = "time" if not schedule.is_given else "epochs" if schedule.is_in_epochs else "steps"
+        return f"fewer than {FEWEST_STEPS}, which is little to learn from; give more {more}"
+    return "" if schedule.is_given or has_time else "give --max-time for less"

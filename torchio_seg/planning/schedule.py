@@ -36,8 +36,6 @@ class Cohort:
     num_training: int
     num_validation: int
     num_test: int
-    shape: Size
-    """Median."""
     patches_per_case: int | None = None
     """Where somebody has chosen it."""
 
@@ -55,23 +53,31 @@ class Schedule:
     """Without validation."""
     seconds: float
     """In all."""
+    is_given: bool = False
+    """Whether somebody has said how many steps or epochs there are."""
     is_in_epochs: bool = False
-    """Whether its length was given as a number of epochs."""
+    """Whether that was a number of epochs."""
 
     def of(self, steps: int, *, is_in_epochs: bool) -> Schedule:
-        """The same with another length."""
+        """The same with a length that is given."""
         epochs = ceil(steps / self.steps_per_epoch)
         seconds = self.seconds + (steps - self.steps) * self.seconds_per_epoch / self.steps_per_epoch
         every = min(self.validation_every, epochs)
         return replace(
-            self, steps=steps, epochs=epochs, seconds=seconds, validation_every=every, is_in_epochs=is_in_epochs
+            self,
+            steps=steps,
+            epochs=epochs,
+            seconds=seconds,
+            validation_every=every,
+            is_given=True,
+            is_in_epochs=is_in_epochs,
         )
 
 
 def plan_schedule(candidate: Candidate, seconds: float, cohort: Cohort, most_seconds: float) -> Schedule:
     """As many steps as fit into the time beside validation and the last evaluation, no more than nnU-Net takes."""
-    looking = _seconds_a_look(candidate, seconds, cohort, cohort.num_validation)
-    last = _seconds_a_look(candidate, seconds, cohort, cohort.num_test or cohort.num_validation)
+    looking = _seconds_a_look(candidate, seconds, cohort.num_validation)
+    last = _seconds_a_look(candidate, seconds, cohort.num_test or cohort.num_validation)
     looks = max(1, min(_MOST_VALIDATIONS, int(_VALIDATING * most_seconds / looking))) if looking else 0
     left = most_seconds - START_S - looks * looking - last
     steps = max(1, min(MOST_STEPS, int(_AT_WORK * left / seconds)))
@@ -104,7 +110,7 @@ def num_windows(shape: Size, patch_size: Size) -> int:
     return prod(1 + ceil(max(0, n - side) / each) for n, side, each in zip(shape, patch_size, step, strict=True))
 
 
-def _seconds_a_look(candidate: Candidate, seconds: float, cohort: Cohort, num_cases: int) -> float:
+def _seconds_a_look(candidate: Candidate, seconds: float, num_cases: int) -> float:
     """To predict so many cases."""
-    windows = num_cases * num_windows(cohort.shape, candidate.patch_size)
+    windows = num_cases * num_windows(candidate.space.shape, candidate.patch_size)
     return windows * _FORWARD * seconds / candidate.batch_size

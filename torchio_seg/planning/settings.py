@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torchio_seg.config.sections import OPTIMIZATIONS, Optimization
+from torchio_seg.config.optimizations import OPTIMIZATIONS, Optimization
 from torchio_seg.planning.families import Changes
 from torchio_seg.planning.ladder import Candidate
 from torchio_seg.planning.schedule import OVERLAP, SHORT, Schedule

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -15,6 +16,8 @@ ANISOTROPIC = 3.0
 COARSE_PERCENTILE = 10.0
 """Of the edges along a coarse axis: near the finest, since interpolation between far slices invents what it shows."""
 _DIGITS = 6
+_FINER_EDGE = 1.02
+"""A step of the search for an edge."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Target:
     spacing: Spacing
     coarse_axis: int | None = None
     """The axis that was taken finer than the median."""
+    finest: Spacing | None = None
+    """What it would be if patches could cover enough of a case at that; None where it is."""
 
 
 def choose_spacing(spacings: Sequence[Spacing], shapes: Sequence[Size]) -> Target:
@@ -45,6 +50,20 @@ def resampled(shape: Size, old: Spacing, new: Spacing) -> Size:
     """Voxels after resampling."""
     i, j, k = (max(1, round(n * a / b)) for n, a, b in zip(shape, old, new, strict=True))
     return i, j, k
+
+
+def coarsened(spacing: Spacing, edge: float) -> Spacing:
+    """The voxel size with no edge shorter: voxels become cubes before they grow along all axes."""
+    i, j, k = (round(max(each, edge), _DIGITS) for each in spacing)
+    return i, j, k
+
+
+def edge_for(shape: Size, spacing: Spacing, most_voxels: float, longest: float) -> float:
+    """The shortest edge at which a case has no more than so many voxels, or the longest that there may be."""
+    edge = min(spacing)
+    while edge < longest and prod(resampled(shape, spacing, coarsened(spacing, edge))) > most_voxels:
+        edge *= _FINER_EDGE
+    return min(edge, longest)
 
 
 def _rounded(edges: np.ndarray) -> Spacing:

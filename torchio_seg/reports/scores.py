@@ -7,6 +7,7 @@ import io
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from torchio_seg.errors import UsageError
 from torchio_seg.files import write_json, write_text
 from torchio_seg.metrics import METRICS, mean_over_regions, measured, spreads
 
@@ -41,6 +42,13 @@ def write_scores(
         "cases": [_row(score) for score in scores],
     }
     write_json(stem.with_suffix(".json"), content)
+
+
+def require_free(stem: Path, *, overwrite: bool) -> None:
+    """Refuse to replace scores unasked."""
+    there = [path for path in (stem.with_suffix(".csv"), stem.with_suffix(".json")) if path.exists()]
+    if there and not overwrite:
+        raise UsageError(f"{there[0]} exists; --overwrite replaces it, -o names another folder")
 
 
 def _as_csv(scores: Sequence[RegionScore]) -> str:

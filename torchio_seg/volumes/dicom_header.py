@@ -25,6 +25,7 @@ _REQUIRED = ("SeriesInstanceUID", "SOPInstanceUID", "Rows", "Columns")
 _TAGS = (
     *_REQUIRED,
     *("SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID", "Modality", "SeriesDescription", "SeriesNumber"),
+    *("SeriesDate", "StudyDate"),
     *("PatientID", "PatientName", "PatientIdentityRemoved", "SamplesPerPixel", "PhotometricInterpretation"),
     *("NumberOfFrames", "ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence"),
@@ -209,6 +210,12 @@ def patient_of(header: Any) -> str:
     if header.get("PatientIdentityRemoved") == "YES" or not _names_person(identity, header):
         return identity or "patient"
     return f"patient-{hashlib.sha256(identity.encode()).hexdigest()[:8]}"
+
+
+def date_of(header: Any) -> str:
+    """The day of a series, else of its study, as 2026-11-27; empty where the files do not say."""
+    stated = str(header.get("SeriesDate") or header.get("StudyDate") or "").strip()
+    return re.sub(r"^(\d{4})(\d\d)(\d\d)$", r"\1-\2-\3", stated)
 
 
 def description_of(header: Any) -> str:

@@ -13,6 +13,7 @@ from torchio_seg.volumes.dicom_header import (
     STRUCTURES,
     Slice,
     class_of,
+    date_of,
     description_of,
     is_directory,
     is_image,
@@ -23,10 +24,19 @@ from torchio_seg.volumes.dicom_header import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine
 _STACK = 0.75  # share of the images in one orientation, from which the others are a fault
+_TOLD = 3
+DAMAGED = ("", "")
+"""In place of study and patient."""
+
+
+def told(start: str, sentences: Sequence[str]) -> str:
+    """One message of what is wrong, the first sentences after it and how many follow."""
+    rest = len(sentences) - _TOLD
+    return "; ".join([start, *sentences[:_TOLD], *([f"and {rest} more such"] if rest > 0 else [])])
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class Series:
     number: int | None
     patient: str
     """The patient id, or a hash of it where it tells the name."""
+    date: str
     study_uid: str
     frame_uid: str
     """Names the coordinates that positions are in; empty where the files do not say."""
@@ -115,6 +126,23 @@ def find_identity(place: Path) -> tuple[str, str] | None:
     return None
 
 
+def find_image(place: Path) -> tuple[str, str] | None:
+    """Study and patient id of the first image below a folder, or in a file; None where there is none.
+
+    Where there is only damage, which may have been images, `DAMAGED`.
+    """
+    found = None
+    for path in walk(place) if place.is_dir() else [place]:
+        try:
+            with understood(path):
+                header = read_header(path)
+                if header is not None and not is_directory(header) and is_image(path, header):
+                    return str(header.get("StudyInstanceUID")), str(header.get("PatientID"))
+        except VolumeError:
+            found = DAMAGED
+    return found
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """Every file below a folder that may be DICOM, in a fixed order."""
     for parent, folders, names in os.walk(folder):
@@ -157,6 +185,7 @@ def _facts(header: Any) -> dict[str, Any]:
         "description": description_of(header),
         "number": int(number) if number.lstrip("-").isdigit() else None,
         "patient": patient_of(header),
+        "date": date_of(header),
         "study_uid": str(header.get("StudyInstanceUID") or ""),
         "frame_uid": str(header.get("FrameOfReferenceUID") or ""),
     }

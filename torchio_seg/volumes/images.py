@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Literal
 
     from torchio_seg.volumes.geometry import Affine, Array
+    from torchio_seg.volumes.scan import Scan
 
 
 def is_image(value: object) -> bool:
@@ -53,7 +54,7 @@ def from_array(
     return Volume(Path(name), array, affine, header, num_bad)
 
 
-def image_like(array: Array, like: Volume) -> Any:
+def image_like(array: Array, like: Volume | Scan) -> Any:
     """Results I J K or C I J K as a NIfTI image with the affine, codes and units of the image that they are of."""
     stored = array if array.ndim == 3 else np.moveaxis(array, 0, -1)
     if not isinstance(like.header, nib.Nifti1Header):

@@ -39,3 +39,10 @@ def same_format(path: Path) -> str:
 def listed(endings: Sequence[str], *, last: str = "and") -> str:
     """Several suffixes in a sentence."""
     return f"{', '.join(endings[:-1])} {last} {endings[-1]}"
+
+
+def not_read(path: Path) -> str:
+    """What is said of a file that no reader is for."""
+    if path.suffix.lower() == ".dcm":
+        return f"{path} is a single file of DICOM: name the folder, or the zip archive, of the whole series"
+    return f"{path}: only {listed(READ)} are read; convert it first, or name the folder that it lies in if it is DICOM"

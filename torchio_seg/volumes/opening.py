@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.header import read_layout
 from torchio_seg.volumes.metaimage import open_metaimage
-from torchio_seg.volumes.names import METAIMAGE, NIFTI, NRRD, READ, listed, suffix
+from torchio_seg.volumes.names import METAIMAGE, NIFTI, NRRD, not_read, suffix
 from torchio_seg.volumes.nrrd import open_nrrd
 from torchio_seg.volumes.stream import open_stream
 
@@ -42,5 +42,5 @@ def open_volume(path: Path) -> AbstractContextManager[Opened]:
     path = Path(path)
     ending = suffix(path)
     if ending is None:
-        raise VolumeError(f"{path}: only {listed(READ)} are read; convert the file first, or name the folder of DICOM")
+        raise VolumeError(not_read(path))
     return _OPENERS[ending](path)

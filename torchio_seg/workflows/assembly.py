@@ -13,7 +13,7 @@ import torch
 
 from torchio_seg import components
 from torchio_seg.checkpoint import ModelCard
-from torchio_seg.config.sections import voxels
+from torchio_seg.config.values import voxels
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of

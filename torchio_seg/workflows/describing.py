@@ -57,8 +57,12 @@ def tell(experiment: Experiment, plan: Plan, facts: Mapping[str, Any]) -> None:
     log.info("%s: channels %s; regions %s", dataset.name, ", ".join(dataset.channels), regions)
     counts = map(len, (split.training, split.validation, split.test))
     log.info("%d training, %d validation, %d test cases; %s", *counts, split.origin)
-    millions = facts["parameters"] / 1e6
-    log.info("%s, %.1f million parameters, on %s", experiment.network.name, millions, facts["device"])
+    log.info("%s, %s parameters, on %s", experiment.network.name, _counted(facts["parameters"]), facts["device"])
+
+
+def _counted(number: int) -> str:
+    """A number of parameters, of which small networks have thousands."""
+    return f"{number / 1e6:.1f} million" if number >= 1e6 else f"{number:,}"
 
 
 def tell_of_going_on(position: Position, num_before: int | None, patience: int | None) -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 from contextlib import ExitStack, contextmanager
+from fnmatch import fnmatchcase
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.archive import unpacked
-from torchio_seg.volumes.dicom import Grid, Series, arrange, find_identity, read_series, scan
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, read_series, scan, told
 from torchio_seg.volumes.nifti import Volume
 from torchio_seg.volumes.scan import Scan, open_scan
 from torchio_seg.volumes.scratch import HELD_BYTES
@@ -26,38 +28,57 @@ ZIP = ".zip"
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether this is a zip archive, or a folder with a DICOM file in it."""
+    """Whether this is a zip archive, or a folder with an image of DICOM in it, be it damaged."""
     if path.is_dir():
-        return find_identity(path) is not None
+        return find_image(path) is not None
     return path.suffix.lower() == ZIP and path.is_file()
+
+
+def own_name(path: Path) -> str:
+    """What a folder or archive is called."""
+    return path.resolve().name if path.is_dir() else path.name[: -len(ZIP)]
 
 
 def name_of(path: Path, wanted: str | None) -> str:
     """What a prediction of the series is called: as the folder or archive, with its number where there are others."""
     with _series_in(path) as found:
         chosen = choose(path, found, wanted)
-        name = path.resolve().name if path.is_dir() else path.name[: -len(ZIP)]
         if len(_volumes(found)) < 2:
-            return name
-        return f"{name}_{chosen.uid.rpartition('.')[2] if chosen.number is None else chosen.number}"
+            return own_name(path)
+        return f"{own_name(path)}_{chosen.uid.rpartition('.')[2] if chosen.number is None else chosen.number}"
+
+
+def by_row(path: Path, wanted: str | None) -> str | None:
+    """The UID of the series in this row of the list, where none is called so; else what is wanted, as it is."""
+    if wanted is None or not wanted.isdecimal():
+        return wanted
+    with _series_in(path) as found:
+        volumes = _volumes(found)
+        is_row = not _called(found, wanted) and 0 < int(wanted) <= len(volumes)
+        return volumes[int(wanted) - 1].uid if is_row else wanted
 
 
 @contextmanager
 def open_images(
-    paths: Sequence[Path], num_channels: int, *, wanted: str | None, nonfinite: Nonfinite
+    paths: Sequence[Path], num_channels: int, *, wanted: str | None = None, nonfinite: Nonfinite
 ) -> Iterator[Scan]:
-    """The volume of a file or series of all channels, or of one for each channel, on one grid.
-
-    Of files a slab is in memory at a time, and they stay open meanwhile; series are read whole.
-    """
+    """The volume of a file or series of all channels, or of one for each channel, on one grid."""
     with ExitStack() as stack:
-        scans = [
-            Scan.of(read_dicom(path, wanted))
-            if is_dicom(path)
-            else stack.enter_context(open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // len(paths)))
-            for path in paths
-        ]
-        yield join_scans(scans, num_channels)
+        opening = [open_image(path, wanted=wanted, nonfinite=nonfinite, num_images=len(paths)) for path in paths]
+        yield join_scans([stack.enter_context(each) for each in opening], num_channels)
+
+
+@contextmanager
+def open_image(path: Path, *, wanted: str | None, nonfinite: Nonfinite, num_images: int) -> Iterator[Scan]:
+    """One of so many images of a case.
+
+    Of a file a slab is in memory at a time, and it stays open meanwhile; a series is read whole.
+    """
+    if is_dicom(path):
+        yield Scan.of(read_dicom(path, wanted))
+        return
+    with open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // num_images) as scan:
+        yield scan
 
 
 @contextmanager
@@ -77,18 +98,18 @@ def read_dicom(path: Path, wanted: str | None = None) -> Volume:
 
 
 def choose(path: Path, found: Sequence[Series], wanted: str | None) -> Series:
-    """The series of this number, UID, beginning of a UID or description; without any, the only one that is a volume."""
+    """The series that is called so (`_called`); without a choice, the only one that is a volume."""
     chosen = _called(found, wanted) if wanted else _volumes(found)
     if len(chosen) == 1:
         return chosen[0]
     if not wanted and not chosen:
-        reasons = "; ".join(f"{series.label}: {series.no_volume}" for series in found)
-        raise DataError(f"{path} holds no series that is a volume ({reasons})")
+        reasons = [f"{series.label}: {series.no_volume}" for series in found]
+        raise DataError(told(f"{path} holds no series that is a volume", reasons))
     count = f"{len(chosen)} series are" if chosen else "no series is"
     what = f"{count} called '{wanted}'" if wanted else f"{count} volumes"
     raise UsageError(
-        f"{path}: {what}; choose one with --series and its number, its description, its UID or the beginning of that:\n"
-        + _table(chosen or found)
+        f"{path}: {what}; choose one with --series and its number, its description or a pattern of that (*liver*), "
+        "its UID or the beginning of it; where one study is named, also by #:\n" + _table(found, chosen or found)
     )
 
 
@@ -108,7 +129,7 @@ def _series_in(path: Path) -> Iterator[Sequence[Series]]:
 def _scanned(path: Path, folder: Path) -> Sequence[Series]:
     contents = scan(folder)
     if not contents.series:
-        raise VolumeError("; ".join([f"{path} holds no DICOM images", *contents.damaged]))
+        raise VolumeError(told(f"{path} holds no DICOM images", contents.damaged))
     return contents.series
 
 
@@ -124,19 +145,29 @@ def _called(found: Sequence[Series], wanted: str) -> list[Series]:
         [series for series in found if str(series.number) == wanted],
         [series for series in found if series.description.casefold() == wanted.casefold()],
         [series for series in found if "." in wanted and series.uid.startswith(wanted)],
+        [series for series in _volumes(found) if has_magic(wanted) and _fits(series.description, wanted)],
     )
     return next((way for way in ways if way), [])
 
 
-def _table(found: Sequence[Series]) -> str:
-    """What people tell series apart by."""
-    rows = [("number", "description", "modality", "slices", "size", "UID")]
-    for series in found:
+def _fits(description: str, pattern: str) -> bool:
+    return fnmatchcase(description.casefold(), pattern.casefold())
+
+
+def _table(found: Sequence[Series], shown: Sequence[Series]) -> str:
+    """What people tell series apart by; # counts the volumes among all that were found."""
+    rows = [("#", "number", "patient", "date", "modality", "description", "slices", "size", "UID")]
+    places = {series.uid: str(place) for place, series in enumerate(_volumes(found), start=1)}
+    for series in shown:
         first = series.slices[0]
-        size = f"{first.columns} x {first.rows}"
-        uid = f"{series.uid} (no volume: {series.no_volume})" if series.no_volume else series.uid
         number = "?" if series.number is None else str(series.number)
-        rows.append((number, series.description or "-", series.modality, str(len(series.slices)), size, uid))
+        rows.append(
+            (
+                *(places.get(series.uid, "-"), number, series.patient, series.date or "-", series.modality),
+                *(series.description or "-", str(len(series.slices)), f"{first.columns} x {first.rows}"),
+                f"{series.uid} (no volume: {series.no_volume})" if series.no_volume else series.uid,
+            )
+        )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return "\n".join(
         "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

@@ -19,6 +19,7 @@ from torchio_seg.volumes.dicom_output import Algorithm, Findings, Segment, requi
 from torchio_seg.volumes.dicom_seg import import_highdicom, write_seg
 from torchio_seg.volumes.names import suffix
 from torchio_seg.volumes.rtstruct_writing import write_structures
+from torchio_seg.workflows.beforehand import KINDS
 from torchio_seg.workflows.dicom_inputs import is_dicom, opened
 
 if TYPE_CHECKING:
@@ -32,20 +33,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NIFTI, SEG, RTSTRUCT = "nifti", "dicom-seg", "rtstruct"
-KINDS = (NIFTI, SEG, RTSTRUCT)
+NIFTI, SEG, RTSTRUCT = KINDS
 ENDINGS = {SEG: "_seg.dcm", RTSTRUCT: "_rtstruct.dcm"}
 """What follows the case in the names of DICOM files."""
 _WRITERS = {SEG: write_seg, RTSTRUCT: write_structures}
-
-
-def parse_kinds(words: Sequence[str]) -> tuple[str, ...]:
-    """The kinds that are named, one a word or several with commas between them, each once."""
-    kinds = [kind.strip().lower() for word in words for kind in word.split(",")]
-    for kind in kinds:
-        if kind not in KINDS:
-            raise UsageError(f"--to {kind}: no such kind{components.suggestion(kind, KINDS)}")
-    return tuple(dict.fromkeys(kinds))
 
 
 def has_volume(kinds: Sequence[str]) -> bool:

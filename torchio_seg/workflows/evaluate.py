@@ -13,9 +13,10 @@ from torchio_seg.reports.scores import write_scores
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import labels_to_model_grid
 from torchio_seg.volumes.geometry import spacing_of
+from torchio_seg.workflows.budgets import Budgets, Fitting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -88,17 +89,19 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     names = [region.name for region in dataset.labels.regions]
     scores: list[list[RegionScore]] = []
     own = peers.part(cases)
+    fitting = Fitting(predictor, len(dataset.channels), Budgets())
     progress.start("cases", len(own))
     try:
         for case in own:
             image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
             label = read_case_label(case, sorted(dataset.labels.names))
+            [placed] = fitting.placed_for(image)
             if on_logits is None:
-                prediction = predictor(image.array, image.affine, progress, probabilities=False)
+                prediction = placed(image.array, image.affine, progress, probabilities=False)
             else:
-                logits, grids = predictor.logits(image.array, image.affine, progress)
+                logits, grids = placed.logits(image.array, image.affine, progress)
                 on_logits(logits, labels_to_model_grid(label.array, grids))
-                prediction = predictor.finish(logits, grids, probabilities=False)
+                prediction = placed.finish(logits, grids, probabilities=False)
             predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
             truth = region_masks(label.array[0], dataset.labels)
             spacing = spacing_of(label.affine)
@@ -111,17 +114,36 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     return [score for of_case in peers.whole(scores) for score in of_case]
 
 
-def write_evaluation(run: Path, evaluation: Evaluation, card: ModelCard) -> Path:
-    """evaluation/PART.csv and .json in the run's folder; returns the path without suffix."""
-    folder = run / "evaluation"
-    folder.mkdir(parents=True, exist_ok=True)
+def stem_of(run: Path, part: str) -> Path:
+    """The file of a part's scores, without suffix."""
+    return run / "evaluation" / part
+
+
+def what_scores_depend_on(card: ModelCard, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The model's weights, and the settings by which it predicts."""
+    used = {
+        "prediction": settings["prediction"],
+        "precision": settings["training"]["precision"],
+        "nonfinite": settings["preprocessing"]["nonfinite"],
+    }
+    return {"sha256": card.sha256, "settings": used}
+
+
+def write_evaluation(
+    run: Path, evaluation: Evaluation, card: ModelCard, settings: Mapping[str, Any] | None = None
+) -> Path:
+    """evaluation/PART.csv and .json in the run's folder; returns the path without suffix.
+
+    `settings`: of the experiment that predicted, where it is not the model's own.
+    """
+    stem = stem_of(run, evaluation.part)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     facts = {
         "part": evaluation.part,
         "dataset": card.dataset,
         "model": card.progress,
-        "sha256": card.sha256,
+        **what_scores_depend_on(card, settings or card.experiment),
         "measures": asdict(evaluation.measures),
     }
-    stem = folder / evaluation.part
     write_scores(stem, evaluation.scores, summaries=evaluation.summaries, mean=evaluation.mean_dice, facts=facts)
     return stem

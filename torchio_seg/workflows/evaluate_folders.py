@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torchio_seg import machine
 from torchio_seg.metrics import Measures, mean_dice, summarize
-from torchio_seg.reports.scores import write_scores
+from torchio_seg.reports.scores import require_free, write_scores
 from torchio_seg.workflows import side_by_side
 from torchio_seg.workflows.pairs import find_pairs, labels_of, parse_regions, require_one_grid, score_pair
 
@@ -36,12 +36,15 @@ class Folders:
     only_pairs: bool = False
     output: Path | None = None
     """Folder of the scores; else that of the predictions."""
+    overwrite: bool = False
 
 
 def evaluate_folders(
     folders: Folders, measures: Measures, *, num_workers: int | None = None, progress: Progress
 ) -> tuple[list[RegionScore], Path]:
     """The scores of all cases, and where they were written (without suffix)."""
+    stem = (folders.output or folders.predicted) / "scores"
+    require_free(stem, overwrite=folders.overwrite)
     regions = parse_regions(list(folders.regions), folders.ignore)
     pairs = find_pairs(folders.predicted, folders.truth, only_pairs=folders.only_pairs)
     require_one_grid(pairs)
@@ -59,7 +62,6 @@ def evaluate_folders(
         "ignore": labels.ignore,
         "measures": asdict(measures),
     }
-    output = folders.output or folders.predicted
-    output.mkdir(parents=True, exist_ok=True)
-    write_scores(output / "scores", scores, summaries=summaries, mean=mean_dice(summaries), facts=facts)
-    return scores, output / "scores"
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    write_scores(stem, scores, summaries=summaries, mean=mean_dice(summaries), facts=facts)
+    return scores, stem

@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
+from torchio_seg.files import near
 from torchio_seg.metrics import DICE_ONLY, Measures
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.progress import Progress
 from torchio_seg.records import Split
+from torchio_seg.workflows.beforehand import PARTS, require_word
 from torchio_seg.workflows.cases import load_known
-from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases, write_evaluation
+from torchio_seg.workflows.evaluate import (
+    Evaluation,
+    evaluate_cases,
+    stem_of,
+    what_scores_depend_on,
+    write_evaluation,
+)
 from torchio_seg.workflows.gallery import Gallery
 from torchio_seg.workflows.ledger import tracked, training_of
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.runs import read_facts, read_split, run_of
 
-PARTS = ("training", "validation", "test")
-
 
 def evaluate_run(
-    loaded: LoadedModel, part: str | None, *, progress: Progress, measures: Measures = DICE_ONLY
+    loaded: LoadedModel,
+    part: str | None,
+    *,
+    progress: Progress,
+    measures: Measures = DICE_ONLY,
+    overwrite: bool = False,
 ) -> tuple[Evaluation, Path]:
-    """The scores on one part of the run's split, and where they were written (without suffix)."""
+    """The scores on one part of the run's split, and where they were written (without suffix).
+
+    Scores that were there must be among them, unless they may be replaced.
+    """
     if isinstance(loaded.predictor, Ensemble):
         raise UsageError(
             f"{loaded.folder} is an ensemble, and each case was seen by some of its members; {RECORD} in it has the "
@@ -32,6 +49,9 @@ def evaluate_run(
         )
     run = run_of(loaded.folder)
     part, ids = choose_part(read_split(run), part, str(run))
+    settings = loaded.experiment.model_dump(mode="json")
+    if not overwrite:
+        require_none_lost(stem_of(run, part), what_scores_depend_on(loaded.card, settings), measures)
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
     cases = dataset.choose(ids)
     about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
@@ -43,15 +63,40 @@ def evaluate_run(
             )
         evaluation = Evaluation(part, scores, measures)
         tracker.log(evaluation.record)
-    return evaluation, write_evaluation(run, evaluation, loaded.card)
+    return evaluation, write_evaluation(run, evaluation, loaded.card, settings)
+
+
+def require_none_lost(stem: Path, made_from: Mapping[str, Any], measures: Measures) -> None:
+    """Refuse to replace scores that would not be among the new ones: of other weights, settings or metrics."""
+    path = next((path for path in (stem.with_suffix(".json"), stem.with_suffix(".csv")) if path.exists()), None)
+    if path is not None and (why := _what_is_lost(path, made_from, measures)):
+        raise UsageError(f"{near(path)} holds scores {why}; --overwrite replaces them, or keep a copy first")
+
+
+def _what_is_lost(path: Path, made_from: Mapping[str, Any], measures: Measures) -> str | None:
+    """What a file of scores has that the new one will not have; None where nothing."""
+    try:
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        before = Measures(**{**earlier["measures"], "names": tuple(earlier["measures"]["names"])})
+        weights, settings = earlier["sha256"], earlier["settings"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return "that do not say how they were made"
+    if weights != made_from["sha256"]:
+        return "of other weights"
+    if settings != made_from["settings"]:
+        return "by other settings"
+    if lost := set(before.names) - set(measures.names):
+        return f"of {', '.join(sorted(lost))} too"
+    tolerance = before.tolerance_mm if "surface_dice" in before.names else measures.tolerance_mm
+    same = replace(before, names=measures.names, tolerance_mm=tolerance) == measures
+    return None if same else "by another --empty or --tolerance"
 
 
 def choose_part(split: Split, part: str | None, whose: str) -> tuple[str, tuple[str, ...]]:
     """The part of a split that is asked for, else the test cases, else those that validate; and their ids."""
     ids = {"training": split.training, "validation": split.validation, "test": split.test}
     part = part or ("test" if split.test else "validation")
-    if part not in PARTS:
-        raise UsageError(f"--split {part}: the parts are {', '.join(PARTS)}")
+    require_word("--split", part, PARTS)
     if not ids[part]:
         raise UsageError(f"{whose} has no {part} cases; it has " + ", ".join(f"{len(ids[p])} {p}" for p in PARTS))
     return part, ids[part]

@@ -12,21 +12,16 @@ from typing import TypeVar
 
 import torch
 
-from torchio_seg.components import suggestion
 from torchio_seg.errors import DataError, TorchioSegError, UsageError
 from torchio_seg.export import monai_bundle, onnx, torch_export, torchscript
 from torchio_seg.export.exportable import Exportable
 from torchio_seg.predictor.native import Predictor
+from torchio_seg.workflows.beforehand import EXPORTS, require_word
 from torchio_seg.workflows.models import LoadedModel
 
 T = TypeVar("T")
 
-FORMATS: dict[str, ModuleType] = {
-    "torchscript": torchscript,
-    "torch-export": torch_export,
-    "onnx": onnx,
-    "monai-bundle": monai_bundle,
-}
+FORMATS: dict[str, ModuleType] = dict(zip(EXPORTS, (torchscript, torch_export, onnx, monai_bundle), strict=True))
 MOST_DIFFERENCE = 1e-4
 """Between two logits for the same patch, of which one is exported."""
 
@@ -43,8 +38,7 @@ class Exported:
 
 def export(model: LoadedModel, format_name: str, path: Path, *, overwrite: bool = False) -> Exported:
     """Write the model's network, once what was written has been read back and gives the same logits."""
-    if format_name not in FORMATS:
-        raise UsageError(f"unknown format '{format_name}'{suggestion(format_name, tuple(FORMATS))}")
+    require_word("--to", format_name, EXPORTS)
     kind = FORMATS[format_name]
     exportable = _exportable(model)
     path = path.resolve() if path.name in {"", ".."} else path

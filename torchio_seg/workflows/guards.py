@@ -42,7 +42,8 @@ def zeroed(volume: Image) -> list[str]:
     """A sentence where voxels were not read as they are."""
     if not volume.num_zeroed:
         return []
-    return [f"{volume.path}: {volume.num_zeroed} voxels that are NaN or infinite are read as 0"]
+    which = "1 voxel that is" if volume.num_zeroed == 1 else f"{volume.num_zeroed} voxels that are"
+    return [f"{volume.path}: {which} NaN or infinite and read as 0"]
 
 
 def require_spacing(model: LoadedModel, volume: Image) -> None:
@@ -101,7 +102,8 @@ def require_modality(model: LoadedModel, volume: Image) -> None:
     if model.card.is_ct == looks_like_ct:
         return
     found = "looks like CT (there is air" if looks_like_ct else "does not look like CT (nothing is as dark as air"
+    kind = "CT" if model.card.is_ct else ", ".join(model.card.channels)
     raise DataError(
-        f"{volume.path} {found}: lowest value {lowest:g}), but the newest model, {model.folder}, was trained on "
-        f"{', '.join(model.card.channels)}. Name the model to use with --model"
+        f"{volume.path} {found}: lowest value {lowest:g}). No model was named, and the newest, {model.folder}, was "
+        f"trained on {kind}: name another with --model, or this one, if it is the right one all the same"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,13 +15,16 @@ import torch
 import torchio as tio
 
 from torchio_seg.errors import UsageError
+from torchio_seg.progress import Silent
 from torchio_seg.records import Case
-from torchio_seg.subjects import join_channels
+from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.images import from_array, from_image, image_like, is_image
-from torchio_seg.volumes.nifti import Volume, read
+from torchio_seg.volumes.scan import Scan
 from torchio_seg.workflows import models
-from torchio_seg.workflows.dicom_inputs import is_dicom, read_dicom
+from torchio_seg.workflows.budgets import Budgets
+from torchio_seg.workflows.dicom_inputs import by_row, is_dicom, open_image
 from torchio_seg.workflows.guards import inspect
+from torchio_seg.workflows.predict_case import use
 
 if TYPE_CHECKING:
     from torchio_seg.transforms.recipe import Nonfinite
@@ -34,9 +39,19 @@ KINDS = "a path, a nibabel image, a torchio.ScalarImage, or an array with affine
 class Taken:
     """An image that was given, and how results are handed back in its kind."""
 
-    volume: Volume
+    scan: Scan
     as_labels: Callable[[np.ndarray], Any]
-    as_probabilities: Callable[[np.ndarray], Any]
+    as_values: Callable[[np.ndarray], Any]
+    """Of what has a value for each voxel and no label: probabilities C I J K, uncertainty I J K."""
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How images that are files are read."""
+
+    nonfinite: Nonfinite
+    series: str | None
+    num_images: int
 
 
 def load_model(  # noqa: PLR0913 - the settings of prediction, as the command line has them
@@ -52,6 +67,8 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     tta: bool = False,
     skip_empty: bool = False,
     keep_largest: str | Sequence[str] = (),
+    ram_budget: int | None = None,
+    vram_budget: int | None = None,
     trust: bool = False,
 ) -> LoadedModel:
     """Open a run, a checkpoint or an ensemble. What is None is as the model's own settings say.
@@ -59,8 +76,12 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
     crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
     mirror images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of
-    which only the largest piece is kept, or "all". `trust`: run code that the model names.
+    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most bytes that the process may
+    hold in memory, and tensors on the GPU; else what is free. `trust`: run code that the model names.
     """
+    for name, budget in {"ram_budget": ram_budget, "vram_budget": vram_budget}.items():
+        if budget is not None and budget <= 0:
+            raise UsageError(f"{name}={budget}: give a number of bytes above 0, as 4 * 2**30, or leave it out")
     given = {
         "device": device,
         "prediction.patch_size": None if patch_size is None else list(patch_size),
@@ -74,24 +95,39 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     loaded = models.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
     if skip_empty:
         loaded = models.skip_empty(loaded)
-    return models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
+    loaded = models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
+    return replace(loaded, budgets=Budgets(ram_budget, vram_budget))
 
 
-def predict(model: LoadedModel, image: Any, affine: Any, *, probabilities: bool) -> Any:
+def predict(
+    model: LoadedModel, image: Any, affine: Any, *, series: str | None, probabilities: bool, uncertainty: str | None
+) -> Any:
     """What `LoadedModel.predict` tells."""
-    channels, nonfinite = model.card.channels, model.predictor.recipe.nonfinite
-    taken = [
-        _take(each, affine, f"image {number}" if number else "the image", nonfinite)
-        for number, each in _numbered(image, channels)
-    ]
-    volume = join_channels([each.volume for each in taken], len(channels))
-    for warning in inspect(model, volume, Case("image", _paths(image, channels)), implicit=False):
-        log.warning("%s", warning)
-    prediction = model.predictor(volume.array, volume.affine, probabilities=probabilities)
+    channels = model.card.channels
+    model = model if uncertainty is None else models.with_uncertainty(model, uncertainty)
+    with ExitStack() as files:
+        taken = [files.enter_context(each) for each in _opening(model, image, affine, series)]
+        scan = join_scans([each.scan for each in taken], len(channels))
+        for warning in inspect(model, scan, Case("image", _paths(image, channels)), implicit=False):
+            log.warning("%s", warning)
+        prediction = use(model, scan, Silent(), probabilities=probabilities)
+    values = [each for each in (prediction.probabilities, prediction.uncertainty) if each is not None]
     labels = taken[0].as_labels(prediction.label_map)
-    if prediction.probabilities is None:
-        return labels
-    return labels, taken[0].as_probabilities(prediction.probabilities)
+    return (labels, *(taken[0].as_values(each) for each in values)) if values else labels
+
+
+def _opening(
+    model: LoadedModel, image: Any, affine: Any, series: str | None
+) -> Iterator[AbstractContextManager[Taken]]:
+    """The images that were given, each open for the time of a block."""
+    images = _numbered(image, model.card.channels)
+    dicom = [Path(each) for _, each in images if isinstance(each, str | Path) and is_dicom(Path(each))]
+    if series is not None and not dicom:
+        raise UsageError(f"series={series!r} belongs to DICOM, of which there is none among the images; leave it out")
+    wanted = by_row(dicom[0], series) if len(images) == len(dicom) == 1 else series
+    reading = Reading(model.predictor.recipe.nonfinite, wanted, len(images))
+    for number, each in images:
+        yield _take(each, affine, f"image {number}" if number else "the image", reading)
 
 
 def _numbered(image: Any, channels: Sequence[str]) -> list[tuple[int, Any]]:
@@ -113,16 +149,24 @@ def _paths(image: Any, channels: Sequence[str]) -> tuple[Path, ...]:
     return tuple(Path(each) for each in images) if all(isinstance(each, str | Path) for each in images) else ()
 
 
-def _take(image: Any, affine: Any, name: str, nonfinite: Nonfinite) -> Taken:
-    if isinstance(image, np.ndarray):
-        return _take_array(image, affine, name, nonfinite)
-    if affine is not None:
+@contextmanager
+def _take(image: Any, affine: Any, name: str, reading: Reading) -> Iterator[Taken]:
+    if affine is not None and not isinstance(image, np.ndarray):
         raise UsageError(f"affine= belongs to an array; {name} is {type(image).__name__}, which has its own")
     if isinstance(image, str | Path):
-        path = Path(image)
-        return _in_nifti(read_dicom(path) if is_dicom(path) else read(path, nonfinite=nonfinite))
+        with open_image(
+            Path(image), wanted=reading.series, nonfinite=reading.nonfinite, num_images=reading.num_images
+        ) as scan:
+            yield _in_nifti(scan)
+    else:
+        yield _in_memory(image, affine, name, reading.nonfinite)
+
+
+def _in_memory(image: Any, affine: Any, name: str, nonfinite: Nonfinite) -> Taken:
+    if isinstance(image, np.ndarray):
+        return _take_array(image, affine, name, nonfinite)
     if is_image(image):
-        return _in_nifti(from_image(image, image.get_filename() or name, nonfinite=nonfinite))
+        return _in_nifti(Scan.of(from_image(image, image.get_filename() or name, nonfinite=nonfinite)))
     if isinstance(image, tio.Image):
         return _take_torchio(image, name, nonfinite)
     raise UsageError(f"{name} is {type(image).__name__}; give {KINDS}, or a list or dict of these")
@@ -132,23 +176,23 @@ def _take_array(array: np.ndarray, affine: Any, name: str, nonfinite: Nonfinite)
     if affine is None:
         raise UsageError(f"{name} is an array, which does not say where its voxels are; give affine= too, 4 x 4, in mm")
     channels_first = array[None] if array.ndim == 3 else array
-    return Taken(from_array(channels_first, affine, name, nonfinite=nonfinite), _unchanged, _unchanged)
+    return Taken(Scan.of(from_array(channels_first, affine, name, nonfinite=nonfinite)), _unchanged, _unchanged)
 
 
 def _take_torchio(image: tio.Image, name: str, nonfinite: Nonfinite) -> Taken:
-    volume = from_array(image.numpy(), image.affine, name, nonfinite=nonfinite)
+    scan = Scan.of(from_array(image.numpy(), image.affine, name, nonfinite=nonfinite))
     return Taken(
-        volume,
-        lambda array: tio.LabelMap(tensor=torch.from_numpy(array)[None], affine=volume.affine),
-        lambda array: tio.ScalarImage(tensor=torch.from_numpy(array), affine=volume.affine),
+        scan,
+        lambda array: tio.LabelMap(tensor=torch.from_numpy(array)[None], affine=scan.affine),
+        lambda array: tio.ScalarImage(
+            tensor=torch.from_numpy(array if array.ndim == 4 else array[None]), affine=scan.affine
+        ),
     )
 
 
-def _in_nifti(volume: Volume) -> Taken:
-    def give(array: np.ndarray) -> Any:
-        return image_like(array, volume)
-
-    return Taken(volume, give, give)
+def _in_nifti(scan: Scan) -> Taken:
+    give = partial(image_like, like=scan)
+    return Taken(scan, give, give)
 
 
 def _unchanged(array: np.ndarray) -> np.ndarray:

@@ -6,12 +6,14 @@ import glob
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torchio_seg.errors import DataError, UsageError
+from torchio_seg.components import suggestion
+from torchio_seg.errors import DataError, TorchioSegError, UsageError
 from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.records import Case
-from torchio_seg.volumes.names import READ, listed, suffix
 from torchio_seg.volumes.nifti import read_geometry, stem
-from torchio_seg.workflows.dicom_inputs import is_dicom, name_of
+from torchio_seg.workflows.beforehand import no_input
+from torchio_seg.workflows.dicom_inputs import by_row, is_dicom, name_of, own_name
+from torchio_seg.workflows.input_folders import cases_in
 
 CaseKey = tuple[Path, str]
 """Folder and name of a case that has a file for every channel."""
@@ -19,17 +21,21 @@ Group = dict[str, Path]
 """Those files by channel."""
 
 
-def find_cases(inputs: Sequence[str], channels: Sequence[str], series: str | None = None) -> list[Case]:
+def find_cases(
+    inputs: Sequence[str], channels: Sequence[str], series: str | None = None, output: Path | None = None
+) -> list[Case]:
     """The cases that the inputs stand for, each with one file of all channels or a file for every channel.
 
     A folder of DICOM, or a zip archive of one, is a file of one channel; `series` says which of several in it is meant.
+    Where outputs go to a folder in another, that is no input.
     """
     if named := [text for text in inputs if _channel_of_assignment(text, channels)]:
         return [_assigned(inputs, named, channels, series)]
-    files = list(dict.fromkeys(file for text in inputs for file in _expand(text, series)))
+    _require_no_other_channel(inputs, channels)
+    files = list(dict.fromkeys(file for text in inputs for file in _expand(text, series, output)))
     _require_use(series, files)
     if len(channels) == 1:
-        return _unique([Case(_name(file, series), (file,)) for file in files])
+        return _unique([Case(_name(file, series, alone=len(files) == 1), (file,)) for file in files])
     if not (files := [file for file in files if not _is_segmentation(file)]):
         raise UsageError(f"{' '.join(inputs)}: there are only label maps; give the channels {', '.join(channels)}")
     found = {file: _num_channels(file) for file in files}
@@ -42,33 +48,38 @@ def find_cases(inputs: Sequence[str], channels: Sequence[str], series: str | Non
     return _unique([*(Case(stem(file), (file,)) for file in whole), *_joined(split, channels)])
 
 
-def _expand(text: str, series: str | None) -> list[Path]:
+def settle_series(cases: Sequence[Case], series: str | None) -> str | None:
+    """The series that is asked for: of one study alone also by its row in the list, which then stands for its UID."""
+    images = [image for case in cases for image in case.images]
+    return by_row(images[0], series) if len(images) == 1 and is_dicom(images[0]) else series
+
+
+def _expand(text: str, series: str | None, output: Path | None) -> list[Path]:
     path = Path(text)
-    if series is not None and is_dicom(path):
-        return [path]
-    if path.is_dir():
-        folders = sorted(folder for folder in path.iterdir() if folder.is_dir() and not folder.name.startswith("."))
-        files = _scans(path) or [file for folder in folders for file in _scans(folder)]
-        if not files and is_dicom(path):
-            return [path]
-        if not files:
-            raise UsageError(f"{path} holds no {listed(READ, last='or')} file, nor do the folders in it, and no DICOM")
-        return files
-    if path.exists():
-        return [path]
-    found = sorted(Path(match) for match in glob.glob(text, recursive=True))  # noqa: PTH207 (the user's own pattern)
+    found = [path] if path.exists() else sorted(map(Path, glob.glob(text, recursive=True)))  # noqa: PTH207 (the user's own pattern)
     if not found:
-        raise UsageError(f"no file or folder {text}" + (" matches" if glob.has_magic(text) else ""))
-    return found
+        raise no_input(text)
+    only_dicom = series is not None and any(is_dicom(each) for each in found)
+    return [
+        file
+        for each in found
+        for file in (cases_in(each, only_dicom=only_dicom, output=output) if each.is_dir() else [each])
+    ]
 
 
-def _scans(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.iterdir() if suffix(file) and not file.name.startswith("."))
+def _name(file: Path, series: str | None, *, alone: bool) -> str:
+    """What a prediction of a file, or of a series of DICOM, is called.
 
-
-def _name(file: Path, series: str | None) -> str:
-    """What a prediction of a file, or of a series of DICOM, is called."""
-    return name_of(file, series) if is_dicom(file) else stem(file)
+    Where none can be chosen of a case among others, it is told when its turn comes.
+    """
+    if not is_dicom(file):
+        return stem(file)
+    try:
+        return name_of(file, by_row(file, series) if alone else series)
+    except TorchioSegError:
+        if alone:
+            raise
+        return own_name(file)
 
 
 def _require_use(series: str | None, files: Sequence[Path]) -> None:
@@ -113,18 +124,35 @@ def _num_channels(file: Path) -> int | None:
 
 
 def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str], series: str | None) -> Case:
+    _require_each_once(inputs, named, channels)
     files = {str(_channel_of_assignment(text, channels)): Path(text.partition("=")[2]) for text in named}
-    if len(named) != len(inputs) or len(files) != len(named) or set(files) != set(channels):
-        raise UsageError(
-            f"got {' '.join(inputs)}; the model needs each channel once: "
-            + " ".join(f"{channel}=FILE" for channel in channels)
-        )
-    if missing := [f"{channel}={file}" for channel, file in files.items() if not (file.is_file() or is_dicom(file))]:
-        raise UsageError(f"no file for {', '.join(missing)}")
+    for channel, file in files.items():
+        if not (file.is_file() or is_dicom(file)):
+            raise no_input(f"{channel}={file}")
     _require_use(series, list(files.values()))
     split = _split_name(files[channels[0]], channels)
-    name = split[0] if split else _name(files[channels[0]], series)
+    name = split[0] if split else _name(files[channels[0]], series, alone=len(files) == 1)
     return Case(name, tuple(files[channel] for channel in channels))
+
+
+def _require_each_once(inputs: Sequence[str], named: Sequence[str], channels: Sequence[str]) -> None:
+    """Hold that there is a file for every channel and nothing else."""
+    given = [str(_channel_of_assignment(text, channels)) for text in named]
+    wanted = " ".join(f"{channel}=FILE" for channel in channels)
+    if others := [text for text in inputs if text not in named]:
+        raise UsageError(f"{others[0]} names none of the model's channels; give {wanted}, one case at a time")
+    if twice := [channel for channel in channels if given.count(channel) > 1]:
+        raise UsageError(f"channel {twice[0]} is given twice; give each once: {wanted}")
+    if missing := [channel for channel in channels if channel not in given]:
+        raise UsageError(f"no file for channel {', '.join(missing)}; the model needs {wanted}")
+
+
+def _require_no_other_channel(inputs: Sequence[str], channels: Sequence[str]) -> None:
+    """Refuse CHANNEL=FILE whose file is there and whose channel the model does not have."""
+    for text in inputs:
+        name, equals, file = text.partition("=")
+        if equals and not Path(text).exists() and Path(file).is_file():
+            raise UsageError(f"{text}: the model has no channel '{name}'{suggestion(name, tuple(channels))}")
 
 
 def _grouped(files: Sequence[Path], channels: Sequence[str]) -> dict[CaseKey, Group]:

@@ -20,7 +20,8 @@ from torchio_seg.workflows.starvation import Adviser
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torchio_seg.config.sections import Component, Experiment
+    from torchio_seg.config.sections import Experiment
+    from torchio_seg.config.values import Component
     from torchio_seg.progress import Progress
     from torchio_seg.workflows.evaluate import OnPrediction
     from torchio_seg.workflows.job import Job

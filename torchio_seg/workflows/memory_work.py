@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.transforms.preprocessing import pad_to
 from torchio_seg.transforms.recipe import Recipe
+from torchio_seg.volumes.reading import Volume
+from torchio_seg.workflows.budgets import Budgets, Fitting
 from torchio_seg.workflows.network import build_network
 from torchio_seg.workflows.trial import device_figures, limit
 
@@ -44,7 +47,9 @@ def label_volume(argument: Mapping[str, Any]) -> dict[str, Any]:
         label = partial(_by_torchio, network=answer, window=window)
     else:
         predictor = Predictor(network, labels, _PLAIN, window, device, experiment.training.precision)
-        label = partial(predictor, affine=np.eye(4), probabilities=False)
+        noise = Volume(Path("noise"), volume, np.eye(4), None)
+        [placed] = Fitting(predictor, len(dataset.channels), Budgets()).placed_for(noise)
+        label = partial(placed, affine=noise.affine, probabilities=False)
     memory.reset_peak()
     before, started = memory.peak_bytes(), time.perf_counter()
     found = label(volume)

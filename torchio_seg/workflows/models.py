@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from torchio_seg import checkpoint, components, devices, ensemble
+from torchio_seg import checkpoint, components, devices, ensemble, speedups
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
@@ -25,6 +25,7 @@ from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.tracking.wandb_models import PREFIX, download
 from torchio_seg.workflows.assembly import make_window
+from torchio_seg.workflows.beforehand import require_word
 from torchio_seg.workflows.budgets import Budgets, Fitting
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
@@ -96,16 +97,24 @@ class LoadedModel:
         skipping = ["of patches that are the same everywhere, one is predicted"] if self.patches is not None else []
         return [*combined, *mirrored, *skipping, *(f"post-processing: {step}" for step in self.steps)]
 
-    def predict(self, image: Any, *, affine: Any = None, probabilities: bool = False) -> Any:
+    def predict(
+        self,
+        image: Any,
+        *,
+        affine: Any = None,
+        series: str | None = None,
+        probabilities: bool = False,
+        uncertainty: str | None = None,
+    ) -> Any:
         """The label map of an image, of the image's own kind, on its own grid (docs/python.md).
 
         `image`: a path, a nibabel image, a `tio.ScalarImage`, or an array (C) I J K with `affine`; of several channels
-        also a list of these in the model's order, or a dict by the model's names. `probabilities`: hand back a pair,
-        label map and probabilities of the network's channels.
+        also a list of these in the model's order, or a dict by the model's names. `series`: of DICOM with several.
+        `probabilities`, and `uncertainty` as entropy or disagreement: hand back a tuple of the label map and these.
         """
         from torchio_seg.workflows.in_python import predict
 
-        return predict(self, image, affine, probabilities=probabilities)
+        return predict(self, image, affine, series=series, probabilities=probabilities, uncertainty=uncertainty)
 
 
 def load_model(
@@ -143,8 +152,7 @@ def load_model(
 
 def with_uncertainty(model: LoadedModel, kind: str) -> LoadedModel:
     """The model, which tells too how unsure it is of each voxel; its networks must be mirrored to disagree."""
-    if kind not in MEASURES:
-        raise UsageError(f"--uncertainty {kind}: there is {' and '.join(MEASURES)}")
+    require_word("--uncertainty", kind, tuple(MEASURES))
     members = tuple(replace(each, measure=MEASURES[kind]) for each in model.members)
     if kind == "disagreement":
         if not model.mirrored:
@@ -207,11 +215,18 @@ def _load(
     _load_weights(network, folder, card)
     window = make_window(experiment, card.patch_size, sizes_of(network))
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
-    answer: Callable[[torch.Tensor], torch.Tensor] = network.to(device).eval()
+    answer: Callable[[torch.Tensor], torch.Tensor] = ready(network, experiment, device)
     if mirror:
         answer = Mirrored(answer, trained_axes(folder, experiment), card.labels.exclusive)
     predictor = Predictor(answer, card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
+
+
+def ready(network: torch.nn.Module, experiment: Experiment, device: torch.device) -> torch.nn.Module:
+    """The network to predict with; channels last where it was trained so, and on every GPU by NVIDIA."""
+    if experiment.training.channels_last or device.type == "cuda":
+        speedups.use_channels_last(network)
+    return network.to(device).eval()
 
 
 def trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:

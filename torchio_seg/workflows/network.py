@@ -39,7 +39,8 @@ def fit_network(experiment: Experiment, dataset: Dataset, shapes: Sequence[Size]
     if experiment.sampling.mode == "whole":
         shape = _whole(shapes)
         patch_size = shape if sizes_of(network).fixed_size else fit(shape, sizes_of(network))
-        log.info("patches are whole volumes, %s voxels", _text(patch_size))
+        unused = "" if patch_size == wanted else f"; sampling.patch_size, {_text(wanted)}, is not used"
+        log.info("patches are whole volumes, %s voxels%s", _text(patch_size), unused)
     else:
         patch_size = fit(shrink(wanted, shapes), sizes_of(network))
         if patch_size != wanted:

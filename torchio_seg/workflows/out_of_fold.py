@@ -16,10 +16,12 @@ from torchio_seg.files import write_json
 from torchio_seg.metrics import region_masks, score_case
 from torchio_seg.progress import Progress
 from torchio_seg.records import Case, Dataset, RegionScore
-from torchio_seg.subjects import read_case_label, read_channels
+from torchio_seg.subjects import read_case_label
 from torchio_seg.volumes.nifti import read_label, write_like
 from torchio_seg.workflows.choosing import Compared
+from torchio_seg.workflows.dicom_inputs import open_images
 from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.predict_case import use
 from torchio_seg.workflows.runs import run_of
 
 log = logging.getLogger(__name__)
@@ -92,9 +94,10 @@ def _predict(model: Path, cases: Sequence[Case], folder: Path, *, device: str, p
     progress.start("cases", len(cases))
     try:
         for case in cases:
-            image = read_channels(case.images, len(loaded.card.channels), nonfinite=loaded.predictor.recipe.nonfinite)
-            prediction = loaded.predictor(image.array, image.affine, progress, probabilities=False)
-            write_like(_file(folder, case), prediction.label_map, image, overwrite=True)
+            nonfinite = loaded.predictor.recipe.nonfinite
+            with open_images(case.images, len(loaded.card.channels), nonfinite=nonfinite) as scan:
+                prediction = use(loaded, scan, progress, probabilities=False)
+                write_like(_file(folder, case), prediction.label_map, scan, overwrite=True)
             yield case
             progress.advance()
     finally:

@@ -20,6 +20,8 @@ class Drawn:
 
     cohort: Cohort
     experiment: str
+    is_few: bool
+    """Whether the experiment would keep all of them from training."""
 
 
 def write_phantom(
@@ -39,4 +41,4 @@ def write_phantom(
             write_layout(root, layout, cohort, report=lambda *_: progress.advance())
     finally:
         progress.finish()
-    return Drawn(cohort, chosen.experiment)
+    return Drawn(cohort, chosen.experiment, is_few=cohort.cases <= chosen.num_kept)

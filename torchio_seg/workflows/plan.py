@@ -6,34 +6,39 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from math import prod
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg import devices, memory
 from torchio_seg.config.resolve import choose, resolve, to_yaml
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
+from torchio_seg.levels import design
 from torchio_seg.network_sizes import Sizes, sizes_of
+from torchio_seg.planning.coarseness import longest_edge
 from torchio_seg.planning.costs import PARAMETER_BYTES
 from torchio_seg.planning.families import choose_changes
 from torchio_seg.planning.fitting import Limits, find_largest
-from torchio_seg.planning.ladder import Space, make_ladder
+from torchio_seg.planning.ladder import ENOUGH_COVERED, FEWEST_VOXELS, Space, make_ladder
 from torchio_seg.planning.reasons import Amounts, Settled, tell_choices, tell_needs
 from torchio_seg.planning.schedule import SHORT, is_enough, plan_schedule
 from torchio_seg.planning.settings import merged, preprocessing_of, whole_settings
-from torchio_seg.planning.spacing import Target, choose_spacing
+from torchio_seg.planning.spacing import Target, choose_spacing, resampled
 from torchio_seg.planning.telling import Line, size_text, to_comments
-from torchio_seg.planning.topology import LEVELED, NETWORK
+from torchio_seg.planning.topology import LEVELED, NETWORK, given_levels, require_levels
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.network import build_network
-from torchio_seg.workflows.plan_data import Listed, Seen, list_cases, see
+from torchio_seg.workflows.plan_data import FIRST_LOOK, MOST_LOOKED_AT, Listed, Seen, list_cases, see
 from torchio_seg.workflows.trying import Tryer, rig_of, tell_if_busy, worker_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
     from torchio_seg.planning.fingerprint import Fingerprint
     from torchio_seg.planning.schedule import Schedule
+    from torchio_seg.planning.spacing import Spacing
     from torchio_seg.progress import Progress
     from torchio_seg.records import Dataset
 
@@ -108,20 +113,26 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     begun = _begin(wishes, progress)
     listed, settings, rest = begun.listed, begun.settings, begun.rest
     rig = rig_of(begun.experiment, wishes.ram_budget, wishes.vram_budget, begun.experiment.training.max_time)
-    seen = see(begun.experiment, listed, progress)
-    cohort = listed.cohort(seen.shape, rest.get("sampling.patches_per_case"))
+    grid_may_change = begun.grid_may_change
+    seen = see(begun.experiment, listed, progress, FIRST_LOOK if grid_may_change else MOST_LOOKED_AT)
+    cohort = listed.cohort(rest.get("sampling.patches_per_case"))
     tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()))
     limits = Limits(rig.memory_limit, lambda candidate, took: is_enough(candidate, took, cohort, rig.seconds))
     tell_if_busy()
     found = find_largest(make_ladder(_space(begun, seen)), tryer, limits)
     best = found.best
+    if grid_may_change:
+        begun = begun.at(best.candidate.space.spacing)
+        settings, seen = begun.settings, see(begun.experiment, listed, progress)
     schedule = _as_long_as_told(plan_schedule(best.candidate, best.seconds, cohort, rig.seconds), rest)
     classes = list(listed.dataset.labels.names.values())
     changes = choose_changes(seen.spacing, classes, few_steps=schedule.steps < SHORT)
     planned = merged(settings, whole_settings(best.candidate, schedule, rig.surroundings, changes))
     planned = merged(planned, {"training": {"channels_last": tryer.channels_last}})
     experiment = resolve(planned, rest, ORIGIN)
-    settled = Settled(experiment, seen.fingerprint, begun.target, found, schedule, changes, tryer.measures_layout)
+    settled = Settled(
+        experiment, seen.fingerprint, begun.target, found, schedule, changes, tryer.measures_layout, cohort
+    )
     needs = tell_needs(settled, _amounts(settled, seen, tryer))
     return Planned(experiment, seen.fingerprint, tuple(tell_choices(settled)), tuple(needs))
 
@@ -144,13 +155,35 @@ class _Begun:
     experiment: Experiment
     """Of both, with the defaults of what is not planned yet."""
 
+    @property
+    def grid_may_change(self) -> bool:
+        """Whether voxels may be larger than those of the cases: nobody has chosen a grid, and cases are large."""
+        if {"preprocessing.spacing", "preprocessing.resize", "sampling.patch_size"} & set(self.rest):
+            return False
+        sizes = [prod(resampled(grid.shape, grid.spacing, self.target.spacing)) for grid in self.listed.grids]
+        return ENOUGH_COVERED * median(sizes) > FEWEST_VOXELS
+
+    def at(self, spacing: Spacing) -> _Begun:
+        """The same in voxels of another size."""
+        if spacing == self.target.spacing:
+            return self
+        target = replace(self.target, spacing=spacing, finest=self.target.spacing)
+        preprocessing = self.settings["preprocessing"] | {"spacing": list(spacing)}
+        settings = self.settings | {"preprocessing": preprocessing}
+        return replace(self, target=target, settings=settings, experiment=resolve(settings, self.rest, ORIGIN))
+
 
 def _begin(wishes: Wishes, progress: Progress) -> _Begun:
     """List the cases and settle their grid."""
     base, rest = _base(wishes), _rest(wishes)
     early = resolve(_settled_sections(base), rest, ORIGIN)  # a wrong setting is found before any file is read
+    levels = given_levels(early.network.name, rest)
+    patch = rest.get("sampling.patch_size")
+    require_levels(levels, len(next(iter(levels.values()), ())) if patch else None)
     listed = list_cases(base, progress)
     target = choose_spacing([grid.spacing for grid in listed.grids], [grid.shape for grid in listed.grids])
+    if patch:
+        require_levels(levels, len(design(tuple(patch), target.spacing, 1).strides))
     preprocessing = preprocessing_of(target.spacing, listed.dataset.is_ct, base.preprocessing.nonfinite)
     settings = _settled_sections(base) | {"network": {"name": early.network.name}, "preprocessing": preprocessing}
     return _Begun(listed, target, settings, rest, resolve(settings, rest, ORIGIN))
@@ -204,7 +237,7 @@ def _space(begun: _Begun, seen: Seen) -> Space:
     channels = rest.get("network.channels") if network in LEVELED else None
     space = Space(
         seen.shape,
-        seen.spacing,
+        begun.target.spacing if begun.grid_may_change else seen.spacing,
         len(begun.listed.training),
         len(dataset.channels),
         dataset.labels.num_channels,
@@ -213,10 +246,16 @@ def _space(begun: _Begun, seen: Seen) -> Space:
         width=channels[0] if channels else None,
         network=network,
         sizes=None if network in LEVELED else _sizes_of(begun.experiment, dataset),
+        longest_edge=_longest_edge(begun, seen) if begun.grid_may_change else None,
     )
     if (given := space.patch_size) is not None and (fitting := space.cover(given)) != given:
         raise ConfigError(f"sampling.patch_size {size_text(given)} does not suit {network}; use {size_text(fitting)}")
     return space
+
+
+def _longest_edge(begun: _Begun, seen: Seen) -> float:
+    """Of voxels that the labels bear."""
+    return longest_edge((each.open() for each in seen.stored), begun.listed.dataset.labels, begun.target.spacing)
 
 
 def _sizes_of(experiment: Experiment, dataset: Dataset) -> Sizes:

@@ -25,9 +25,12 @@ if TYPE_CHECKING:
     from torchio_seg.planning.spacing import Size, Spacing
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case, Dataset, Split
+    from torchio_seg.store.store import Stored
 
 MOST_LOOKED_AT = 32
 """Cases whose voxels are looked at, evenly spread; headers and label maps of all training cases are."""
+FIRST_LOOK = 4
+"""Cases that are looked at on a grid which may not stay."""
 
 
 @dataclass(frozen=True)
@@ -39,10 +42,10 @@ class Listed:
     training: tuple[Case, ...]
     grids: tuple[CaseGrid, ...]
 
-    def cohort(self, shape: Size, patches_per_case: int | None) -> Cohort:
-        """How many cases there are for what, and how large they are."""
+    def cohort(self, patches_per_case: int | None) -> Cohort:
+        """How many cases there are for what."""
         split = self.split
-        return Cohort(len(split.training), len(split.validation), len(split.test), shape, patches_per_case)
+        return Cohort(len(split.training), len(split.validation), len(split.test), patches_per_case)
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ class Seen:
     """Of one case."""
     store_bytes: int
     """On disk, for all training cases."""
+    stored: tuple[Stored, ...]
+    """The cases that were looked at."""
 
 
 def list_cases(experiment: Experiment, progress: Progress) -> Listed:
@@ -70,11 +75,11 @@ def list_cases(experiment: Experiment, progress: Progress) -> Listed:
     return Listed(dataset, split, training, grids)
 
 
-def see(experiment: Experiment, listed: Listed, progress: Progress) -> Seen:
+def see(experiment: Experiment, listed: Listed, progress: Progress, most: int = MOST_LOOKED_AT) -> Seen:
     """Prepare some cases as the training would, and look at them."""
     dataset = listed.dataset
     recipe, grids = resolve_grids(experiment, dataset, listed.training)
-    stored = prepare_cases(experiment, dataset, _spread(listed.training), recipe, progress=progress)
+    stored = prepare_cases(experiment, dataset, _spread(listed.training, most), recipe, progress=progress)
     labels = [case.label for case in listed.training if case.label is not None]
     counts = [facts.values or {} for facts in read_facts(labels, "label").values()]
     looks = look(dataset.channels, (each.open() for each in stored))
@@ -98,10 +103,11 @@ def see(experiment: Experiment, listed: Listed, progress: Progress) -> Seen:
         (x, y, z),
         largest_voxels=max(prod(grid.model_shape) for grid in grids),
         store_bytes=kept * len(listed.training) // len(stored),
+        stored=stored,
     )
 
 
-def _spread(cases: Sequence[Case]) -> list[Case]:
+def _spread(cases: Sequence[Case], most: int) -> list[Case]:
     """Some of the cases, from the whole of their list."""
-    places = np.linspace(0, len(cases) - 1, min(len(cases), MOST_LOOKED_AT)).round().astype(int)
+    places = np.linspace(0, len(cases) - 1, min(len(cases), most)).round().astype(int)
     return [cases[place] for place in places.tolist()]

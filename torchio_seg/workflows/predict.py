@@ -19,7 +19,7 @@ from torchio_seg.records import Case
 from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
 from torchio_seg.volumes.scratch import HELD_BYTES
 from torchio_seg.workflows import dicom_outputs
-from torchio_seg.workflows.inputs import find_cases
+from torchio_seg.workflows.inputs import find_cases, settle_series
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.overlap import Task, ahead, in_turn
 from torchio_seg.workflows.predict_case import Opened, Output, Planned, compute_case, open_case, write_case
@@ -28,7 +28,7 @@ from torchio_seg.workflows.predictions import Failed, Predictions, Skipped, Writ
 log = logging.getLogger(__name__)
 
 BESIDE_BYTES = 2 * HELD_BYTES
-"""What a case that is read ahead and one that is still being written hold at most; probabilities are held whole."""
+"""What a case that is read ahead and one that is still being written hold at most, each."""
 OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nhdr", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy", ".zip"}
 
 
@@ -58,7 +58,7 @@ def predict(  # noqa: PLR0913 (what a command is given)
         raise
     made = peers.whole(mine)
     for outcome in (outcome for number, outcome in enumerate(made) if number % peers.num_ranks != peers.rank):
-        for warning in outcome.warnings if isinstance(outcome, Written) else ():
+        for warning in outcome.warnings if isinstance(outcome, Written) else (outcome.error,):
             log.warning("%s", warning)
     left = iter(made)
     outcomes = [Skipped(each.case, tuple(each.files.values())) if each.is_there else next(left) for each in plan]
@@ -75,7 +75,8 @@ def _so_far(plan: Sequence[Planned], made: Sequence[Written | Failed], seconds: 
 
 def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str | None) -> list[Planned]:
     """What each case will get; what cannot be is refused before anything is computed."""
-    cases = _without_outputs(model, find_cases(inputs, model.card.channels, series), output)
+    cases = _without_outputs(model, find_cases(inputs, model.card.channels, series, output.place), output)
+    series = settle_series(cases, series)
     dicom_outputs.require_dicom(cases, output.to)
     if set(output.to) & set(dicom_outputs.ENDINGS):
         dicom_outputs.tell_codes(model)
@@ -103,25 +104,25 @@ def _predict_all(
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
     is_large = output.probabilities or bool(output.uncertainty)
     is_tight = is_large or model.budgets.ram is not None or free_memory() < BESIDE_BYTES
-    read = in_turn if is_tight else ahead
+    read, beside = (in_turn, 0) if is_tight or len(plan) == 1 else (ahead, BESIDE_BYTES)
     progress.start("volumes", len(plan))
     try:
         with closing(read(calls, unwanted=Opened.close)) as tasks:
             for each, task in zip(plan, tasks, strict=True):
                 try:
-                    computed = compute_case(model, task.result(), output, progress)
+                    computed = compute_case(model, task.result(), output, progress, beside=beside)
                 except TorchioSegError as error:
                     outcomes.fail(each.case, error)
                 else:
                     outcomes.write(each.case, partial(write_case, model, computed, output), wait=is_tight)
         outcomes.settle()
-    except (KeyboardInterrupt, SystemExit):
+    except (KeyboardInterrupt, SystemExit) as stop:
         outcomes.settle()
         whole = [all(file.exists() for file in each.files.values()) for each in plan]
-        log.warning(
-            "stopped: %d of %d volumes are written, none of them in part; the same command goes on with the others",
-            sum(isinstance(outcome, Written) for outcome in outcomes.made) if output.overwrite else sum(whole),
-            len(plan),
+        done = sum(isinstance(outcome, Written) for outcome in outcomes.made) if output.overwrite else sum(whole)
+        stop.add_note(
+            f"stopped: {done} of {len(plan)} volumes are written, none of them in part; the same command goes on with "
+            "the others"
         )
         raise
     finally:

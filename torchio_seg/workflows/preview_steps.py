@@ -10,7 +10,8 @@ import numpy as np
 import torchio as tio
 
 from torchio_seg import components
-from torchio_seg.config.sections import Component, Experiment
+from torchio_seg.config.sections import Experiment
+from torchio_seg.config.values import Component
 from torchio_seg.reports.sheet import Block, Panel, Section
 from torchio_seg.reports.slices import Paint, Plane, Window, cut, draw, find_window
 from torchio_seg.sampling.seeds import seeded

@@ -16,6 +16,7 @@ from torchio_seg import checkpoint, ensemble
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.records import Split
+from torchio_seg.workflows.beforehand import ENSEMBLE, no_model, no_run
 
 ADJECTIVES = (
     "amber",
@@ -34,8 +35,6 @@ ADJECTIVES = (
 NOUNS = ("alder", "birch", "brook", "cedar", "falcon", "heron", "lark", "maple", "otter", "robin", "willow", "wren")
 KEPT = "make room and --resume: the last checkpoint is kept"
 LATEST = "latest"
-ENSEMBLE = "ensemble"
-"""In a cross-validation's folder."""
 SERIES = "series.json"
 """In the folder of runs that belong together."""
 
@@ -95,7 +94,7 @@ def find_checkpoint(model: Path) -> Path:
         if checkpoint.exists(folder):
             return folder
     if not model.exists():
-        raise UsageError(f"no model at {model}: there is no such folder")
+        raise no_model(model)
     raise UsageError(f"no model at {model}: neither a checkpoint folder nor a run with checkpoints")
 
 
@@ -110,10 +109,7 @@ def newest_trained(runs: Path) -> Path:
     trained = {folder.parents[1]: checkpoint.saved_at(folder) for folder in candidates if checkpoint.exists(folder)}
     trained |= {record.parents[1]: record.stat().st_mtime for record in runs.glob(f"*/*/{ENSEMBLE}/{ensemble.RECORD}")}
     if not trained:
-        raise UsageError(
-            f"no trained run below {runs.resolve()}; train one (torchio-seg train --dataset phantom) or name a model "
-            "with --model FOLDER"
-        )
+        raise no_run(runs)
     return max(trained, key=lambda run: trained[run])
 
 

@@ -139,8 +139,8 @@ def run_all(
         try:
             own = replace(situation, began=time.monotonic(), papers=NO_PAPERS)
             trained = _train(folder / name, experiment, progress, own)
-        except KeyboardInterrupt:
-            log.warning("stopped in %s; what was saved is kept, and the same command with -o %s goes on", name, folder)
+        except KeyboardInterrupt as stop:
+            stop.add_note(f"stopped in {name}; what was saved is kept, and the same command with -o {folder} goes on")
             raise
         if trained.stopped_by is None:
             _mark(folder / name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torchio_seg.components import suggestion
 from torchio_seg.errors import UsageError
 from torchio_seg.phantoms.catalogue import KINDS
 from torchio_seg.phantoms.layouts.brats import BRATS2018, BRATS2021, BRATS2023
@@ -36,6 +37,8 @@ class Layout:
     """The phantoms that fit, the usual one first."""
     all_channels: bool = False
     """Whether a case must have every channel of its kind."""
+    num_kept: int = 0
+    """Cases that the experiment keeps from training whatever their number."""
 
 
 LAYOUTS = {
@@ -50,17 +53,17 @@ LAYOUTS = {
     "folders": Layout(write_folders, "folders"),
     "modes": Layout(write_modes, "torchio_tutorial"),
     "nnunet": Layout(write_nnunet, "nnunet", ("abdomen", "thorax", "brain")),
-    "rtstruct": Layout(write_rtstruct, "lctsc", ("thorax",)),
+    "rtstruct": Layout(write_rtstruct, "lctsc", ("thorax",), num_kept=4),
 }
 
 
 def find_layout(name: str, kind: str | None) -> tuple[Layout, str]:
     """A layout and the kind of phantom for it, or an error saying what fits."""
     if name not in LAYOUTS:
-        raise UsageError(f"phantom layout '{name}' is unknown (allowed: {', '.join(LAYOUTS)})")
+        raise UsageError(f"phantom layout '{name}' is unknown{suggestion(name, tuple(LAYOUTS))}")
     layout = LAYOUTS[name]
     if kind is not None and kind not in KINDS:
-        raise UsageError(f"phantom kind '{kind}' is unknown (allowed: {', '.join(KINDS)})")
+        raise UsageError(f"phantom kind '{kind}' is unknown{suggestion(kind, tuple(KINDS))}")
     if kind is not None and kind not in layout.kinds:
         fitting = [other for other, each in LAYOUTS.items() if kind in each.kinds]
         raise UsageError(

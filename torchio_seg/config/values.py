@@ -1,0 +1,89 @@
+"""What settings are made of: sizes, shares and times as a file writes them, and groups of settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
+
+Size = tuple[PositiveInt, PositiveInt, PositiveInt]
+Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _check_part(value: object) -> object:
+    is_share = isinstance(value, float) and 0 <= value < 1
+    is_number = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+    if not is_share and not is_number:
+        raise ValueError("give a share of the cases, from 0 to below 1, or a whole number of them")
+    return value
+
+
+def _check_duration(value: object) -> object:
+    if isinstance(value, str) and (match := _DURATION.fullmatch(value)) and any(match.groups()):
+        return value
+    raise ValueError("give a time as 90s, 30m, 1h30m or 2d")
+
+
+_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+Duration = Annotated[str, BeforeValidator(_check_duration)]
+
+
+def seconds(duration: str) -> int:
+    """The length of a duration as settings write it."""
+    match = _DURATION.fullmatch(duration)
+    days, hours, minutes, rest = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
+    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
+
+
+Part = Annotated[int | float, BeforeValidator(_check_part)]
+
+
+def _check_overlap(value: object) -> object:
+    is_share = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+    if not is_share and not (isinstance(value, str) and _VOXELS.fullmatch(value)):
+        raise ValueError("give a share of the patch, from 0 to below 1, or even numbers of voxels: 32vox, 32,32,16vox")
+    return value
+
+
+_VOXELS = re.compile(r"(\d*[02468])(?:,(\d*[02468]),(\d*[02468]))?vox")
+Overlap = Annotated[float | str, BeforeValidator(_check_overlap)]
+
+
+def voxels(overlap: str) -> tuple[int, int, int]:
+    """The lengths along I J K of an overlap that settings give in voxels."""
+    match = _VOXELS.fullmatch(overlap)
+    i, j, k = (int(length or (match[1] if match else 0)) for length in (match.groups() if match else ("0",) * 3))
+    return i, j, k
+
+
+class Section(BaseModel):
+    """A group of settings: an unknown key, a wrong type or a number out of range is an error."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        validate_default=True,
+        use_attribute_docstrings=True,
+    )
+
+
+class Component(Section):
+    """A named part with options of its own, which are checked against the part's `build`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    """File of that name in the part's folder, or a dotted name on the Python path."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+    @property
+    def section(self) -> dict[str, Any]:
+        """Name and options, as `components.assemble` takes them."""
+        return {"name": self.name, **self.options}
