@@ -83,3 +83,22 @@ def test_many_regions_are_told_by_their_mean_and_the_lowest_of_them() -> None:
     assert "0.450" in lines[3]
     assert "0.100 organ 1" in lines[3]
     assert lines[4].count("n/a") == 2
+
+
+@pytest.mark.parametrize(("columns", "is_wide"), [(80, False), (120, True)])
+def test_all_figures_of_a_step_fit_the_terminal(columns: int, is_wide: bool) -> None:
+    screen, text = Screen(), StringIO()
+    screen.errors = Console(file=text, width=columns, force_terminal=True, color_system=None)
+    screen.start("validation", 388)
+    screen.advance(
+        40, loss=0.01234, learning_rate=0.000345, patches_per_second=123.4, waiting=1.0, memory=123 * 1024**3
+    )
+    assert screen._bars is not None
+    screen._bars.stop()
+    [line] = screen.errors.render_lines(screen._bars.get_renderable(), pad=False)
+    told = "".join(segment.text for segment in line)
+    screen.finish()
+    assert "…" not in told
+    for figure in ("40/388", "loss 0.0123", "rate 0.000345", "123", "100"):
+        assert figure in told
+    assert ("patches/s" in told) == is_wide
