@@ -32,7 +32,6 @@ LAYER_OF = {room: number for number, rooms in enumerate(LAYERS) for room in room
 
 LADDERS = {
     ("records", "errors"),
-    ("machine", "errors"),
     ("components", "errors"),
     ("config", "components"),
     ("config", "errors"),

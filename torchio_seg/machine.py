@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Iterable
@@ -13,17 +12,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from torchio_seg.errors import UsageError
-
 _UNKNOWN_MEMORY = 8 * 2**30
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _V2 = ("memory.max", "memory.current", "inactive_file")
 """Files of a control group that hold its limit and what it uses, and the line of its statistics with idle files."""
-_UNITS = {"": 1, "b": 1} | {
-    f"{letter}{middle}b": int((1024 if middle else 1000) ** power)
-    for power, letter in enumerate("kmgt", start=1)
-    for middle in ("", "i")
-}
 
 
 def num_processors() -> int:
@@ -105,13 +97,3 @@ def in_units(num_bytes: float) -> str:
             return f"{num_bytes:.3g} {unit}"
         num_bytes /= 1000
     return f"{num_bytes:.3g} GB"
-
-
-def parse_bytes(text: str | None, option: str) -> int | None:
-    """An amount of memory as the user types it: 8GiB, 500MB, 1.5 GiB."""
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
-    if found is None or found[2] not in _UNITS or not (number := round(float(found[1]) * _UNITS[found[2]])):
-        raise UsageError(f"{option} {text}: give an amount of memory above 0 with its unit, as 8GiB, 500MB or 1.5GiB")
-    return number

@@ -30,6 +30,8 @@ REFUSED = (
     ((*SCAN, "-o", "out.nii.gz/"), "-o out.nii.gz/ ends in a slash"),
     ((*SCAN, "--json", "summary.txt"), "--json summary.txt: name a file that ends in .json"),
     ((*SCAN, "--config", "a.yaml"), "a model of ours needs neither"),
+    (("predict", "scan.nii.gz", "--runs", "none"), "train one (torchio-seg train --dataset phantom)"),
+    (("evaluate", "--runs", "none"), "train one (torchio-seg train --dataset phantom)"),
     (("evaluate", "nowhere"), "no model at nowhere"),
     (
         ("evaluate", "--split", "tset"),
@@ -71,7 +73,7 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[int, list[st
     folder = tmp_path_factory.mktemp("work")
     for name in ("scan.nii.gz", "slice.dcm", "notes.txt"):
         (folder / name).write_bytes(b"")
-    (folder / "runs").mkdir()
+    (folder / "runs" / "phantom" / "first" / "checkpoints").mkdir(parents=True)
     command = [sys.executable, "-c", CALL_EACH, json.dumps([words for words, _ in REFUSED])]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
     ends = [json.loads(line) for line in done.stdout.splitlines()]
@@ -97,7 +99,7 @@ def test_of_several_processes_only_the_first_says_what_is_wrong(
     monkeypatch.setattr(shared, "PATIENCE_S", 0)
     for rank, said in (("0", "no file or folder gone.nii.gz"), ("1", "")):
         monkeypatch.setenv("RANK", rank)
-        result = call("predict", "gone.nii.gz")
+        result = call("predict", "gone.nii.gz", "--model", ".")
         assert result.code != 0
         assert result.err.removeprefix("error: ").strip() == said
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -166,8 +167,11 @@ def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work:
 
 
 def test_budgets_choose_how_a_volume_is_predicted_and_refuse_what_fits_nothing(work: Path, call: Call) -> None:
-    plain = call("predict", "in/phantom_000.nii.gz", "-o", "plain", "--probabilities")
-    assert "phantom_000.nii.gz: takes up to" in plain.err
+    plain = call("predict", "in/phantom_000.nii.gz", "-o", "plain", "--probabilities", "--json", "plain.json")
+    size, unit = re.search(r"phantom_000.nii.gz: takes up to ([\d.]+) ([MG])B of", plain.err).groups()
+    said = float(size) * {"M": 1e6, "G": 1e9}[unit]
+    [case] = json.loads((work / "plain.json").read_text())["cases"]
+    assert case["peak_bytes"] <= 1.01 * said, "which is rounded"
     assert "sums in memory" in plain.err
     refused = call("predict", "in", "-o", "out", "--ram-budget", "50MB")
     assert refused.code == 1
@@ -203,6 +207,8 @@ def test_the_summary_has_every_case_as_it_was_written_skipped_or_failed(work: Pa
     assert (model["dataset"], model["channels"]) == ("phantom_brain", ["FLAIR", "T1w", "T1gd", "T2w"])
     assert model["sha256"] == checkpoint.read_card((work / "runs/latest/checkpoints/best").resolve()).sha256
     assert (settings["overlap"], settings["precision"], settings["mirrored_axes"]) == (0.5, "fp32", [])
+    assert (settings["skip_empty"], settings["uncertainty"]) == (False, None)
+    assert settings["budgets"] == {"ram": None, "vram": None}
     again = call("predict", "in/phantom_000.nii.gz", "in/phantom_002.nii.gz", "-o", "out", "--json", "again.json")
     assert again.code == 0
     skipped = json.loads((work / "again.json").read_text())
@@ -318,8 +324,12 @@ def test_uncertainty_lies_beside_the_label_map_and_leaves_it_alone(work: Path, c
     scan = "in/phantom_000.nii.gz"
     assert call("predict", scan, "-o", "plain", "--tta").code == 0
     for kind in ("entropy", "disagreement"):
-        result = call("predict", scan, "-o", kind, "--tta", "--skip-empty", "--uncertainty", kind)
+        more = ("--skip-empty", "--uncertainty", kind, "--ram-budget", "8GiB", "--json", "told.json")
+        result = call("predict", scan, "-o", kind, "--tta", *more)
         assert result.code == 0, result.err
+        settings = json.loads((work / "told.json").read_text())["settings"]
+        assert (settings["skip_empty"], settings["uncertainty"]) == (True, kind)
+        assert settings["budgets"] == {"ram": 8 * 2**30, "vram": None}
         assert names(work / kind) == sorted([f"phantom_000_{kind}.nii.gz", "phantom_000_seg.nii.gz"])
         found = nib.load(work / kind / f"phantom_000_{kind}.nii.gz")
         assert found.get_data_dtype() == np.float32

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 import sys
 from pathlib import Path
 
@@ -12,14 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-from torchio_seg.memory import measure, resident_bytes
+from torchio_seg.memory import measure
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.volumes.scan import open_scan
-from torchio_seg.volumes.scratch import LabelRoom, rest
 from torchio_seg.volumes.writing import write_slabs_like
 
 LABELS = {
@@ -92,33 +90,6 @@ def test_logits_from_slabs_are_those_of_the_whole(tmp_path: Path) -> None:
     first, _ = predictor(LABELS["classes"], RECIPES[1], "hann", 1 << 30).logits(volume.array, volume.affine)
     second, _ = predictor(LABELS["classes"], RECIPES[1], "hann", 0).logits(volume.array, volume.affine)
     assert torch.equal(first, second)
-
-
-@pytest.mark.parametrize("axis", [0, 1, 2])
-def test_a_label_map_keeps_what_was_written_when_it_rests_in_its_file(axis: int) -> None:
-    values = np.random.default_rng(0).integers(0, 300, (40, 50, 60)).astype(np.int32)
-    for held in (0, 1 << 30):
-        room = LabelRoom(held, axis)(values.shape, values.dtype)
-        assert room.shape == values.shape
-        for number in range(values.shape[axis]):
-            np.moveaxis(room, axis, 0)[number] = np.moveaxis(values, axis, 0)[number]
-            if number % 7 == 0:
-                rest(room)
-        assert np.array_equal(room, values)
-        assert np.moveaxis(room, axis, 0)[3].nbytes == values.nbytes // values.shape[axis]
-        assert room.strides[axis] == max(room.strides), "planes lie together"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="what is in memory is told on Linux")
-def test_a_label_map_that_rests_is_not_in_memory() -> None:
-    room = LabelRoom(0, 2)((256, 256, 500), np.dtype(np.uint8))
-    before = resident_bytes(os.getpid())
-    room[...] = 3
-    filled = resident_bytes(os.getpid())
-    rest(room[:, :, 5:8])
-    assert filled - before > 0.9 * room.nbytes
-    assert resident_bytes(os.getpid()) - before < 0.1 * room.nbytes
-    assert room[::50, ::50].min() == room[::50, ::50].max() == 3
 
 
 @pytest.mark.slow

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import logging
-import tempfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from torchio_seg.errors import DataError
 from torchio_seg.predictor.grid import Window, stream
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.native import Predictor, Storage
 from torchio_seg.predictor.patch_grid import PatchGrid
-from torchio_seg.predictor.scratch import Scratch
 from torchio_seg.predictor.streaming import Frontier
+from torchio_seg.predictor.uncertainty import entropy
 from torchio_seg.progress import Silent
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
@@ -87,17 +86,44 @@ def test_sums_that_move_to_main_memory_in_the_middle_of_a_volume_are_the_same() 
         assert all(torch.equal(one.values, other.values) for one, other in zip(found, expected, strict=True))
 
 
-def test_a_scratch_file_leaves_nothing_behind_and_says_where_there_is_no_room(
-    tmp_path: object, monkeypatch: pytest.MonkeyPatch
+def test_where_sums_have_no_room_on_their_device_all_begins_anew_in_main_memory(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    scratch = Scratch()
-    room = scratch.room((2, 3, 5, 4), axis=1)
-    room[...] = np.arange(120).reshape(room.shape)
-    scratch.rest()
-    assert np.array_equal(room.ravel(), np.arange(120))
-    assert room[:, :, 2].base is not None
-    assert not list(tmp_path.iterdir()), "it has no name from the first moment"  # type: ignore[attr-defined]
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))  # type: ignore[operator]
-    with pytest.raises(DataError, match=r"480 bytes fit neither .*TMPDIR"):
-        Scratch().room((2, 3, 5, 4), axis=1)
+    """Another name of the CPU stands for a GPU; the error comes when strips are made, outside the network."""
+    one, _ = predictor(8, ERRORS[0])
+    expected = replace(one, measure=entropy)(IMAGE, np.eye(4))
+    elsewhere = torch.device("cpu", 0)
+    for error in ERRORS:
+        devices: list[torch.device] = []
+
+        def measured(channels: torch.Tensor, labels: Labels) -> torch.Tensor:
+            devices.append(channels.device)  # noqa: B023
+            if len(devices) == 30:  # noqa: B023
+                raise error  # noqa: B023
+            return entropy(channels, labels)
+
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            found = replace(one, measure=measured, storage=Storage(elsewhere))(IMAGE, np.eye(4))
+        assert [record.getMessage() for record in caplog.records] == [
+            "memory ran out on cpu:0: beginning anew with the sums of patches in main memory"
+        ]
+        assert len(devices) > 60
+        for name in ("label_map", "probabilities", "uncertainty"):
+            assert np.array_equal(getattr(found, name), getattr(expected, name))
+
+
+@pytest.mark.parametrize(
+    ("error", "sums"), [(MemoryError(), torch.device("cpu")), (RuntimeError("a defect"), torch.device("cpu", 0))]
+)
+def test_in_main_memory_there_is_no_other_way_and_a_defect_is_no_lack_of_memory(
+    error: Exception, sums: torch.device
+) -> None:
+    one, seen = predictor(8, ERRORS[0])
+
+    def broken(*_: object) -> torch.Tensor:
+        raise error
+
+    with pytest.raises(type(error)):
+        replace(one, measure=broken, storage=Storage(sums))(IMAGE, np.eye(4))
+    assert 0 < len(seen) < 20

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from torchio_seg.postprocessing import Step, apply
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor, Storage
 from torchio_seg.records import Labels
 from torchio_seg.targets import activate, background, decode
 from torchio_seg.transforms.recipe import Recipe
+from torchio_seg.volumes.scratch import file_of
 
 CLASSES = Labels.of_classes({0: "background", 1: "one", 2: "two"})
 REGIONS = Labels.of_regions({0: "b", 1: "o", 2: "n", 3: "e"}, {"whole": [1, 2, 3], "core": [2, 3], "enh": [3]})
@@ -91,15 +93,29 @@ def test_an_ensemble_of_one_is_that_one() -> None:
 
 @pytest.mark.parametrize("blending", ["crop", "average", "hann", "gaussian"])
 @pytest.mark.parametrize("kind", ["alike", "other patches"])
-def test_results_are_bit_for_bit_the_same_wherever_sums_and_probabilities_lie(kind: str, blending: str) -> None:
+def test_results_are_bit_for_bit_the_same_wherever_sums_and_what_is_made_of_them_lie(kind: str, blending: str) -> None:
     members = [member(seed, CLASSES, *given) for seed, given in enumerate(MEMBERS[kind])]
     members = [replace(each, window=replace(each.window, blending=blending)) for each in members]  # type: ignore[arg-type]
     array = image(5, (30, 25, 28))
-    storage = Storage(sums_in_file=True, probabilities_in_file=True)
-    in_files = tuple(replace(each, storage=storage) for each in members)
+    in_files = tuple(replace(each, storage=Storage(sums_in_file=True), held_bytes=40_000) for each in members)
     found, expected = Ensemble(in_files)(array, AFFINE), Ensemble(tuple(members))(array, AFFINE)
+    assert file_of(found.probabilities) is not None
+    assert file_of(found.label_map) is None
     assert np.array_equal(found.label_map, expected.label_map)
     assert np.array_equal(found.probabilities, expected.probabilities)
     streamed = Ensemble(in_files)(array, AFFINE, probabilities=False)
     assert streamed.probabilities is None
     assert np.array_equal(streamed.label_map, expected.label_map)
+
+
+def test_a_label_map_in_a_file_is_mended_there_and_probabilities_stay() -> None:
+    one = member(0, CLASSES, Recipe((1.4, 1.0, 1.7), None, "zscore"))
+    steps = (Step("one", "keep_largest"), Step("two", "fill_holes"), Step("two", "drop_small", 100.0))
+    array = image(6)
+    plain = one(array, AFFINE)
+    expected = apply(plain.label_map, steps, CLASSES, float(abs(np.linalg.det(AFFINE[:3, :3]))))
+    assert (expected != plain.label_map).any()
+    found = Ensemble((replace(one, held_bytes=0),), steps)(array, AFFINE)
+    assert file_of(found.label_map) is not None
+    assert np.array_equal(found.label_map, expected)
+    assert np.array_equal(found.probabilities, plain.probabilities)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -64,6 +67,23 @@ def test_air_that_is_clipped_to_one_value_is_nothing() -> None:
     skipping = Skipping(Counting(3))
     predictor(skipping, CLASSES, 1)(noisy, np.eye(4))
     assert skipping.num_skipped > 0
+
+
+def test_padding_on_one_side_is_nothing_and_noisy_air_on_the_other_is_where_it_is_not_clipped() -> None:
+    volume = body()
+    volume[..., 26:] = -2000.0  # as scanners fill what they did not see
+    volume[..., 12:26] += np.random.default_rng(1).uniform(-20, 20, (24, 24, 14))
+    skipped = {}
+    for recipe in (Recipe(None, None, "none"), Recipe(None, None, "zscore"), Recipe(None, None, "window", (-175, 250))):
+        skipping = Skipping(Counting(3))
+        predict = replace(predictor(skipping, CLASSES, 1), recipe=recipe)
+        predict(volume, np.eye(4))
+        skipped[recipe.normalization] = skipping.num_skipped
+    starts = [(0, 4, 8, 12, 16), (0, 4, 8, 12, 16), (0, 4, 8, 12, 16, 20, 24, 28, 32)]
+    patches = [tuple(slice(start, start + 8) for start in place) for place in itertools.product(*starts)]
+    padded = sum(bool((volume[0][patch] == -2000).all()) for patch in patches)
+    assert skipped["none"] == skipped["zscore"] == padded - 1, "the first of them is asked about"
+    assert skipped["window"] == sum(bool((volume[0][patch] < -175).all()) for patch in patches) - 1
 
 
 def test_one_voxel_or_one_channel_that_differs_is_something() -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from stored_cases import AFFINE, LAYOUT, SPACED, write_case
+from whole_volumes import normalize
 
 from torchio_seg.errors import DataError
 from torchio_seg.records import Case
@@ -22,7 +23,7 @@ from torchio_seg.store.store import Store
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms import spatial
 from torchio_seg.transforms.maps import Box
-from torchio_seg.transforms.normalization import learn_landmarks, measure, normalize
+from torchio_seg.transforms.normalization import learn_landmarks, measure
 from torchio_seg.transforms.preprocessing import labels_to_model_grid, to_model_grid
 from torchio_seg.transforms.random import RandomMove
 from torchio_seg.transforms.recipe import Recipe, Statistics

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from whole_volumes import normalize
 
 from torchio_seg.transforms.normalization import (
     LANDMARK_PERCENTILES,
@@ -11,7 +12,6 @@ from torchio_seg.transforms.normalization import (
     learn_landmarks,
     learn_statistics,
     measure,
-    normalize,
     outside,
 )
 from torchio_seg.transforms.recipe import Recipe, Statistics

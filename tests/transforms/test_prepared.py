@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 
+from torchio_seg.predictor.patch_grid import PatchGrid
+from torchio_seg.predictor.source import Held
 from torchio_seg.transforms.measuring import measure_parts
 from torchio_seg.transforms.normalization import LANDMARK_PERCENTILES, measure
-from torchio_seg.transforms.prepared import Planes, Rolling, prepare
-from torchio_seg.transforms.preprocessing import find_grids
+from torchio_seg.transforms.prepared import Planes, Rolling
+from torchio_seg.transforms.preprocessing import find_grids, on_model_grid
 from torchio_seg.transforms.recipe import Recipe, Statistics
-from torchio_seg.volumes.source import InMemory
 
 GRIDS = [
     {"spacing": None, "resize": None},
@@ -93,13 +94,11 @@ def test_patches_of_a_stream_are_those_of_the_whole(normalization: str, grids: d
         i, j, k = (max(sizes) for sizes in zip(found.model_shape, PATCH, strict=True))
         for axis in range(3):
             planes = Planes(OnlySlabs(array, array.size), found, recipe, (i, j, k), axis)
-            whole, rolling = prepare(planes), prepare(planes, held_bytes=0)
-            assert isinstance(whole, torch.Tensor)
-            assert isinstance(rolling, Rolling)
-            assert tuple(rolling.shape) == tuple(whole.shape)
-            starts = sorted(range(whole.shape[1 + axis] - 7), key=lambda start: (start // 5, start))[::3]
+            whole, rolling = Held.of(on_model_grid(array, found), recipe, PATCH), Rolling(planes)
+            assert tuple(rolling.shape) == (2, i, j, k)
+            starts = sorted(range((i, j, k)[axis] - 7), key=lambda start: (start // 5, start))[::3]
             for start in starts:
-                inside = [slice(None), slice(0, 8), slice(whole.shape[2] - 8, None), slice(0, 8)]
+                inside = [slice(None), slice(0, 8), slice(j - 8, j), slice(0, 8)]
                 inside[1 + axis] = slice(start, start + 8)
                 patch, expected = rolling[tuple(inside)], whole[tuple(inside)]
                 if normalization in EXACT:
@@ -113,15 +112,33 @@ def test_no_more_than_a_chunk_is_read_at_a_time(monkeypatch: pytest.MonkeyPatch)
     array = np.random.default_rng(0).normal(size=(1, 16, 200, 16)).astype(np.float32)
     recipe = Recipe((1.0, 2.5, 1.0), None, "zscore")
     grids = find_grids(array.shape[1:], np.eye(4), recipe)
-    left = []
-    planes = Planes(OnlySlabs(array, 16 * 16 * 16), grids, recipe, grids.model_shape, axis=1)
-    rolling = prepare(planes, held_bytes=0, between=lambda: left.append(True))
-    whole = prepare(replace(planes, source=InMemory(array)))
-    patches = [rolling[:, :8, start : start + 8, 8:] for start in range(0, 72, 6)]
-    for start, patch in zip(range(0, 72, 6), patches, strict=True):
-        torch.testing.assert_close(patch, whole[:, :8, start : start + 8, 8:])
-    assert len(left) == 12
-    torch.testing.assert_close(rolling[:, :8, 3:11, :8], whole[:, :8, 3:11, :8])
+    rolling = Rolling(Planes(OnlySlabs(array, 16 * 16 * 16), grids, recipe, grids.model_shape, axis=1))
+    whole = Held.of(on_model_grid(array, grids), recipe, PATCH)
+    places = [(slice(None), slice(0, 8), slice(start, start + 8), slice(8, 16)) for start in range(0, 72, 6)]
+    patches = [rolling[place] for place in places]
+    for place, patch in zip(places, patches, strict=True):
+        torch.testing.assert_close(patch, whole[place])
+    again = (slice(None), slice(0, 8), slice(3, 11), slice(0, 8))
+    torch.testing.assert_close(rolling[again], whole[again])
+
+
+def test_each_plane_is_read_once_for_all_bars_of_a_slab_that_lies_over_another() -> None:
+    grid = PatchGrid((33, 60, 60), (16, 16, 16), (4, 4, 4), axis=0)
+    assert grid.has_bars
+    assert grid.slab_spans[-1] == (12, 33), "the last two are one"
+    array, read = np.random.default_rng(0).normal(size=(1, *grid.shape)).astype(np.float32), []
+
+    class Counted(OnlySlabs):
+        def read(self, axis: int, first: int, end: int) -> np.ndarray:
+            read.extend(range(first, end))
+            return super().read(axis, first, end)
+
+    recipe = Recipe(None, None, "none")
+    planes = Planes(Counted(array, array.size), find_grids(grid.shape, np.eye(4), recipe), recipe, grid.shape, 0)
+    rolling = Rolling(planes, grid.slab_spans)
+    for place in grid.places:
+        assert np.array_equal(rolling[grid.inside(place)], array[grid.inside(place)])
+    assert read == list(range(33))
 
 
 def test_measures_of_parts_are_those_of_the_whole() -> None:

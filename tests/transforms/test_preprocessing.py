@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from whole_volumes import normalize
 
 from torchio_seg.transforms.preprocessing import (
     centred,
@@ -12,7 +13,7 @@ from torchio_seg.transforms.preprocessing import (
     resample,
     to_model_grid,
 )
-from torchio_seg.transforms.recipe import Recipe
+from torchio_seg.transforms.recipe import Recipe, Statistics
 
 NATIVE = Recipe(None, None, "none")
 
@@ -69,17 +70,26 @@ def test_labels_keep_their_values_when_resampled() -> None:
     assert int((larger == 7).sum()) == 27 * 8
 
 
+def test_grids_are_found_without_room_for_the_volume() -> None:
+    grids = find_grids(
+        (10**5, 10**6, 10**7), np.array([[0, 2.0, 0, 0], [0, 0, 3, 0], [-1, 0, 0, 0], [0, 0, 0, 1]]), NATIVE
+    )
+    assert grids.turned_shape == (10**6, 10**7, 10**5)
+
+
 def test_resampling_keeps_a_constant_up_to_the_border() -> None:
     assert torch.allclose(resample(torch.full((1, 5, 6, 7), 3.0), (9, 4, 11)), torch.full((1, 9, 4, 11), 3.0))
 
 
 def test_padding_is_at_the_end_and_looks_like_air() -> None:
     volume = torch.arange(1.0, 9.0).view(1, 2, 2, 2)
-    plain = pad_to(volume, (3, 2, 4), Recipe(None, None, "zscore"))
-    assert plain.shape == (1, 3, 2, 4)
-    assert torch.equal(plain[:, :2, :2, :2], volume)
-    assert plain.sum() == volume.sum()
-    ct = pad_to(volume, (3, 2, 4), Recipe(None, None, "percentile"))
+    brain = normalize(volume, Recipe(None, None, "none"), (3, 2, 4))
+    for plain in (pad_to(volume, (3, 2, 4)), brain):
+        assert plain.shape == (1, 3, 2, 4)
+        assert torch.equal(plain[:, :2, :2, :2], volume)
+        assert plain.sum() == volume.sum()
+    statistics = (Statistics(0.0, 10.0, 0.0, 1.0),)
+    ct = normalize(volume, Recipe(None, None, "percentile", statistics=statistics), (3, 2, 4))
     assert torch.equal(ct[:, :2, :2, :2], volume)
     assert (ct[:, 2] == 1).all()
     assert (ct[..., 2:] == 1).all()

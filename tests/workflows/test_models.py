@@ -1,10 +1,16 @@
-"""Which axes a model may be mirrored along, by the augmentation that it was trained with."""
+"""Models as they are opened: which axes they may be mirrored along, and how their channels lie."""
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from torchio_seg.workflows.models import mirrored_axes
+import numpy as np
+import pytest
+import torch
+from small_models import AFFINE, save_model, scan
+
+from torchio_seg.predictor.grid import on_device
+from torchio_seg.workflows.models import load_model, mirrored_axes
 
 FLIP = {"name": "flip", "axes": [0, 2]}
 
@@ -28,3 +34,22 @@ FLIP = {"name": "flip", "axes": [0, 2]}
 )
 def test_axes_are_those_that_training_flipped(steps: list[dict[str, object]], axes: tuple[int, ...]) -> None:
     assert mirrored_axes(steps) == axes
+
+
+@pytest.mark.parametrize("name", ["unet", "dynunet", "unetr"])
+def test_a_model_that_was_trained_channels_last_predicts_so_and_the_same(tmp_path: Path, name: str) -> None:
+    folder = save_model(tmp_path / "model", name)
+    plain, last = (
+        load_model(folder, changes={"training.channels_last": is_last}).members[0] for is_last in (False, True)
+    )
+    kernels = [weight for weight in last.network.parameters() if weight.dim() == 5 and weight.shape[1] > 1]
+    assert kernels
+    assert all(weight.is_contiguous(memory_format=torch.channels_last_3d) for weight in kernels)
+    logits = on_device(last.network, last.device, "fp32")(torch.rand(2, 2, 16, 16, 16))
+    assert logits.is_contiguous(), "sums are laid out channel by channel"
+    found, expected = last(scan(), AFFINE), plain(scan(), AFFINE)
+    np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=1e-5)
+    ordered = np.sort(expected.probabilities, axis=0)
+    clear = ordered[-1] - ordered[-2] > 1e-4
+    assert clear.mean() > 0.95
+    assert np.array_equal(found.label_map[clear], expected.label_map[clear])

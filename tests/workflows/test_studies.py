@@ -46,8 +46,10 @@ def test_each_study_in_a_folder_is_a_case_called_as_its_folder_or_archive(tmp_pa
     study(root / "p1", patient("P1"))
     study(root / "p2" / "deep" / "deeper", patient("P2"))
     packed(study(root / "p3", patient("P3"))).rename(root / "p4.zip")
-    assert found(root) == {"p1": root / "p1", "p2": root / "p2", "p3": root / "p3", "p4": root / "p4.zip"}
-    assert found(tmp_path / "studies" / "p*") == found(root)
+    expected = {"p1": root / "p1", "p2": root / "p2", "p3": root / "p3", "p4": root / "p4.zip"}
+    assert found(root) == found(tmp_path / "studies" / "p*") == expected
+    (root / "p4").mkdir()  # into which unpacking failed
+    assert found(root) == expected
 
 
 def test_folders_that_hold_the_series_of_one_study_are_one_case(tmp_path: Path) -> None:
@@ -57,11 +59,17 @@ def test_folders_that_hold_the_series_of_one_study_are_one_case(tmp_path: Path) 
         found(root)
 
 
-def test_slices_that_lie_in_the_folder_itself_make_it_the_case(tmp_path: Path) -> None:
+def test_slices_that_lie_in_the_folder_itself_make_it_the_case(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
     root = study(tmp_path / "study", THORAX) / "s3"
     (root / "masks").mkdir()
     create(root / "masks" / "s3_seg.nii.gz", picture(), AFFINE)
     assert found(root) == {"s3": root}
+    assert heard.messages == []
+    packed(study(tmp_path / "other", LIVER)).rename(root / "other.zip")
+    assert found(root) == {"s3": root}
+    assert set(heard.messages) == {
+        f"{root}: 1 DICOM study; left out: other.zip (beside what is taken); name what is meant too"
+    }
 
 
 def test_a_case_whose_series_cannot_be_chosen_fails_when_its_turn_comes_and_no_other(tmp_path: Path) -> None:
@@ -143,7 +151,7 @@ def test_volumes_come_before_dicom_beside_them_and_what_is_left_out_is_said(
     packed(root / "p3")
     (root / "reports").mkdir()
     assert found(root) == {"scan": root / "p1" / "scan.nii.gz", "p2": root / "p2", "p3": root / "p3"}
-    left = "p1 (beside volumes), reports (no volume, no image of DICOM), p3.zip (unpacked beside it)"
+    left = "p1 (beside what is taken), reports (no volume, no image of DICOM), p3.zip (unpacked beside it)"
     sentence = f"{root}: 1 volume and 2 DICOM studies; left out: {left}; name what is meant too"
     assert set(heard.messages) == {sentence}
     assert heard.records[0].levelname == "WARNING"
@@ -151,7 +159,10 @@ def test_volumes_come_before_dicom_beside_them_and_what_is_left_out_is_said(
     heard.clear()
     create(root / "top.nii.gz", picture(), AFFINE)
     assert found(root) == {"top": root / "top.nii.gz"}
-    assert "1 volume; left out: p1 (beside volumes), p2 (beside volumes), p3 (beside volumes)" in heard.text
+    assert (
+        "1 volume; left out: p1 (beside what is taken), p2 (beside what is taken), p3 (beside what is taken)"
+        in heard.text
+    )
 
 
 def test_folders_of_volumes_alone_are_not_talked_about(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
@@ -184,6 +195,8 @@ def test_a_study_of_which_nothing_can_be_read_is_a_case_that_fails(tmp_path: Pat
     assert set(found(root)) == {"p1", "p2"}
     with pytest.raises(DataError, match="p2 holds no DICOM images"):
         read_dicom(root / "p2")
+    with pytest.raises(DataError, match=r"s3 holds no DICOM images; .*1-001\.dcm"):
+        found(root / "p2" / "s3")
 
 
 def test_the_command_predicts_every_study_and_lists_those_that_it_could_not(

@@ -9,8 +9,7 @@ import typer
 
 from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Network, Root, Set
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import command, gather, parse_size
-from torchio_seg.machine import parse_bytes
+from torchio_seg.cli.shared import command, gather, parse_bytes, parse_size
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Answer, Results, Selection

@@ -66,7 +66,7 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
 
     torchio-seg evaluate --config btcv.yaml --weights UNETR.pth --overlap 0.7 --root BTCV
     """
-    from torchio_seg.workflows.beforehand import PARTS, require_model, require_word
+    from torchio_seg.workflows.beforehand import PARTS, require_model, require_run, require_word
 
     require_experiment(weights, dataset, config)
     require_word("--split", split, PARTS)
@@ -93,6 +93,8 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
         return
     _refuse({"--output": output}, "goes with --truth or --weights; the scores of a run are written into its own folder")
     require_model(run)
+    if run is None:
+        require_run(runs)
     _evaluate_run(run, runs, split, measures, changes=changes, trust=trust, overwrite=overwrite)
 
 

@@ -24,8 +24,7 @@ from torchio_seg.cli.options import (
 )
 from torchio_seg.cli.places import place
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import gather, one_length, parse_fold, program, require_known, typed
-from torchio_seg.machine import parse_bytes
+from torchio_seg.cli.shared import gather, one_length, parse_bytes, parse_fold, program, require_known, typed
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment

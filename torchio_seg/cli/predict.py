@@ -19,8 +19,7 @@ from torchio_seg.cli.options import (
     WeightsFile,
 )
 from torchio_seg.cli.predicting import Asked, Files, Source, carry_out
-from torchio_seg.cli.shared import parse_overlap, parse_size, told_once, tracking
-from torchio_seg.machine import parse_bytes
+from torchio_seg.cli.shared import parse_bytes, parse_overlap, parse_size, told_once, tracking
 
 
 def predict(  # noqa: PLR0913 (flags are what the command line is made of)

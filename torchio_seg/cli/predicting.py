@@ -48,7 +48,7 @@ class Source:
 
     def require_one(self) -> None:
         """Hold that it is said once, and wholly."""
-        from torchio_seg.workflows.beforehand import require_model
+        from torchio_seg.workflows.beforehand import require_model, require_run
 
         require_experiment(self.weights, self.dataset, self.config)
         if self.weights is not None and self.model is not None:
@@ -56,6 +56,8 @@ class Source:
         if self.root is not None and self.weights is None:
             raise UsageError(f"--root {self.root}: a model of ours needs no data to predict; give it with --weights")
         require_model(self.model)
+        if self.is_newest:
+            require_run(self.runs)
 
 
 @dataclass(frozen=True)

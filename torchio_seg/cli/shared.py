@@ -6,6 +6,7 @@ import functools
 import inspect
 import logging
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -159,3 +160,22 @@ def require_experiment(weights: Path | None, dataset: str | None, config: Path |
         raise UsageError(f"--weights {weights} says nothing of its network: name the experiment too, --config FILE")
     if weights is None and (dataset is not None or config is not None):
         raise UsageError("--config and --dataset say what the file of --weights is for; a model of ours needs neither")
+
+
+_UNITS = {"": 1, "b": 1} | {
+    f"{letter}{middle}b": int((1024 if middle else 1000) ** power)
+    for power, letter in enumerate("kmgt", start=1)
+    for middle in ("", "i")
+}
+
+
+def parse_bytes(text: str | None, option: str) -> int | None:
+    """An amount of memory as the user types it: 8GiB, 500MB, 1.5 GiB."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
+    if found is None or found[2] not in _UNITS or not (number := round(float(found[1]) * _UNITS[found[2]])):
+        from torchio_seg.errors import UsageError
+
+        raise UsageError(f"{option} {text}: give an amount of memory above 0 with its unit, as 8GiB, 500MB or 1.5GiB")
+    return number

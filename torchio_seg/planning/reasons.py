@@ -110,7 +110,8 @@ def tell_needs(settled: Settled, amounts: Amounts) -> Iterator[Line]:
 
 
 def _cases(cohort: Cohort) -> Line:
-    counts = f"{cohort.num_training} to train, {cohort.num_validation} to validate, {cohort.num_test or 'none'} to test"
+    validation, test = cohort.num_validation or "none", cohort.num_test or "none"
+    counts = f"{cohort.num_training} to train, {validation} to validate, {test} to test"
     return Line("cases", counts, "" if cohort.num_test else "--set split.test=0.2 keeps a fifth for a test at the end")
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 from torchio_seg.errors import ConfigError
 from torchio_seg.planning.spacing import Size, Spacing
@@ -56,6 +57,12 @@ def design(patch_size: Size, spacing: Spacing, width: int) -> Topology:
     kernels[-1] = (3, 3, 3)
     channels = tuple(min(width * 2**level, MOST_CHANNELS * width // 32) for level in range(len(strides)))
     return Topology(channels, tuple(strides), tuple(kernels))
+
+
+def given_levels(network: str, changes: Mapping[str, Any]) -> dict[str, Sequence[object]]:
+    """The changes that have an entry for each level."""
+    named = {name: changes.get(f"network.{name}") for name in PER_LEVEL if network in LEVELED}
+    return {name: entries for name, entries in named.items() if entries is not None}
 
 
 def require_levels(given: Mapping[str, Sequence[object]], num_levels: int | None) -> None:

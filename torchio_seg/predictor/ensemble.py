@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from torchio_seg.postprocessing import Step, apply
+from torchio_seg.postprocessing import Step, mend
 from torchio_seg.predictor.native import Prediction, Predictor, predict
 
 if TYPE_CHECKING:
@@ -49,8 +49,5 @@ class Ensemble:
     ) -> Prediction:
         """The prediction for an image C I J K with this affine; its probabilities are those before mending."""
         prediction = predict(self.members, array, affine, progress, probabilities=probabilities)
-        if not self.steps:
-            return prediction
-        voxel_mm3 = float(abs(np.linalg.det(affine[:3, :3])))
-        label_map = apply(prediction.label_map, self.steps, self.labels, voxel_mm3)
-        return replace(prediction, label_map=label_map)
+        mend(prediction.label_map, self.steps, self.labels, float(abs(np.linalg.det(affine[:3, :3]))))
+        return prediction

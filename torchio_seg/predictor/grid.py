@@ -62,11 +62,11 @@ class Window:
 
 
 def on_device(network: Network, device: torch.device, precision: str) -> Network:
-    """The network for images in main memory; its logits stay where they are, in float32."""
+    """The network for images in main memory; its logits stay where they are, in float32, one channel after another."""
 
     def computed(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), autocast(device, precision):
-            return network(images.to(device)).float()
+            return network(images.to(device)).float().contiguous()
 
     return computed
 

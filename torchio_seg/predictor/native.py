@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import logging
+from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from torchio_seg.devices import is_out_of_memory
 from torchio_seg.metrics import region_masks
-from torchio_seg.predictor.aggregator import collect
 from torchio_seg.predictor.grid import Window, on_device, stream
 from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, whole_planes
-from torchio_seg.predictor.scratch import Scratch
+from torchio_seg.predictor.patch_grid import PatchGrid, collect
 from torchio_seg.predictor.source import Held
 from torchio_seg.predictor.streaming import CPU, Frontier
 from torchio_seg.progress import Progress, Silent
@@ -28,11 +29,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from torchio_seg.predictor.grid import Prepared
-    from torchio_seg.predictor.patch_grid import PatchGrid, Strip
+    from torchio_seg.predictor.patch_grid import Strip
     from torchio_seg.predictor.uncertainty import Measure
     from torchio_seg.records import Labels, Region
     from torchio_seg.transforms.recipe import Recipe
     from torchio_seg.volumes.source import Source
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,7 @@ class Prediction:
     """C I J K, one for each channel of the network; channel 0 is background where classes exclude each other. None
     where they were not asked for."""
     uncertainty: NDArray[np.float32] | None = None
-    """I J K, where it was asked for (predictor/uncertainty.py)."""
+    """I J K, where it was asked for (predictor/uncertainty.py). What is large lies in a file without a name."""
 
     @property
     def masks(self) -> NDArray[np.bool_]:
@@ -60,14 +63,11 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Storage:
-    """Where things lie that take much memory; results are the same."""
+    """Where the sums of patches lie, while later patches are to come for them; results are the same."""
 
     sums: torch.device = CPU
-    """Those of patches, while later patches are to come for them."""
     sums_in_file: bool = False
     """What the next slab shares of them, in a file without a name instead of memory."""
-    probabilities_in_file: bool = False
-    """Those that are kept, likewise."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Predictor:
     precision: str
     storage: Storage = Storage()
     held_bytes: int = HELD_BYTES
-    """Up to which the volume on the model's grid, and the label map, are held in memory."""
+    """Up to which the volume on the model's grid, and what is made of it, are held in memory, each for itself."""
     measure: Measure | None = None
     """What tells how unsure a voxel is, where that is asked for; of an ensemble the first member's."""
 
@@ -96,8 +96,8 @@ class Predictor:
     ) -> Prediction:
         """The prediction for an image C I J K, in memory or read a slab at a time, with this affine.
 
-        Strips of planes become labels as soon as no patch is to come for them. Without probabilities, the memory that
-        this takes beside the image and the label map grows neither with the volume's length nor with classes times it.
+        Strips of planes become labels as soon as no patch is to come for them. The memory that this takes beside the
+        image grows neither with the volume's length nor with classes times it.
         """
         return predict([self], array, affine, progress, probabilities=probabilities)
 
@@ -106,10 +106,10 @@ class Predictor:
     ) -> tuple[torch.Tensor, Grids]:
         """The network's logits C I J K on the model's grid, and the way back from it."""
         source = as_source(array)
-        grids = find_grids(source.shape[1:], affine, self.recipe)
-        grid = self.window.grid(grids.model_shape)
-        [volume] = _prepared([self], [grids], [grid], source)
-        return collect(self.stream(volume, grid, grids, progress), grids.model_shape, grid.axis), grids
+        [way] = ways = find_ways([self], source.shape[1:], affine)
+        [volume] = _prepared([self], ways, source)
+        strips = self.stream(volume, way.patches, way.grids, progress)
+        return collect(strips, way.grids.model_shape, way.patches.axis), way.grids
 
     def finish(self, logits: torch.Tensor, grids: Grids, *, probabilities: bool = True) -> Prediction:
         """Logits on the model's grid as a prediction on the volume's own, with probabilities or without."""
@@ -124,8 +124,7 @@ class Predictor:
         """The logits of a volume that is ready for the network, in the order of the patch grid."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
-        scratch = Scratch() if self.storage.sums_in_file else None
-        frontier = Frontier(grid, self.window.blending, self.storage.sums, scratch)
+        frontier = Frontier(grid, self.window.blending, self.storage.sums, in_file=self.storage.sums_in_file)
         network = on_device(self.network, self.device, self.precision)
         strips = stream(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
         return grid.without_filling(strips, grids.model_shape)
@@ -141,31 +140,48 @@ def predict(
 ) -> Prediction:
     """The prediction of one predictor, or the mean of several, which go on side by side.
 
-    Members that see the same patches meet on the model's grid, strip by strip; others plane by plane on the volume's.
+    Where a GPU has no room for the sums of patches, or for what is made of them, all begins anew in main memory.
     """
+    try:
+        return _predict(members, array, affine, progress, probabilities=probabilities)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error) or all(member.storage.sums == CPU for member in members):
+            raise
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()  # now that the error holds none of it any more
+    log.warning("memory ran out on %s: beginning anew with the sums of patches in main memory", members[0].storage.sums)
+    members = [replace(member, storage=replace(member.storage, sums=CPU)) for member in members]
+    return _predict(members, array, affine, progress, probabilities=probabilities)
+
+
+def _predict(
+    members: Sequence[Predictor],
+    array: NDArray[np.generic] | Source,
+    affine: NDArray[np.float64],
+    progress: Progress | None,
+    *,
+    probabilities: bool,
+) -> Prediction:
     labels, source = members[0].labels, as_source(array)
-    grids = [find_grids(source.shape[1:], affine, member.recipe) for member in members]
-    axis = members[0].window.grid(grids[0].model_shape).axis
-    patches = [member.window.grid(own.model_shape, axis) for member, own in zip(members, grids, strict=True)]
-    volumes = _prepared(members, grids, patches, source)
+    ways = find_ways(members, source.shape[1:], affine)
+    volumes = _prepared(members, ways, source)
     each_progress = chain([progress], repeat(None))
     strips = [
-        activated(member.stream(volume, grid, own, watcher), labels)
-        for member, volume, grid, own, watcher in zip(members, volumes, patches, grids, each_progress, strict=False)
+        activated(member.stream(volume, way.patches, way.grids, watcher), labels)
+        for member, volume, way, watcher in zip(members, volumes, ways, each_progress, strict=False)
     ]
-    if all(grid == patches[0] and _alike(own, grids[0]) for grid, own in zip(patches, grids, strict=True)):
-        found = WayBack(grids[0], labels, axis)(averaged(strips))
+    grids, axis = ways[0].grids, ways[0].patches.axis
+    if meet_early(ways):
+        found = WayBack(grids, labels, axis)(averaged(strips))
     else:
-        rows = grids[0].turned_shape[patches[0].axes[1]]
-        back = (WayBack(own, labels, axis)(each) for own, each in zip(grids, strips, strict=True))
+        rows = grids.turned_shape[ways[0].patches.axes[1]]
+        back = (WayBack(way.grids, labels, axis)(each) for way, each in zip(ways, strips, strict=True))
         found = averaged([whole_planes(each, rows) for each in back])
-    in_file = probabilities and members[0].storage.probabilities_in_file
     own = OwnGrid(
-        grids[0],
+        grids,
         labels,
         axis,
         keep_probabilities=probabilities,
-        scratch=Scratch() if in_file else None,
         held_bytes=members[0].held_bytes,
         measure=members[0].measure,
     )
@@ -173,24 +189,45 @@ def predict(
     return Prediction(own.label_map, labels, own.probabilities, own.uncertainty)
 
 
-def _prepared(
-    members: Sequence[Predictor], grids: Sequence[Grids], patches: Sequence[PatchGrid], source: Source
-) -> list[Prepared]:
+@dataclass(frozen=True)
+class Way:
+    """What a volume passes through on a predictor's way."""
+
+    grids: Grids
+    patches: PatchGrid
+
+    def is_on_grid_of(self, other: Way) -> bool:
+        """Whether both see the volume on the same grid."""
+        return (self.grids.resampled_shape, self.grids.model_shape) == (
+            other.grids.resampled_shape,
+            other.grids.model_shape,
+        )
+
+
+def find_ways(members: Sequence[Predictor], shape: tuple[int, ...], affine: NDArray[np.float64]) -> list[Way]:
+    """One for each; planes of all follow one axis, that of the first."""
+    grids = [find_grids(shape, affine, member.recipe) for member in members]
+    axis = members[0].window.grid(grids[0].model_shape).axis
+    return [Way(own, member.window.grid(own.model_shape, axis)) for member, own in zip(members, grids, strict=True)]
+
+
+def meet_early(ways: Sequence[Way]) -> bool:
+    """Whether all see the same patches: then they meet on the model's grid, strip by strip; else plane by plane."""
+    return all(way.patches == ways[0].patches and way.is_on_grid_of(ways[0]) for way in ways)
+
+
+def _prepared(members: Sequence[Predictor], ways: Sequence[Way], source: Source) -> list[Prepared]:
     """The image as each network sees it: a long one a window at a time, else one volume for those of one grid."""
-    held: list[tuple[Grids, torch.Tensor]] = []
+    held: list[tuple[Way, torch.Tensor]] = []
     prepared: list[Prepared] = []
-    for member, own, grid in zip(members, grids, patches, strict=True):
-        planes = Planes(source, own, member.recipe, grid.shape, grid.axis)
+    for member, way in zip(members, ways, strict=True):
+        planes = Planes(source, way.grids, member.recipe, way.patches.shape, way.patches.axis)
         if planes.num_bytes > member.held_bytes:
-            prepared.append(Rolling(planes))
+            prepared.append(Rolling(planes, way.patches.slab_spans))
             continue
-        volume = next((volume for other, volume in held if _alike(other, own)), None)
+        volume = next((volume for other, volume in held if way.is_on_grid_of(other)), None)
         if volume is None:
-            volume = on_model_grid(source.read(2, 0, source.shape[3]), own)
-            held.append((own, volume))
+            volume = on_model_grid(source.read(2, 0, source.shape[3]), way.grids)
+            held.append((way, volume))
         prepared.append(Held.of(volume, member.recipe, member.window.patch_size))
     return prepared
-
-
-def _alike(first: Grids, second: Grids) -> bool:
-    return (first.resampled_shape, first.model_shape) == (second.resampled_shape, second.model_shape)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from torchio_seg.predictor.patch_grid import Strip
 from torchio_seg.targets import activate, background, decode
-from torchio_seg.volumes.scratch import HELD_BYTES, LabelRoom, rest
+from torchio_seg.volumes.scratch import HELD_BYTES, Room, rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,15 +19,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from torchio_seg.predictor.patch_grid import Span
-    from torchio_seg.predictor.scratch import Scratch
     from torchio_seg.predictor.uncertainty import Measure
     from torchio_seg.records import Labels
     from torchio_seg.transforms.preprocessing import Grids
 
-KEPT_BYTES = 64 * 2**20
-"""Of probabilities that lie in a file: so many stay in memory at most."""
-LABELS_KEPT_BYTES = 8 * 2**20
-"""The same of a label map, but for pages that hold other planes, too."""
+KEPT_BYTES = 16 * 2**20
+"""Of what lies in a file so much is in memory, and what came last."""
 
 
 def averaged(members: Sequence[Iterator[Strip]]) -> Iterator[Strip]:
@@ -193,72 +190,77 @@ def whole_planes(strips: Iterator[Strip], num_rows: int) -> Iterator[Strip]:
 
 
 class OwnGrid:
-    """The label map I J K of a volume, and its probabilities where they are kept, on the stored axes."""
+    """The label map I J K of a volume, and what else is kept of it, on the stored axes."""
 
-    def __init__(  # noqa: PLR0913 (what is kept, and where)
+    def __init__(
         self,
         grids: Grids,
         labels: Labels,
         axis: int,
         *,
         keep_probabilities: bool,
-        scratch: Scratch | None = None,
         held_bytes: int = HELD_BYTES,
         measure: Measure | None = None,
     ) -> None:
-        """`scratch`: probabilities lie there instead of in memory. `held_bytes`: a larger label map lies in a file.
-
-        `measure`: what `uncertainty` is to hold.
-        """
-        self.label_map: NDArray[np.generic] = np.empty(0)
-        self.probabilities: NDArray[np.float32] | None = None
-        """C I J K."""
-        self.uncertainty: NDArray[np.float32] | None = None
-        """I J K."""
+        """`held_bytes`: what is larger lies in a file. `measure`: what `uncertainty` is to hold."""
         self._measure = measure
-        self._grids, self._labels, self._axis = grids, labels, axis
-        self._keeps, self._scratch = keep_probabilities, scratch
-        self._room = LabelRoom(held_bytes, grids.orientation.axes[axis])
+        self._grids, self._labels, self._axis, self._held = grids, labels, axis, held_bytes
+        self._keeps = keep_probabilities
+        self._arrays: dict[str, _Filled] = {}
+
+    @property
+    def label_map(self) -> NDArray[np.generic]:
+        found: NDArray[np.generic] = self._arrays["label map"].array[0]
+        return found
+
+    @property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """C I J K, where they are kept."""
+        return self._arrays["probabilities"].array if self._keeps else None
+
+    @property
+    def uncertainty(self) -> NDArray[np.float32] | None:
+        """I J K, where it is asked for."""
+        return None if self._measure is None else self._arrays["uncertainty map"].array[0]
 
     def fill(self, strips: Iterator[Strip]) -> None:
         """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error."""
-        missing, fresh, unrested = int(np.prod(self._grids.turned_shape)), 0, 0
+        missing = int(np.prod(self._grids.turned_shape))
         for channels, plane, row in strips:
             values = channels[: self._labels.num_channels]
-            labels = decode(values, self._labels).cpu().numpy()
-            if not self.label_map.size:
-                self._make_room(labels.dtype, len(values))
-            self._at(self.label_map[None], plane, row, len(labels))[0, ...] = labels
-            if self.uncertainty is not None and self._measure is not None:
-                found = self._measure(channels, self._labels)
-                self._at(self.uncertainty[None], plane, row, len(labels))[0, ...] = found.cpu().numpy()
-            if self.probabilities is not None:
-                self._at(self.probabilities, plane, row, len(labels))[...] = values.cpu().numpy()
-                fresh += values.nbytes
-            if self._scratch is not None and fresh > KEPT_BYTES:
-                self._scratch.rest()
-                fresh = 0
-            if (unrested := unrested + labels.nbytes) > LABELS_KEPT_BYTES:
-                rest(self.label_map)
-                unrested = 0
-            missing -= labels.size
+            labels = decode(values, self._labels)
+            self._put("label map", labels[None], plane, row)
+            if self._measure is not None:
+                self._put("uncertainty map", self._measure(channels, self._labels)[None], plane, row)
+            if self._keeps:
+                self._put("probabilities", values, plane, row)
+            missing -= labels.numel()
         if missing:
             raise ValueError(f"{missing} voxels of the volume got no label")
 
-    def _make_room(self, dtype: np.dtype[np.generic], num_channels: int) -> None:
-        turn = self._grids.orientation
-        stored = turn.undo_shape(self._grids.turned_shape)
-        self.label_map = self._room(stored, dtype)
-        self.uncertainty = None if self._measure is None else np.empty(stored, np.float32)
-        if not self._keeps:
-            return
-        shape = (num_channels, *stored)
-        if self._scratch is None:
-            self.probabilities = np.empty(shape, np.float32)
-        else:
-            self.probabilities = self._scratch.room(shape, turn.axes[self._axis])
+    def _put(self, what: str, values: torch.Tensor, plane: int, row: int) -> None:
+        found = values.cpu().numpy()
+        if what not in self._arrays:
+            turn = self._grids.orientation
+            room = Room(self._held, turn.axes[self._axis], f"the {what}")
+            stored = room((len(found), *turn.undo_shape(self._grids.turned_shape)), found.dtype)
+            self._arrays[what] = _Filled(stored, np.moveaxis(turn.view(stored), 1 + self._axis, 1))
+        self._arrays[what].put(found, plane, row)
 
-    def _at(self, stored: NDArray[np.generic], plane: int, row: int, num_rows: int) -> NDArray[np.generic]:
-        """The part of an array C I J K, stored axes, that a strip of the turned grid goes to, as C A B."""
-        planes = np.moveaxis(self._grids.orientation.view(stored), 1 + self._axis, 1)
-        return planes[:, plane, row : row + num_rows]
+
+class _Filled:
+    """An array that is filled strip by strip; what has been leaves memory where it lies in a file."""
+
+    def __init__(self, array: NDArray[Any], planes: NDArray[Any]) -> None:
+        self.array = array
+        """C I J K, on the stored axes."""
+        self._planes = planes
+        """The same as C, planes, rows, and what is in a row."""
+        self._fresh = 0
+
+    def put(self, values: NDArray[Any], plane: int, row: int) -> None:
+        self._planes[:, plane, row : row + values.shape[1]] = values
+        self._fresh += values.nbytes
+        if self._fresh > KEPT_BYTES:
+            rest(self.array)
+            self._fresh = 0

@@ -45,8 +45,6 @@ class PatchGrid:
     overlap: tuple[int, int, int]
     """Voxels that neighbours share; the last patch of an axis is moved back to the border and shares more."""
     axis: int
-    is_plain: bool = False
-    """Patches come as `tio.GridSampler` has them, in which no slabs are joined."""
 
     def __post_init__(self) -> None:
         for size, patch, overlap in zip(self.shape, self.patch_size, self.overlap, strict=True):
@@ -98,7 +96,7 @@ class PatchGrid:
         """Where the patches of each slab begin along the axis."""
         starts = self.starts[self.axis]
         apart = tuple((start,) for start in starts)
-        if self.is_plain or len(starts) == 1:
+        if len(starts) == 1:
             return apart
         joined = (*apart[:-2], starts[-2:])
         is_worth_it = min(self._voxels_held(joined)) < WORTH_JOINING * min(self._voxels_held(apart))
@@ -116,6 +114,11 @@ class PatchGrid:
     def _shared(self, slabs: Sequence[tuple[int, ...]]) -> list[int]:
         pairs = itertools.pairwise(slabs)
         return [*(slab[-1] + self.patch_size[self.axis] - following[0] for slab, following in pairs), 0]
+
+    @property
+    def slab_spans(self) -> tuple[Span, ...]:
+        """The planes that patches of each slab cover."""
+        return tuple((slab[0], slab[0] + length) for slab, length in zip(self.slab_starts, self.lengths, strict=True))
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:
@@ -179,6 +182,16 @@ class PatchGrid:
         for values, plane, row in strips:
             if plane < planes:
                 yield Strip(values[:, : rows - row, :along].contiguous(), plane, row)
+
+
+def collect(strips: Iterator[Strip], shape: Sequence[int], axis: int) -> torch.Tensor:
+    """A volume C I J K of this shape with strips along an axis filled in."""
+    whole = torch.empty(0)
+    for values, plane, row in strips:
+        if not whole.numel():
+            whole = torch.empty(len(values), *shape)
+        whole.select(1 + axis, plane).narrow(1, row, values.shape[1]).copy_(values)
+    return whole
 
 
 def spans(starts: Sequence[int], end: int) -> tuple[Span, ...]:

@@ -30,16 +30,16 @@ class Skipping:
         """Logits B C I J K for images B C I J K."""
         lowest, highest = torch.aminmax(images.flatten(2), dim=2)
         is_empty = (lowest == highest).all(dim=1).tolist()
-        answers: dict[int, torch.Tensor] = {}
+        if not any(is_empty):
+            logits = self.network(images)
+            self.num_patches += len(images)  # now that they are answered: where memory runs out, they come again
+            return logits
         asked = [number for number, empty in enumerate(is_empty) if not empty]
-        if asked:
-            answers.update(
-                zip(asked, self.network(images if len(asked) == len(images) else images[asked]), strict=True)
-            )
+        answers = dict(zip(asked, self.network(images[asked]), strict=True)) if asked else {}
         for number, empty in enumerate(is_empty):
             if empty:
                 answers[number] = self._of_nothing(images[number : number + 1], lowest[number])
-        self.num_patches += len(images)  # now that they are answered: where memory runs out, they come again
+        self.num_patches += len(images)
         return torch.stack([answers[number] for number in range(len(images))])
 
     def _of_nothing(self, image: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

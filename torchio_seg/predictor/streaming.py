@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.predictor.blending import Blending, product, profile, window
 from torchio_seg.predictor.patch_grid import Strip
+from torchio_seg.volumes.scratch import Room, rest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torchio_seg.predictor.patch_grid import PatchGrid, Place
-    from torchio_seg.predictor.scratch import Scratch
 
 PLANES = 8
 """How many are finished at a time: where planes follow the last axis, one alone would read everything for itself."""
@@ -38,13 +39,15 @@ class Frontier:
         grid: PatchGrid,
         blending: Blending,
         device: torch.device = CPU,
-        scratch: Scratch | None = None,
+        *,
+        in_file: bool = False,
     ) -> None:
-        """`scratch`: where sums wait for the next slab instead of in memory, if they wait beside those of a bar."""
+        """`in_file`: where sums wait for the next slab instead of in memory, if they wait beside those of a bar."""
         self.grid = grid
         self.blending = blending
         self.device = device
-        self._scratch = scratch
+        self._in_file = in_file and grid.has_bars
+        self._file = np.empty(0, np.float32)
         self._window = window(grid.patch_size, blending).to(device)
         self._weights = [_weights(grid, axis, blending).to(device) for axis in range(3)]
         self._sums = torch.empty(0)
@@ -109,10 +112,11 @@ class Frontier:
         sums = waiting = torch.empty(num_channels, *self.grid.bar_shape, device=self.device)
         if self.grid.has_bars:
             shape = (num_channels, *self.grid.waiting_shape)
-            if self._scratch is None:
-                waiting = torch.empty(shape, device=self.device)
+            if self._in_file:
+                self._file = Room(0, self.grid.axes[1], "sums of patches")(shape, np.dtype(np.float32))
+                waiting = torch.from_numpy(self._file)
             else:
-                waiting = torch.from_numpy(self._scratch.room(shape, self.grid.axes[1]))
+                waiting = torch.empty(shape, device=self.device)
         self._sums, self._waiting = sums, waiting
         return self.bytes_held
 
@@ -130,8 +134,7 @@ class Frontier:
                 waiting = self._waiting.narrow(1 + rows, known + within, count)
                 target.narrow(1 + planes, 0, carried).copy_(waiting.narrow(1 + planes, 0, carried))
         self._bar = slab, bar
-        if self._scratch is not None:
-            self._scratch.rest()
+        rest(self._file)
 
     def _leave(self, slab: int, bar: int) -> Iterator[Strip]:
         """Finish the rows that no later bar of the slab touches; what the next slab shares of them waits for it."""
@@ -145,8 +148,7 @@ class Frontier:
             target = self._waiting.narrow(1 + rows, first + within, count).narrow(1 + planes, 0, carried)
             for some, onto in zip(source.split(done, 1 + planes), target.split(done, 1 + planes), strict=True):
                 onto.copy_(some)  # which are the same planes moved up where a slab is one bar
-        if self._scratch is not None:
-            self._scratch.rest()
+        rest(self._file)
 
     def _strips(self, slab: int, plane: int, count: int, bar: int) -> Iterator[Strip]:
         """Some planes of the bar, weights taken out, each contiguous."""

@@ -76,15 +76,11 @@ def measure(volume: torch.Tensor, *, histogram: bool = True) -> tuple[Measures, 
     return tuple(_measure(channel.numpy().ravel(), histogram) for channel in volume)
 
 
-def normalize(volume: torch.Tensor, recipe: Recipe) -> torch.Tensor:
-    """A whole volume C I J K with intensities as the network expects them; a constant channel becomes 0."""
-    if recipe.normalization in {"none", "percentile", "window"}:
-        return apply(volume, (), recipe)
-    return apply(volume, measure(volume, histogram=recipe.normalization == "histogram"), recipe)
-
-
 def apply(volume: torch.Tensor, measures: Sequence[Measures], recipe: Recipe) -> torch.Tensor:
-    """Any part C I J K, float32, of a volume that was measured, normalised; 0 stays 0 where zeros are left out."""
+    """Any part C I J K, float32, of a volume that was measured, with intensities as the network expects them.
+
+    A constant channel becomes 0, and 0 stays 0 where zeros are left out.
+    """
     if recipe.normalization == "none":
         return volume
     if recipe.normalization == "window":

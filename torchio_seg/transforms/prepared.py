@@ -1,13 +1,13 @@
 """A volume on the model's grid, normalised and padded, of which no more is in memory than the patches at work need.
 
-What is small is prepared whole. Of what is not, planes along one axis are read, turned, resampled, cut or filled and
-normalised as patches come for them in order; each voxel is what it would be in the whole, but for the rounding of the
-interpolation along that axis and of a mean that is put together from parts.
+Planes along one axis are read, turned, resampled, cut or filled and normalised as patches come for them in order; each
+voxel is what it would be in the whole, but for the rounding of the interpolation along that axis and of a mean that is
+put together from parts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -17,9 +17,8 @@ import numpy as np
 import torch
 
 from torchio_seg.transforms.measuring import measure_parts
-from torchio_seg.transforms.normalization import Measures, apply, normalize, outside
-from torchio_seg.transforms.preprocessing import centred, on_model_grid, pad_to, resample
-from torchio_seg.volumes.scratch import HELD_BYTES
+from torchio_seg.transforms.normalization import Measures, apply, outside
+from torchio_seg.transforms.preprocessing import centred, resample
 
 if TYPE_CHECKING:
     from torchio_seg.transforms.preprocessing import Grids
@@ -30,27 +29,14 @@ CHUNK_BYTES = 16 * 2**20
 """Of planes that are prepared at a time."""
 
 
-def prepare(
-    planes: Planes, *, held_bytes: int = HELD_BYTES, between: Callable[[], object] = lambda: None
-) -> torch.Tensor | Rolling:
-    """The volume C I J K, of which patches are taken in order along the axis of the planes.
-
-    `between` is called whenever planes are left behind.
-    """
-    source = planes.source
-    if planes.num_bytes > held_bytes:
-        return Rolling(planes, between)
-    volume = on_model_grid(source.read(2, 0, source.shape[3]), planes.grids)
-    return pad_to(normalize(volume, planes.recipe), planes.shape, planes.recipe)
-
-
 class Rolling:
     """The planes that patches still ask for, in a window that moves along the volume."""
 
-    def __init__(self, planes: Planes, between: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, planes: Planes, slabs: Sequence[tuple[int, int]] = ()) -> None:
+        """`slabs`: first planes, and those after the last, that patches come for in turn; else those of a patch."""
+        self._slabs = slabs
         self.shape = (planes.num_channels, *planes.shape)
         self._planes = planes
-        self._between = between
         self._axis = planes.axis
         self._first = self._end = 0
         self._window = torch.empty(0)
@@ -59,20 +45,21 @@ class Rolling:
         """A patch C I J K, by the slices of its place; one that begins before an earlier one has all read anew."""
         along = inside[1 + self._axis]
         if along.start < self._first or along.stop > self._end:
-            self._advance(along.start, along.stop)
+            within = ((first, end) for first, end in self._slabs if first <= along.start and along.stop <= end)
+            self._advance(*next(within, (along.start, along.stop)))
         here = slice(along.start - self._first, along.stop - self._first)
         patch = self._window[(*inside[: 1 + self._axis], here, *inside[2 + self._axis :])]
         return patch.clone()  # the window moves on under it
 
     def _advance(self, first: int, end: int) -> None:
         """Keep the planes from the first on that are there, and read those up to the end."""
-        self._between()
         dim, length = 1 + self._axis, end - first
         kept = max(0, self._end - first) if first >= self._first else 0
         rest = self._window.narrow(dim, first - self._first, kept).clone() if kept else None
         if self._window.dim() == 1 or self._window.shape[dim] < length:
             shape = list(self.shape)
             shape[dim] = length
+            self._window = torch.empty(0)  # so that there are never two
             self._window = torch.empty(shape)
         if rest is not None:
             self._window.narrow(dim, 0, kept).copy_(rest)

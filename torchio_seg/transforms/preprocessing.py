@@ -69,7 +69,7 @@ def find_grids(shape: tuple[int, ...], affine: NDArray[np.float64], recipe: Reci
     orientation = Orientation.to_ras(affine)
     i, j, k = shape
     turned_affine = orientation.apply_affine(affine, (i, j, k))
-    turned_shape = orientation.apply(np.broadcast_to(np.uint8(0), (1, i, j, k))).shape[1:]
+    turned_shape = orientation.apply_shape((i, j, k))
     resampled_shape = recipe.resampled(turned_shape, np.linalg.norm(turned_affine[:3, :3], axis=0))
     if resampled_shape != turned_shape and is_sheared(affine):
         raise DataError(
@@ -107,15 +107,7 @@ def resample(volume: torch.Tensor, shape: Shape) -> torch.Tensor:
     return functional.interpolate(volume[None], size=shape, mode="trilinear", align_corners=False)[0]
 
 
-def pad_to(volume: torch.Tensor, shape: Shape, recipe: Recipe | None = None) -> torch.Tensor:
-    """The volume C I J K made at least this long, at the end of each axis, with what stands for air (labels: 0)."""
-    missing = [max(0, wanted - n) for wanted, n in zip(shape, volume.shape[1:], strict=True)]
-    if not any(missing):
-        return volume
-    i, j, k = missing
-    padded = functional.pad(volume, (0, k, 0, j, 0, i))
-    if recipe is not None and recipe.normalization == "percentile":
-        for channel, original in zip(padded, volume, strict=True):
-            for axis, n in enumerate(original.shape):
-                channel.narrow(axis, n, channel.shape[axis] - n).fill_(original.min())
-    return padded
+def pad_to(volume: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """The volume C I J K made at least this long, at the end of each axis, with 0."""
+    i, j, k = (max(0, wanted - n) for wanted, n in zip(shape, volume.shape[1:], strict=True))
+    return functional.pad(volume, (0, k, 0, j, 0, i)) if i + j + k else volume

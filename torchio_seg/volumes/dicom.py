@@ -10,7 +10,7 @@ import numpy as np
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.dicom_grid import Grid, arrange
 from torchio_seg.volumes.dicom_pixels import is_whole, read_planes
-from torchio_seg.volumes.dicom_series import DAMAGED, Contents, Series, find_identity, find_image, scan, walk
+from torchio_seg.volumes.dicom_series import DAMAGED, Contents, Series, find_identity, find_image, scan, told, walk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +28,7 @@ __all__ = [
     "find_image",
     "read_series",
     "scan",
+    "told",
     "walk",
 ]
 

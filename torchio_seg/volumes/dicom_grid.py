@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torchio_seg.errors import VolumeError
+from torchio_seg.volumes.dicom_series import told
 
 if TYPE_CHECKING:
     from torchio_seg.volumes.dicom_header import Slice
@@ -44,7 +45,7 @@ def arrange(series: Series) -> Grid:
     if series.no_volume:
         raise VolumeError(f"{series.label} is no volume: {series.no_volume}")
     if series.damaged:
-        raise VolumeError(f"{series.label} may lack slices: {'; '.join(series.damaged)}")
+        raise VolumeError(told(f"{series.label} may lack slices", series.damaged))
     _require_alike(series)
     directions = _directions(series)
     positions = np.array([part.position for part in series.slices])

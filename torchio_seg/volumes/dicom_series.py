@@ -24,12 +24,19 @@ from torchio_seg.volumes.dicom_header import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _ORIENTATION_TOLERANCE = 1e-3  # of a direction cosine
 _STACK = 0.75  # share of the images in one orientation, from which the others are a fault
+_TOLD = 3
 DAMAGED = ("", "")
 """In place of study and patient."""
+
+
+def told(start: str, sentences: Sequence[str]) -> str:
+    """One message of what is wrong, the first sentences after it and how many follow."""
+    rest = len(sentences) - _TOLD
+    return "; ".join([start, *sentences[:_TOLD], *([f"and {rest} more such"] if rest > 0 else [])])
 
 
 @dataclass(frozen=True)

@@ -59,11 +59,12 @@ class Draft:
 
     def add(self, planes: Array) -> None:
         """The next voxels in the order of the file: I J k of one channel after the other, or C I J k side by side."""
-        if planes.dtype.kind == "f" and (num_bad := planes.size - np.count_nonzero(np.isfinite(planes))):
-            raise VolumeError(f"{self.path}: {num_bad} of {planes.size} voxels are NaN or beyond float32; not written")
         step = max(1, _LAID_BYTES // max(1, planes[..., 0].nbytes))
         for first in range(0, planes.shape[-1], step):
-            content = in_file_order(planes[..., first : first + step].astype(self.form.dtype, copy=False))
+            piece = planes[..., first : first + step]
+            if piece.dtype.kind == "f" and (num_bad := piece.size - np.count_nonzero(np.isfinite(piece))):
+                raise VolumeError(f"{self.path}: at least {num_bad} voxels are NaN or beyond float32; not written")
+            content = in_file_order(piece.astype(self.form.dtype, copy=False))
             self._missing -= content.nbytes
             self._put(content.reshape(-1).view(np.uint8).data)
 
@@ -158,7 +159,7 @@ def _sum_of_file(path: Path, plain: bytes, form: Form) -> _Sum:
 
 def in_file_order(planes: Array) -> Array:
     """Voxels I J k (C I J k) as they lie in a file, first axis fastest: contiguous k J I (C); a view where possible."""
-    if planes.flags.f_contiguous or planes.ndim == 4:
+    if planes.flags.f_contiguous or planes.strides[0] == planes.itemsize or planes.ndim == 4:
         return np.ascontiguousarray(planes.T)
     i, j, k = planes.shape
     rows = np.ascontiguousarray(planes.transpose(1, 0, 2)).reshape(j * i, k)  # two steps: a quarter of one's time

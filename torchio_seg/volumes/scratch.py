@@ -47,32 +47,43 @@ def scratch_file(num_bytes: int, what: str) -> BinaryIO:
 
 
 @dataclass(frozen=True)
-class LabelRoom:
-    """Where a label map goes plane by plane: memory, or a file where it is larger than what may be held."""
+class Room:
+    """Where an array goes plane by plane: memory, or a file where it is larger than what may be held."""
 
     held_bytes: int
     axis: int
     """Of I J K, along which planes come; each of them lies together."""
+    what: str
+    """The array, in the words of an error."""
 
     def __call__(self, shape: Sequence[int], dtype: np.dtype[Any]) -> Array:
-        """An array I J K that holds anything."""
-        others = tuple(axis for axis in range(3) if axis != self.axis)
-        order = (2, 1, 0) if self.axis == 2 else (self.axis, *others)  # slowest first; the former is as files have it
+        """An array I J K or C I J K that holds anything."""
+        channels, first = tuple(range(len(shape) - 3)), len(shape) - 3
+        planes, *others = first + self.axis, *(first + axis for axis in range(3) if axis != self.axis)
+        if self.axis == 2:
+            others.reverse()  # as files have it
+        order = (planes, *channels, *others)  # slowest first
         laid = [shape[axis] for axis in order]
         size = prod(shape) * dtype.itemsize
-        room = np.empty(laid, dtype) if size <= self.held_bytes else _mapped(size).view(dtype).reshape(laid)
+        room = np.empty(laid, dtype) if size <= self.held_bytes else _mapped(size, self.what).view(dtype).reshape(laid)
         return room.transpose(np.argsort(order))
 
 
-def _mapped(size: int) -> Array:
-    with scratch_file(size, "a label map") as file, room_for(size, "a label map"):
+def _mapped(size: int, what: str) -> Array:
+    with scratch_file(size, what) as file, room_for(size, what):
         return np.frombuffer(mmap.mmap(file.fileno(), size), np.uint8)
+
+
+def file_of(array: Array) -> mmap.mmap | None:
+    """What an array lies in, where that is no memory."""
+    base: Any = array
+    while isinstance(base, np.ndarray | memoryview):
+        base = base.base if isinstance(base, np.ndarray) else base.obj
+    return base if isinstance(base, mmap.mmap) else None
 
 
 def rest(array: Array) -> None:
     """Leave to its file what was written or read of an array so far, if it lies in one."""
-    base: Any = array
-    while isinstance(base, np.ndarray | memoryview):
-        base = base.base if isinstance(base, np.ndarray) else base.obj
-    if isinstance(base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
-        base.madvise(mmap.MADV_DONTNEED)
+    file = file_of(array)
+    if file is not None and hasattr(mmap, "MADV_DONTNEED"):
+        file.madvise(mmap.MADV_DONTNEED)

@@ -22,7 +22,7 @@ from torchio_seg.volumes.geometry import is_degenerate
 from torchio_seg.volumes.metaimage_header import MetaHeader
 from torchio_seg.volumes.names import WHOLE, listed, suffix
 from torchio_seg.volumes.nrrd_header import NrrdHeader
-from torchio_seg.volumes.scratch import rest
+from torchio_seg.volumes.scratch import file_of, rest
 from torchio_seg.volumes.source import SLAB_BYTES
 from torchio_seg.volumes.stream import GZIP
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
 
     from torchio_seg.volumes.form import Form
     from torchio_seg.volumes.geometry import Affine, Array, Shape
+
+
+ACROSS = 8
+"""So many slabs at once of an array whose planes lie across those of its file, of which all is read for each."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,7 @@ def create(path: Path, array: Array, affine: Array, *, overwrite: bool = False) 
     """Write a new file of `array` (I J K or C I J K) at `affine`, in millimetres; its suffix says in which format."""
     path = Path(path)
     stored = _stored(path, array)
-    with draft_at(path, stored.shape, stored.dtype, affine, overwrite=overwrite) as draft:
+    with draft_at(path, _file_shape(stored), stored.dtype, affine, overwrite=overwrite) as draft:
         _commit(draft, stored)
 
 
@@ -88,13 +92,13 @@ class Like(Protocol):
 
 
 def write_like(path: Path, array: Array, like: Like, *, overwrite: bool = False) -> None:
-    """Write `array` (I J K or C I J K) where `like` is.
+    """Write `array` (I J K or C I J K), which need not be in memory, where `like` is.
 
     In the format of `like` with its header: affine, codes, spacing, units bit for bit; in another at its affine.
     """
     path = Path(path)
     stored = _stored(path, array)
-    with draft_like(path, stored.shape, stored.dtype, like, overwrite=overwrite) as draft:
+    with draft_like(path, _file_shape(stored), stored.dtype, like, overwrite=overwrite) as draft:
         _commit(draft, stored)
 
 
@@ -124,19 +128,40 @@ def write_slabs_like(
 
 
 def slabs_of(array: Array) -> Iterator[Array]:
-    """I J k in the order of a file; of an array that lies in a file, no more than this stays in memory."""
-    step = max(1, SLAB_BYTES // array[:, :, 0].nbytes)
-    for first in range(0, array.shape[2], step):
-        yield array[:, :, first : first + step]
+    """(C) I J k in the order of a file; of an array that lies in a file, no more than this is in memory."""
+    is_scattered = file_of(array) is not None and array.strides[-1] < max(array.strides)
+    step = max(1, SLAB_BYTES * (ACROSS if is_scattered else 1) // array[..., 0].nbytes)
+    for first in range(0, array.shape[-1], step):
+        end = min(first + step, array.shape[-1])
+        yield _gathered(array, first, end) if is_scattered else array[..., first:end]
         rest(array)
 
 
+def _gathered(array: Array, first: int, end: int) -> Array:
+    """A copy of planes that lie across those of the array's file, which is read some of its own planes at a time."""
+    found = np.empty((*array.shape[:-1], end - first), array.dtype, order="F")
+    slow = int(np.argmax(array.strides[-3:]))
+    for source, target in [(array, found)] if array.ndim == 3 else zip(array, found, strict=True):
+        planes, targets = np.moveaxis(source, slow, 0)[..., first:end], np.moveaxis(target, slow, 0)
+        step = max(1, SLAB_BYTES * len(planes) // source.nbytes)
+        for low in range(0, len(planes), step):
+            targets[low : low + step] = planes[low : low + step]
+            rest(array)
+    return found
+
+
+def _channels_of(array: Array) -> Iterator[Array]:
+    """One channel after the other, each in slabs."""
+    for channel in array if array.ndim == 4 else [array]:
+        yield from slabs_of(channel)
+
+
 def _stored(path: Path, array: Array) -> Array:
-    """The voxels as they go into the file: I J K, or I J K C, in a type that NIfTI readers agree on."""
+    """The voxels as they go into the file: I J K, or C I J K of several channels, in a type that readers agree on."""
     if array.ndim not in (3, 4) or 0 in array.shape:
         raise VolumeError(f"{path}: an array of shape {array.shape} is no volume; give I J K or C I J K")
-    if array.ndim == 4:
-        array = array[0] if len(array) == 1 else np.moveaxis(array, 0, -1)
+    if array.ndim == 4 and len(array) == 1:
+        array = array[0]
     with np.errstate(over="ignore"):
         return array.astype(_storage_type(path, array), copy=False)
 
@@ -165,10 +190,12 @@ def _format_of(path: Path) -> _Format:
     return _FORMATS[ending]
 
 
+def _file_shape(stored: Array) -> tuple[int, ...]:
+    """I J K, or I J K C, as headers have it."""
+    return stored.shape if stored.ndim == 3 else (*stored.shape[1:], stored.shape[0])
+
+
 def _commit(draft: Draft, stored: Array) -> None:
-    if stored.ndim == 4 and draft.form.channels_first:
-        draft.add(np.moveaxis(stored, -1, 0))
-    else:
-        for channel in [stored] if stored.ndim == 3 else np.moveaxis(stored, -1, 0):
-            draft.add(channel)
+    for slab in slabs_of(stored) if draft.form.channels_first else _channels_of(stored):
+        draft.add(slab)
     draft.commit()

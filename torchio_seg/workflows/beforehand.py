@@ -18,6 +18,8 @@ EXPORTS = ("torchscript", "torch-export", "onnx", "monai-bundle")
 UNCERTAINTIES = ("entropy", "disagreement")
 PARTS = ("training", "validation", "test")
 """Of a split."""
+ENSEMBLE = "ensemble"
+"""In a cross-validation's folder."""
 ARCHIVE = ".zip"
 """Of DICOM."""
 
@@ -63,6 +65,20 @@ def require_model(model: Path | None) -> None:
 def no_model(model: Path) -> UsageError:
     """What is said of a model that does not exist."""
     return UsageError(f"no model at {model}: there is no such folder or file; 'torchio-seg runs' lists trainings")
+
+
+def require_run(runs: Path) -> None:
+    """Hold that there is something like a trained run to be the newest."""
+    if not any(path for folder in ("checkpoints", ENSEMBLE) for path in runs.glob(f"*/*/{folder}")):
+        raise no_run(runs)
+
+
+def no_run(runs: Path) -> UsageError:
+    """What is said where nothing was trained yet."""
+    return UsageError(
+        f"no trained run below {runs.resolve()}; train one (torchio-seg train --dataset phantom) or name a model with "
+        "--model FOLDER"
+    )
 
 
 def _is_there(text: str) -> bool:

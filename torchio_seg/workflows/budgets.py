@@ -14,14 +14,15 @@ import torch
 from torchio_seg.errors import DataError
 from torchio_seg.machine import free_memory, in_units
 from torchio_seg.memory import resident_bytes
-from torchio_seg.predictor.budget import Image, Need, PatchCost, ladder, measure_patch, reckon, roomiest
+from torchio_seg.predictor.budget import Need, Wanted, ladder, measure_patch, reckon, roomiest
 from torchio_seg.predictor.native import Predictor
-from torchio_seg.transforms.preprocessing import find_grids
+from torchio_seg.predictor.shares import Image
+from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.source import InMemory
 
 if TYPE_CHECKING:
     from torchio_seg.predictor.ensemble import Ensemble
-    from torchio_seg.transforms.preprocessing import Grids
+    from torchio_seg.predictor.shares import PatchCost
     from torchio_seg.volumes.nifti import Volume
     from torchio_seg.volumes.scan import Scan
 
@@ -43,7 +44,7 @@ class Budgets:
 
 
 class Fitting:
-    """A predictor whose batches, sums and probabilities are fitted to each volume."""
+    """A predictor whose batches and sums are fitted to each volume."""
 
     def __init__(self, predictor: Predictor | Ensemble, num_channels: int, budgets: Budgets) -> None:
         self._predictor = predictor
@@ -52,13 +53,18 @@ class Fitting:
         self._budgets = budgets
         self._told = ""
 
-    def predictor_for(self, volume: Scan, *, probabilities: bool) -> Predictor | Ensemble:
-        """What predicts this volume within the budgets, which is said; a volume that nothing fits is refused."""
+    def predictor_for(self, volume: Scan, *, probabilities: bool, beside: int = 0) -> Predictor | Ensemble:
+        """What predicts this volume within the budgets, which is said; a volume that nothing fits is refused.
+
+        `beside`: bytes that other work may take meanwhile.
+        """
         ram, vram = self._ram, self._vram
         image = self._image(volume)
+        steps = () if isinstance(self._predictor, Predictor) else self._predictor.steps
+        wanted = Wanted(probabilities=probabilities, mended=bool(steps), beside=beside)
         tried: list[Need] = []
-        for members in ladder(self._members, kept=probabilities):
-            tried.append(need := reckon(members, self._costs, image, kept=probabilities))
+        for members in ladder(self._members):
+            tried.append(need := reckon(members, self._costs, image, wanted))
             if need.ram <= ram and need.vram <= vram:
                 if (how := _how(members)) != self._told:  # once, not for every volume of a folder
                     log.info("%s: %s", volume.path.name, f"{_amounts(need, ram, vram)}: {how}")
@@ -73,8 +79,8 @@ class Fitting:
         """
         if self._members[0].device.type != "cuda":
             return self._members
-        grids = find_grids(volume.shape, volume.affine, self._predictor.recipe)
-        image = Image(volume.num_channels, grids, held=0, is_laid_out=True)  # both count in main memory alone
+        held = torch.cuda.memory_allocated(self._members[0].device)
+        image = Image(volume.num_channels, volume.shape, volume.affine, held=0, held_vram=held)
         return roomiest(self._members, self._costs, image, self._vram)
 
     @cached_property
@@ -90,20 +96,30 @@ class Fitting:
         device = self._members[0].device
         if device.type != "cuda":
             return 2**63
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)  # by torch, for its next use
-        return self._budgets.vram or int(_SHARE * (torch.cuda.mem_get_info(device)[0] + kept))
+        held = torch.cuda.memory_allocated(device)
+        kept = torch.cuda.memory_reserved(device) - held  # by torch, for its next use
+        return self._budgets.vram or int(_SHARE * (torch.cuda.mem_get_info(device)[0] + kept)) + held
 
     def _image(self, volume: Scan) -> Image:
         _ = self._costs  # so that what its first use loads is among what is held
-        grids = find_grids(volume.shape, volume.affine, self._predictor.recipe)
-        return Image(volume.num_channels, grids, resident_bytes(os.getpid()), _is_laid_out(volume, grids))
+        device = self._members[0].device
+        return Image(
+            volume.num_channels,
+            volume.shape,
+            volume.affine,
+            resident_bytes(os.getpid()),
+            torch.cuda.memory_allocated(device) if device.type == "cuda" else 0,
+            isinstance(volume.source, InMemory),
+            _is_laid_out(volume),
+        )
 
 
-def _is_laid_out(scan: Scan, grids: Grids) -> bool:
+def _is_laid_out(scan: Scan) -> bool:
     """Whether its voxels are in memory as the network's are to be."""
     if not isinstance(scan.source, InMemory):
         return False
-    return scan.source.array.dtype == np.float32 and grids.orientation.view(scan.source.array).flags.c_contiguous
+    turned = Orientation.to_ras(scan.affine).view(scan.source.array)
+    return turned.dtype == np.float32 and turned.flags.c_contiguous
 
 
 def _replaced(predictor: Predictor | Ensemble, members: tuple[Predictor, ...]) -> Predictor | Ensemble:
@@ -119,27 +135,25 @@ def _how(members: tuple[Predictor, ...]) -> str:
     first = members[0]
     storage = first.storage
     where = "in a file" if storage.sums_in_file else "on the GPU" if storage.sums.type != "cpu" else "in memory"
-    kept = ", probabilities in a file" if storage.probabilities_in_file else ""
     batch = first.window.batch_size
     patches = "single patches" if batch == 1 else f"batches of {batch} patches"
-    return f"{patches}, sums {where}{kept}"
+    return f"{patches}, sums {where}"
 
 
 def _refusal(volume: Scan, tried: list[Need], ram: int, vram: int, *, is_given: bool) -> str:
-    least = min(tried, key=lambda need: need.ram)
-    shape = " x ".join(map(str, volume.shape))
-    if least.ram > ram:
-        largest = sorted(least.parts, key=lambda part: -part[1])[:4]
-        of_what = ", ".join(f"{name} {in_units(size)}" for name, size in largest)
+    """What the way would need that comes nearest to the budgets."""
+    if fitting := [need for need in tried if need.vram <= vram]:
+        least = min(fitting, key=lambda need: need.ram)
+        shape = " x ".join(map(str, volume.shape))
         cure = _cure(least, ram, is_given=is_given)
         return (
             f"{volume.path}: to predict its {shape} voxels takes {in_units(least.ram)} of memory even with single "
-            f"patches and sums in a file ({of_what}), and {in_units(ram)} may be used; {cure}"
+            f"patches and sums in a file ({_largest(least.parts)}), and {in_units(ram)} may be used; {cure}"
         )
     smallest = min(tried, key=lambda need: need.vram)
     return (
-        f"{volume.path}: single patches take {in_units(smallest.vram)} on the GPU, and {in_units(vram)} may be used; "
-        "raise --vram-budget, choose a smaller --patch-size, or use --device cpu"
+        f"{volume.path}: single patches take {in_units(smallest.vram)} on the GPU ({_largest(smallest.vram_parts)}), "
+        f"and {in_units(vram)} may be used; raise --vram-budget, choose a smaller --patch-size, or use --device cpu"
     )
 
 
@@ -150,3 +164,7 @@ def _cure(least: Need, ram: int, *, is_given: bool) -> str:
     if program >= ram:
         return f"the program alone takes {in_units(program)} of it, so {whole}"
     return f"{whole}, or choose a smaller --patch-size or --overlap"
+
+
+def _largest(parts: tuple[tuple[str, int], ...]) -> str:
+    return ", ".join(f"{name} {in_units(size)}" for name, size in sorted(parts, key=lambda part: -part[1])[:4] if size)

@@ -18,6 +18,7 @@ from torchio_seg.reports.scores import write_scores
 from torchio_seg.splits import divide, num_folds
 from torchio_seg.workflows import runs, series
 from torchio_seg.workflows.assembly import median_spacing
+from torchio_seg.workflows.beforehand import ENSEMBLE
 from torchio_seg.workflows.cases import anchored, find_classes, load_dataset, needs_root, require_root
 from torchio_seg.workflows.choosing import Choice, choose_steps
 from torchio_seg.workflows.models import require_alike
@@ -159,7 +160,7 @@ def _gather(
     write_scores(
         folder / "evaluation" / FOLDER, scores, summaries=gathered.summaries, mean=gathered.mean_dice, facts=facts
     )
-    ensemble.write(folder / runs.ENSEMBLE, models, choice.steps, facts)
+    ensemble.write(folder / ENSEMBLE, models, choice.steps, facts)
     return gathered
 
 

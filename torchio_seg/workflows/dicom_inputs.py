@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.archive import unpacked
-from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, read_series, scan
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, read_series, scan, told
 from torchio_seg.volumes.nifti import Volume
 from torchio_seg.volumes.scan import Scan, open_scan
 from torchio_seg.volumes.scratch import HELD_BYTES
@@ -103,8 +103,8 @@ def choose(path: Path, found: Sequence[Series], wanted: str | None) -> Series:
     if len(chosen) == 1:
         return chosen[0]
     if not wanted and not chosen:
-        reasons = "; ".join(f"{series.label}: {series.no_volume}" for series in found)
-        raise DataError(f"{path} holds no series that is a volume ({reasons})")
+        reasons = [f"{series.label}: {series.no_volume}" for series in found]
+        raise DataError(told(f"{path} holds no series that is a volume", reasons))
     count = f"{len(chosen)} series are" if chosen else "no series is"
     what = f"{count} called '{wanted}'" if wanted else f"{count} volumes"
     raise UsageError(
@@ -129,7 +129,7 @@ def _series_in(path: Path) -> Iterator[Sequence[Series]]:
 def _scanned(path: Path, folder: Path) -> Sequence[Series]:
     contents = scan(folder)
     if not contents.series:
-        raise VolumeError("; ".join([f"{path} holds no DICOM images", *contents.damaged]))
+        raise VolumeError(told(f"{path} holds no DICOM images", contents.damaged))
     return contents.series
 
 

@@ -27,7 +27,7 @@ from torchio_seg.workflows.assembly import learn, make_window, resolve_grids
 from torchio_seg.workflows.cases import find_classes, load_dataset
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases
 from torchio_seg.workflows.evaluate_run import about_model, choose_part, recorded
-from torchio_seg.workflows.models import LoadedModel, trained_axes
+from torchio_seg.workflows.models import LoadedModel, ready, trained_axes
 from torchio_seg.workflows.provenance import versions
 from torchio_seg.workflows.storing import prepare_cases
 
@@ -155,7 +155,7 @@ def _assemble(foreign: Foreign, weights: Weights, dataset: Dataset, recipe: Reci
         sha256=weights.sha256,
     )
     window = make_window(experiment, patch_size, sizes_of(network))
-    answer: Any = network.to(device).eval()
+    answer: Any = ready(network, experiment, device)
     if foreign.mirror:
         answer = Mirrored(answer, trained_axes(foreign.weights, experiment), dataset.labels.exclusive)
     recipe = replace(recipe, nonfinite=experiment.preprocessing.nonfinite)

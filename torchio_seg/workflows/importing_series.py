@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torchio_seg.errors import DataError, TorchioSegError, UsageError, VolumeError
 from torchio_seg.progress import Progress, Silent
-from torchio_seg.volumes.dicom import Series, arrange, read_series, scan
+from torchio_seg.volumes.dicom import Series, arrange, read_series, scan, told
 from torchio_seg.volumes.nifti import create
 
 log = logging.getLogger(__name__)
@@ -81,7 +81,7 @@ def _convert(series: Series, path: Path, done: Converted, *, overwrite: bool, as
 def _scan(source: Path) -> tuple[Sequence[Series], Sequence[str]]:
     contents = scan(source)
     if not contents.series:
-        raise DataError("; ".join([f"{source} holds no DICOM images", *contents.damaged]))
+        raise DataError(told(f"{source} holds no DICOM images", contents.damaged))
     return contents.series, contents.damaged
 
 

@@ -15,7 +15,6 @@ import torch
 import torchio as tio
 
 from torchio_seg.errors import UsageError
-from torchio_seg.machine import parse_bytes
 from torchio_seg.progress import Silent
 from torchio_seg.records import Case
 from torchio_seg.subjects import join_scans
@@ -68,8 +67,8 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     tta: bool = False,
     skip_empty: bool = False,
     keep_largest: str | Sequence[str] = (),
-    ram_budget: int | str | None = None,
-    vram_budget: int | str | None = None,
+    ram_budget: int | None = None,
+    vram_budget: int | None = None,
     trust: bool = False,
 ) -> LoadedModel:
     """Open a run, a checkpoint or an ensemble. What is None is as the model's own settings say.
@@ -77,10 +76,12 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
     crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
     mirror images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of
-    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most that the process may have in
-    memory, and tensors on the GPU, in bytes or as "4GiB"; else what is free. `trust`: run code that the model names.
+    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most bytes that the process may
+    hold in memory, and tensors on the GPU; else what is free. `trust`: run code that the model names.
     """
-    budgets = Budgets(_bytes(ram_budget, "ram_budget"), _bytes(vram_budget, "vram_budget"))
+    for name, budget in {"ram_budget": ram_budget, "vram_budget": vram_budget}.items():
+        if budget is not None and budget <= 0:
+            raise UsageError(f"{name}={budget}: give a number of bytes above 0, as 4 * 2**30, or leave it out")
     given = {
         "device": device,
         "prediction.patch_size": None if patch_size is None else list(patch_size),
@@ -95,7 +96,7 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     if skip_empty:
         loaded = models.skip_empty(loaded)
     loaded = models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
-    return replace(loaded, budgets=budgets)
+    return replace(loaded, budgets=Budgets(ram_budget, vram_budget))
 
 
 def predict(
@@ -113,10 +114,6 @@ def predict(
     values = [each for each in (prediction.probabilities, prediction.uncertainty) if each is not None]
     labels = taken[0].as_labels(prediction.label_map)
     return (labels, *(taken[0].as_values(each) for each in values)) if values else labels
-
-
-def _bytes(amount: int | str | None, name: str) -> int | None:
-    return parse_bytes(None if amount is None else str(amount), name)
 
 
 def _opening(

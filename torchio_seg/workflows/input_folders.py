@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BESIDE, UNPACKED = "beside volumes", "unpacked beside it"
+BESIDE, UNPACKED = "beside what is taken", "unpacked beside it"
 NOTHING, OUTPUT = "no volume, no image of DICOM", "outputs go there"
 """Why something is left out; the second two are what users expect."""
 _MOST_NAMED = 5
@@ -33,24 +33,30 @@ def cases_in(folder: Path, *, only_dicom: bool, output: Path | None = None) -> l
     if volumes := _volumes(entries, only_dicom):
         _tell(folder, volumes, dict.fromkeys(_images(entries), BESIDE))
         return volumes
-    archives = [entry for entry in entries if entry.is_file() and entry.suffix.lower() == ZIP]
     if any(find_image(entry) not in {None, DAMAGED} for entry in entries if entry.is_file()):
-        _tell(folder, [folder], dict.fromkeys(archives, BESIDE))
+        if archives := _archives(entries):
+            _tell(folder, [folder], dict.fromkeys(archives, BESIDE))
         return [folder]
+    return _cases_below(folder, entries, left, only_dicom=only_dicom)
+
+
+def _cases_below(folder: Path, entries: Sequence[Path], left: dict[Path, str], *, only_dicom: bool) -> list[Path]:
+    """Those of a folder in which no volume and no slice lies, by what is in its folders and archives."""
     folders = {entry: _entries(entry) for entry in entries if entry.is_dir()}
-    within = {each: _volumes(inside, only_dicom) for each, inside in folders.items()}
-    studies = {each: study for each in folders if not within[each] and (study := find_image(each)) is not None}
-    left |= {each: BESIDE for each in folders if within[each] and _images(folders[each])}
-    left |= {each: NOTHING for each in folders if not within[each] and each not in studies}
-    left |= {each: UNPACKED for each in archives if each.with_suffix("") in folders}
-    volumes = [file for each in folders for file in within[each]]
-    archives = [each for each in archives if each not in left]
-    if not archives and len(set(studies.values())) == 1 and (len(studies) > 1 or not volumes):  # series of one study
+    volumes = {each: found for each, inside in folders.items() if (found := _volumes(inside, only_dicom))}
+    studies = {each: study for each in folders if each not in volumes and (study := find_image(each)) is not None}
+    left |= {each: BESIDE for each in volumes if _images(folders[each])}
+    left |= {each: NOTHING for each in folders if each not in volumes and each not in studies}
+    left |= {each: UNPACKED for each in _archives(entries) if each.with_suffix("") in {*volumes, *studies}}
+    archives = [each for each in _archives(entries) if each not in left]
+    if len(set(studies.values())) == 1 and not archives and (len(studies) > 1 or not volumes):  # series of one study
         if not volumes:
             return [folder]
         left |= dict.fromkeys(studies, BESIDE)
         studies = {}
-    if not (taken := sorted([*volumes, *studies, *archives])):
+    if not (taken := sorted([*(file for found in volumes.values() for file in found), *studies, *archives])):
+        if is_dicom(folder):
+            return [folder]  # whose files are damaged, which is told when they are read
         raise UsageError(f"{folder} holds no {listed(READ, last='or')} file, nor do the folders in it, and no DICOM")
     _tell(folder, taken, left)
     return taken
@@ -62,6 +68,10 @@ def _entries(folder: Path) -> list[Path]:
 
 def _volumes(entries: Sequence[Path], only_dicom: bool) -> list[Path]:
     return [] if only_dicom else [entry for entry in entries if suffix(entry)]
+
+
+def _archives(entries: Sequence[Path]) -> list[Path]:
+    return [entry for entry in entries if entry.is_file() and entry.suffix.lower() == ZIP]
 
 
 def _images(entries: Sequence[Path]) -> list[Path]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from torchio_seg import checkpoint, components, devices, ensemble
+from torchio_seg import checkpoint, components, devices, ensemble, speedups
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
@@ -215,11 +215,18 @@ def _load(
     _load_weights(network, folder, card)
     window = make_window(experiment, card.patch_size, sizes_of(network))
     recipe = replace(card.recipe, nonfinite=experiment.preprocessing.nonfinite)
-    answer: Callable[[torch.Tensor], torch.Tensor] = network.to(device).eval()
+    answer: Callable[[torch.Tensor], torch.Tensor] = ready(network, experiment, device)
     if mirror:
         answer = Mirrored(answer, trained_axes(folder, experiment), card.labels.exclusive)
     predictor = Predictor(answer, card.labels, recipe, window, device, experiment.training.precision)
     return LoadedModel(folder, card, experiment, predictor)
+
+
+def ready(network: torch.nn.Module, experiment: Experiment, device: torch.device) -> torch.nn.Module:
+    """The network to predict with; channels last where it was trained so, and on every GPU by NVIDIA."""
+    if experiment.training.channels_last or device.type == "cuda":
+        speedups.use_channels_last(network)
+    return network.to(device).eval()
 
 
 def trained_axes(folder: Path, experiment: Experiment) -> tuple[int, ...]:

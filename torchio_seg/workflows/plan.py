@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
@@ -26,7 +26,7 @@ from torchio_seg.planning.schedule import SHORT, is_enough, plan_schedule
 from torchio_seg.planning.settings import merged, preprocessing_of, whole_settings
 from torchio_seg.planning.spacing import Target, choose_spacing, resampled
 from torchio_seg.planning.telling import Line, size_text, to_comments
-from torchio_seg.planning.topology import LEVELED, NETWORK, PER_LEVEL, design, require_levels
+from torchio_seg.planning.topology import LEVELED, NETWORK, design, given_levels, require_levels
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.network import build_network
@@ -176,7 +176,7 @@ def _begin(wishes: Wishes, progress: Progress) -> _Begun:
     """List the cases and settle their grid."""
     base, rest = _base(wishes), _rest(wishes)
     early = resolve(_settled_sections(base), rest, ORIGIN)  # a wrong setting is found before any file is read
-    levels = _levels(early.network.name, rest)
+    levels = given_levels(early.network.name, rest)
     patch = rest.get("sampling.patch_size")
     require_levels(levels, len(next(iter(levels.values()), ())) if patch else None)
     listed = list_cases(base, progress)
@@ -186,12 +186,6 @@ def _begin(wishes: Wishes, progress: Progress) -> _Begun:
     preprocessing = preprocessing_of(target.spacing, listed.dataset.is_ct, base.preprocessing.nonfinite)
     settings = _settled_sections(base) | {"network": {"name": early.network.name}, "preprocessing": preprocessing}
     return _Begun(listed, target, settings, rest, resolve(settings, rest, ORIGIN))
-
-
-def _levels(network: str, rest: Mapping[str, Any]) -> dict[str, Sequence[object]]:
-    """The changes that have an entry for each level."""
-    named = {name: rest.get(f"network.{name}") for name in PER_LEVEL if network in LEVELED}
-    return {name: entries for name, entries in named.items() if entries is not None}
 
 
 def _base(wishes: Wishes) -> Experiment:

@@ -28,7 +28,7 @@ from torchio_seg.workflows.predictions import Failed, Predictions, Skipped, Writ
 log = logging.getLogger(__name__)
 
 BESIDE_BYTES = 2 * HELD_BYTES
-"""What a case that is read ahead and one that is still being written hold at most; probabilities are held whole."""
+"""What a case that is read ahead and one that is still being written hold at most, each."""
 OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nhdr", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy", ".zip"}
 
 
@@ -104,13 +104,13 @@ def _predict_all(
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
     is_large = output.probabilities or bool(output.uncertainty)
     is_tight = is_large or model.budgets.ram is not None or free_memory() < BESIDE_BYTES
-    read = in_turn if is_tight else ahead
+    read, beside = (in_turn, 0) if is_tight or len(plan) == 1 else (ahead, BESIDE_BYTES)
     progress.start("volumes", len(plan))
     try:
         with closing(read(calls, unwanted=Opened.close)) as tasks:
             for each, task in zip(plan, tasks, strict=True):
                 try:
-                    computed = compute_case(model, task.result(), output, progress)
+                    computed = compute_case(model, task.result(), output, progress, beside=beside)
                 except TorchioSegError as error:
                     outcomes.fail(each.case, error)
                 else:

@@ -109,14 +109,18 @@ def open_case(model: LoadedModel, planned: Planned, *, implicit: bool) -> Opened
         return Opened(planned, scan, warnings, time.monotonic() - begun, files.pop_all())
 
 
-def compute_case(model: LoadedModel, opened: Opened, output: Output, progress: Progress) -> Computed:
+def compute_case(
+    model: LoadedModel, opened: Opened, output: Output, progress: Progress, *, beside: int = 0
+) -> Computed:
+    """Predict it; `beside`: bytes that other cases may take meanwhile."""
     device = model.members[0].device
     for warning in opened.warnings:
         log.warning("%s", warning)
     _count_anew(device)
     begun, before = time.monotonic(), model.patches
     with opened.files:
-        prediction = use(model, opened.scan, progress, probabilities=output.probabilities)
+        probabilities = output.probabilities
+        prediction = use(model, opened.scan, progress, probabilities=probabilities, beside=beside)
     skipped = _skipped(opened.scan.path, before, model.patches)
     return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)), skipped)
 
@@ -130,10 +134,10 @@ def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int |
     return skipped
 
 
-def use(model: LoadedModel, scan: Scan, progress: Progress, *, probabilities: bool) -> Prediction:
+def use(model: LoadedModel, scan: Scan, progress: Progress, *, probabilities: bool, beside: int = 0) -> Prediction:
     """The prediction within the model's budgets; memory that runs out all the same is told as an error of ours."""
     try:
-        predictor = model.fitting.predictor_for(scan, probabilities=probabilities)
+        predictor = model.fitting.predictor_for(scan, probabilities=probabilities, beside=beside)
         return predictor(scan.source, scan.affine, progress, probabilities=probabilities)
     except (RuntimeError, MemoryError) as error:
         if not devices.is_out_of_memory(error):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg import devices
+from torchio_seg.predictor.uncertainty import MEASURES
 
 if TYPE_CHECKING:
     from torchio_seg.errors import TorchioSegError
@@ -146,6 +147,7 @@ def _about(model: LoadedModel) -> dict[str, Any]:
 
 
 def _settings(model: LoadedModel) -> dict[str, Any]:
+    """How it was used; budgets in bytes, None: what is free."""
     first = model.members[0]
     return {
         **asdict(first.window),
@@ -153,5 +155,8 @@ def _settings(model: LoadedModel) -> dict[str, Any]:
         "nonfinite": first.recipe.nonfinite,
         "device": devices.describe(first.device),
         "mirrored_axes": list(model.mirrored),
+        "skip_empty": model.patches is not None,
+        "uncertainty": next((kind for kind, measure in MEASURES.items() if measure is first.measure), None),
+        "budgets": asdict(model.budgets),
         "postprocessing": [str(step) for step in model.steps],
     }

@@ -16,7 +16,7 @@ from torchio_seg import checkpoint, ensemble
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_text
 from torchio_seg.records import Split
-from torchio_seg.workflows.beforehand import no_model
+from torchio_seg.workflows.beforehand import ENSEMBLE, no_model, no_run
 
 ADJECTIVES = (
     "amber",
@@ -37,8 +37,6 @@ KEPT = "make room and --resume: the last checkpoint is kept"
 LATEST = "latest"
 EVALUATION = "evaluation"
 """In a run's folder: the scores of the parts of its cases, and the record of each evaluation."""
-ENSEMBLE = "ensemble"
-"""In a cross-validation's folder."""
 SERIES = "series.json"
 """In the folder of runs that belong together."""
 
@@ -113,10 +111,7 @@ def newest_trained(runs: Path) -> Path:
     trained = {folder.parents[1]: checkpoint.saved_at(folder) for folder in candidates if checkpoint.exists(folder)}
     trained |= {record.parents[1]: record.stat().st_mtime for record in runs.glob(f"*/*/{ENSEMBLE}/{ensemble.RECORD}")}
     if not trained:
-        raise UsageError(
-            f"no trained run below {runs.resolve()}; train one (torchio-seg train --dataset phantom) or name a model "
-            "with --model FOLDER"
-        )
+        raise no_run(runs)
     return max(trained, key=lambda run: trained[run])
 
 
