@@ -19,7 +19,8 @@ from torchio_seg.workflows.ledger import training_of
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torchio_seg.config.sections import Component, Experiment
+    from torchio_seg.config.sections import Experiment
+    from torchio_seg.config.values import Component
     from torchio_seg.progress import Progress
     from torchio_seg.reports.album import Kept
     from torchio_seg.tracking.interface import Run, Tracker
