@@ -1,0 +1,157 @@
+"""The largest patch for a card: by the line of what was measured which to try, by measuring whether it fits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, replace
+from math import inf, prod
+from typing import Any
+
+from torchio_seg.errors import ConfigError, UsageError
+from torchio_seg.network_sizes import Size
+from torchio_seg.planning.growth import Line, find_edge
+from torchio_seg.workflows.memory_benchmark import Results, Selection, lines
+from torchio_seg.workflows.memory_points import Bench, Measured, Point
+
+_STEP = 8
+"""Voxels between two edges that are tried, where a network takes them."""
+_BESIDE = 2**30
+"""Of main memory, what imports take beside that which stands for a GPU's."""
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the largest patch is asked for."""
+
+    num_bytes: int
+    as_gpu: bool
+    """Of a GPU's memory; else of a process's."""
+
+    def counted(self, found: Measured) -> int:
+        """What of a point it must hold."""
+        return found.counted(as_gpu=self.as_gpu)
+
+
+def read_budgets(ram: int | None, vram: int | None, selection: Selection) -> list[Budget]:
+    """Those that the user gave."""
+    given = (Budget(ram, as_gpu=False) if ram else None, Budget(vram, as_gpu=True) if vram else None)
+    budgets = [budget for budget in given if budget is not None]
+    if budgets and not selection.training:
+        raise UsageError("a budget names the largest patch for training, which --work prediction leaves out")
+    return budgets
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A size on the way up, and what it takes of a budget."""
+
+    size: Size
+    num_bytes: int
+    """As measured, or by the line."""
+    found: Measured | None
+    """None: it was not tried."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The largest patch for a budget."""
+
+    series: Point
+    budget: Budget
+    line: Line | None
+    """None where fewer than two sizes were measured."""
+    largest: Rung | None
+    """None where not even the smallest fits, or nothing is known."""
+    next: Rung | None
+    """The next size, which does not; None where the whole volume fits, or nothing is known."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the file of results has it."""
+        series, budget = self.series, self.budget
+        return {
+            "network": series.network,
+            "precision": series.precision,
+            "checkpointing": series.checkpointing,
+            "budget_bytes": budget.num_bytes,
+            "of": "gpu" if budget.as_gpu else "process",
+            "line": None if self.line is None else asdict(self.line),
+            "largest": _brief(self.largest),
+            "next": _brief(self.next),
+        }
+
+
+def _brief(rung: Rung | None) -> dict[str, Any] | None:
+    if rung is None:
+        return None
+    why = "" if rung.found is None or rung.found.fits else rung.found.why
+    return {"size": list(rung.size), "bytes": rung.num_bytes, "tried": rung.found is not None, "why": why}
+
+
+def answer(results: Results, selection: Selection, budgets: Sequence[Budget], *, verify: bool) -> None:
+    """The largest patch for each budget, of each way of training that this machine can compute."""
+    tried = [point for point in selection.points() if results.points[point].fits is not None]
+    ways = list(dict.fromkeys(point.series for point in tried if point.work == "training"))
+    results.answers = []
+    for budget in budgets:
+        for series in ways:
+            results.answers.append(find_largest_patch(results, series, budget, verify=verify))
+            results.save()
+
+
+def find_largest_patch(results: Results, series: Point, budget: Budget, *, verify: bool) -> Answer:
+    """By the line which size to try, by measuring whether it fits; by the line alone where the machine has no room."""
+    ladder = _ladder(results.bench, series)
+
+    def line() -> Line | None:
+        return lines(results.points, budget.counted).get(series)
+
+    if not verify or budget.num_bytes + (_BESIDE if budget.as_gpu else 0) > results.bench.limit:
+        return _by_line(series, budget, line(), [size for _, size in ladder])
+
+    def point(place: int) -> Point:
+        return replace(series, patch=ladder[place][0])
+
+    def guess() -> int:
+        most = _least_voxels_too_slow(results, series)
+        return _most_that_fit(line(), budget, [size for _, size in ladder if prod(size) < most]) - 1
+
+    def fits(place: int) -> bool:
+        found = results.take(point(place))
+        return bool(found.fits) and budget.counted(found) <= budget.num_bytes
+
+    edge = find_edge(len(ladder), guess, fits)
+    ends = [None if place is None else _rung(results.points[point(place)], budget) for place in astuple(edge)]
+    return Answer(series, budget, line(), *ends)
+
+
+def _by_line(series: Point, budget: Budget, line: Line | None, sizes: Sequence[Size]) -> Answer:
+    if line is None:
+        return Answer(series, budget, None, None, None)
+    count = _most_that_fit(line, budget, sizes)
+    rungs = [Rung(size, round(line(prod(size))), None) for size in sizes]
+    return Answer(series, budget, line, rungs[count - 1] if count else None, rungs[count] if sizes[count:] else None)
+
+
+def _most_that_fit(line: Line | None, budget: Budget, sizes: Sequence[Size]) -> int:
+    return 0 if line is None else sum(line(prod(size)) <= budget.num_bytes for size in sizes)
+
+
+def _least_voxels_too_slow(results: Results, series: Point) -> float:
+    own = (found for point, found in results.points.items() if point.series == series and point.patch is not None)
+    return min((found.voxels for found in own if found.why == "time"), default=inf)
+
+
+def _rung(found: Measured, budget: Budget) -> Rung:
+    return Rung(found.size, budget.counted(found) if found.fits else found.asked, found)
+
+
+def _ladder(bench: Bench, series: Point) -> list[tuple[int, Size]]:
+    """Edges and the sizes that the network makes of them, up to the volume's longest side."""
+    found: dict[int, tuple[int, Size]] = {}
+    for edge in range(_STEP, max(bench.shape) + _STEP, _STEP):
+        try:
+            size = bench.size_of(replace(series, patch=edge))
+        except ConfigError:
+            continue
+        found[prod(size)] = (max(size), size)
+    return [found[voxels] for voxels in sorted(found)]
