@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
 from math import inf, prod
 from typing import Any
@@ -92,35 +92,36 @@ def answer(results: Results, selection: Selection, budgets: Sequence[Budget], *,
     tried = [point for point in selection.points() if results.points[point].fits is not None]
     ways = list(dict.fromkeys(point.series for point in tried if point.work == "training"))
     results.answers = []
-    for budget in budgets:
-        for series in ways:
-            results.answers.append(find_largest_patch(results, series, budget, verify=verify))
-            results.save()
+    for network in dict.fromkeys(series.network for series in ways) if budgets else ():
+        sizes = sizes_of(results.bench, network)
+        for series in (way for way in ways if way.network == network):
+            for budget in budgets:
+                results.answers.append(find_largest_patch(results, series, sizes, budget, verify=verify))
+                results.save()
 
 
-def find_largest_patch(results: Results, series: Point, budget: Budget, *, verify: bool) -> Answer:
+def find_largest_patch(
+    results: Results, series: Point, sizes: Mapping[int, Size], budget: Budget, *, verify: bool
+) -> Answer:
     """By the line which size to try, by measuring whether it fits; by the line alone where the machine has no room."""
-    ladder = _ladder(results.bench, series)
 
     def line() -> Line | None:
         return lines(results.points, budget.counted).get(series)
 
     if not verify or budget.num_bytes + (_BESIDE if budget.as_gpu else 0) > results.bench.limit:
-        return _by_line(series, budget, line(), [size for _, size in ladder])
-
-    def point(place: int) -> Point:
-        return replace(series, patch=ladder[place][0])
+        return _by_line(series, budget, line(), list(sizes.values()))
+    points = [replace(series, patch=edge) for edge in sizes]
 
     def guess() -> int:
         most = _least_voxels_too_slow(results, series)
-        return _most_that_fit(line(), budget, [size for _, size in ladder if prod(size) < most]) - 1
+        return _most_that_fit(line(), budget, [size for size in sizes.values() if prod(size) < most]) - 1
 
     def fits(place: int) -> bool:
-        found = results.take(point(place))
+        found = results.take(points[place])
         return bool(found.fits) and budget.counted(found) <= budget.num_bytes
 
-    edge = find_edge(len(ladder), guess, fits)
-    ends = [None if place is None else _rung(results.points[point(place)], budget) for place in astuple(edge)]
+    edge = find_edge(len(points), guess, fits)
+    ends = [None if place is None else _rung(results.points[points[place]], budget) for place in astuple(edge)]
     return Answer(series, budget, line(), *ends)
 
 
@@ -145,13 +146,13 @@ def _rung(found: Measured, budget: Budget) -> Rung:
     return Rung(found.size, budget.counted(found) if found.fits else found.asked, found)
 
 
-def _ladder(bench: Bench, series: Point) -> list[tuple[int, Size]]:
-    """Edges and the sizes that the network makes of them, up to the volume's longest side."""
+def sizes_of(bench: Bench, network: str) -> dict[int, Size]:
+    """The sizes that a network takes, up to the volume, smallest first, by an edge that is padded to them."""
     found: dict[int, tuple[int, Size]] = {}
     for edge in range(_STEP, max(bench.shape) + _STEP, _STEP):
         try:
-            size = bench.size_of(replace(series, patch=edge))
+            size = bench.size_of(Point(network, "training", edge, "fp32"))
         except ConfigError:
             continue
         found[prod(size)] = (max(size), size)
-    return [found[voxels] for voxels in sorted(found)]
+    return dict(found[voxels] for voxels in sorted(found))
