@@ -28,6 +28,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,8 @@ from torchio_seg.files import write_json
 
 HERE = Path(__file__).parent
 NAME = "loading"
+AVAILABLE = tuple(name for name in LOADERS if name != "nnunet" or find_spec("nnunetv2"))
+QUICK_LOADERS = ("queue_arrays", "monai_cache", "ours")
 PACKAGES = (
     "torch",
     "numpy",
@@ -162,11 +165,13 @@ def arguments() -> argparse.Namespace:
     parser = common.parser(__doc__, rounds=5)
     parser.add_argument("--patches", type=int, default=2 * PERIOD, help=f"of a run; a multiple of {PERIOD}")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
-    parser.add_argument("--loaders", nargs="+", choices=LOADERS, default=LOADERS)
+    parser.add_argument("--loaders", nargs="+", choices=LOADERS, default=AVAILABLE)
     parser.add_argument("--compare", action="store_true", help="say what the patches look like, and measure nothing")
     parser.add_argument("--folder", type=Path, help="keep the prepared cases here, and use those that are here already")
     parser.add_argument("--show", action="store_true", help="print the results that are kept, and measure nothing")
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.patches, given.workers, given.loaders = 1, PERIOD, [2], QUICK_LOADERS
     if given.patches % PERIOD:
         parser.error(f"--patches must be a multiple of {PERIOD}, a filling of TorchIO's queue")
     return given
@@ -179,7 +184,7 @@ def main() -> None:
         common.print_table(known["results"], ("loader", "num_workers", *MEASURED))
         print("\n".join(verdicts(known["results"], known["prepared"])))
         return
-    rounds, patches = (1, PERIOD) if given.quick else (given.rounds, given.patches)
+    rounds, patches = given.rounds, given.patches
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

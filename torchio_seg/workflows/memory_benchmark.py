@@ -141,21 +141,26 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def run(results: Results, selection: Selection, progress: Progress | None = None) -> None:
-    """Every point; one that does not fit keeps no other from being measured, one that lasts too long larger ones."""
+    """Every point; one that does not fit keeps no other from being measured, one that lasts too long slower ones."""
     progress = progress or Silent()
     points = list(selection.points())
     too_slow: dict[Point, Measured] = {}
     progress.start("points", len(points))
     try:
         for point in points:
-            slow = too_slow.get(point.series)
+            slow = too_slow.get(_no_faster(point))
             reason = None if slow is None else f"{size_text(slow.size)} took too long already"
             found = results.take(point, reason)
             if found.why == "time":
-                too_slow.setdefault(point.series, found)
+                too_slow.setdefault(_no_faster(point), found)
             progress.advance()
     finally:
         progress.finish()
+
+
+def _no_faster(point: Point) -> Point:
+    """The same for points of which a later one takes no less time: larger steps, other blendings of a prediction."""
+    return point.series if point.work == "training" else replace(point, blending=None, aggregation=None)
 
 
 def lines(points: Mapping[Point, Measured], amount: Callable[[Measured], int]) -> dict[Point, Line]:
