@@ -104,17 +104,14 @@ def find_largest_patch(
     results: Results, series: Point, sizes: Mapping[int, Size], budget: Budget, *, verify: bool
 ) -> Answer:
     """By the line which size to try, by measuring whether it fits; by the line alone where the machine has no room."""
-
-    def line() -> Line | None:
-        return lines(results.points, budget.counted).get(series)
-
     if not verify or budget.num_bytes + (_BESIDE if budget.as_gpu else 0) > results.bench.limit:
-        return _by_line(series, budget, line(), list(sizes.values()))
+        return _by_line(results, series, budget, list(sizes.values()))
     points = [replace(series, patch=edge) for edge in sizes]
 
     def guess() -> int:
         most = _least_voxels_too_slow(results, series)
-        return _most_that_fit(line(), budget, [size for size in sizes.values() if prod(size) < most]) - 1
+        line = _line(results, series, budget)
+        return _most_that_fit(line, budget, [size for size in sizes.values() if prod(size) < most]) - 1
 
     def fits(place: int) -> bool:
         found = results.take(points[place])
@@ -122,15 +119,26 @@ def find_largest_patch(
 
     edge = find_edge(len(points), guess, fits)
     ends = [None if place is None else _rung(results.points[points[place]], budget) for place in astuple(edge)]
-    return Answer(series, budget, line(), *ends)
+    return Answer(series, budget, _line(results, series, budget), *ends)
 
 
-def _by_line(series: Point, budget: Budget, line: Line | None, sizes: Sequence[Size]) -> Answer:
+def _by_line(results: Results, series: Point, budget: Budget, sizes: Sequence[Size]) -> Answer:
+    """What was measured anyway is told as it was measured."""
+    line = _line(results, series, budget)
     if line is None:
         return Answer(series, budget, None, None, None)
+    known = {found.size: found for point, found in results.points.items() if point.series == series and found.fits}
     count = _most_that_fit(line, budget, sizes)
-    rungs = [Rung(size, round(line(prod(size))), None) for size in sizes]
-    return Answer(series, budget, line, rungs[count - 1] if count else None, rungs[count] if sizes[count:] else None)
+    last, following = (
+        _rung(known[size], budget) if size in known else Rung(size, round(line(prod(size))), None)
+        for size in (sizes[max(0, count - 1)], sizes[min(count, len(sizes) - 1)])
+    )
+    return Answer(series, budget, line, last if count else None, following if count < len(sizes) else None)
+
+
+def _line(results: Results, series: Point, budget: Budget) -> Line | None:
+    """None for fewer than two sizes."""
+    return lines(results.points, budget.counted).get(series)
 
 
 def _most_that_fit(line: Line | None, budget: Budget, sizes: Sequence[Size]) -> int:
