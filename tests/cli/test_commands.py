@@ -276,7 +276,10 @@ def test_a_model_that_names_code_anywhere_runs_none_of_it_without_trust(work: Pa
         (["--dataset", "phantom", "--patch-size", "50"], ["50 x 50 x 50", "multiple of", "use 48 x 48 x 48"]),
         (["--dataset", "phantom", "--patch-size", "a"], ["--patch-size a", "96,96,64"]),
         (["--dataset", "phantom", "--network", "nothere"], ["unknown name 'nothere'", "unet"]),
-        (["--dataset", "phantom", "--device", "tpu9"], ["device 'tpu9'", "cuda"]),
+        (
+            ["--dataset", "phantom", "--device", "tpu9"],
+            ["--device: got 'tpu9'; there is no such device (allowed: auto, cpu, cuda"],
+        ),
         pytest.param(
             ["--dataset", "phantom", "--patch-size", "16"],
             ["bf16", "48"],

@@ -25,6 +25,11 @@ REFUSED = (
     ((*SCAN, "--overlap", "7vox"), "--overlap: got '7vox'; give a share of the patch"),
     ((*SCAN, "--blending", "smooth"), "--blending: got 'smooth' (allowed: crop, average, hann, gaussian)"),
     ((*SCAN, "--precision", "fp8"), "--precision: got 'fp8' (allowed: fp32, bf16, fp16)"),
+    (
+        (*SCAN, "--device", "gpu"),
+        "--device: got 'gpu'; there is no such device (allowed: auto, cpu, cuda, cuda:N, mps)",
+    ),
+    (("train", "--dataset", "phantom", "--set", "device=gpu"), "device: got 'gpu'; there is no such device (allowed:"),
     ((*SCAN, "--wandb", "on"), "--wandb: got 'on' (allowed: auto, online, offline, disabled)"),
     ((*SCAN, "--to", "dicom"), "--to: got 'dicom', did you mean 'dicom-seg'? (allowed: nifti, dicom-seg, rtstruct)"),
     ((*SCAN, "-o", "out.nii.gz/"), "-o out.nii.gz/ ends in a slash"),

@@ -106,9 +106,7 @@ Device = Annotated[
 ]
 BatchSize = Annotated[
     int | None,
-    typer.Option(
-        "--batch-size", min=1, metavar="N", help="How many patches are computed at once.", rich_help_panel=SETTINGS
-    ),
+    typer.Option("--batch-size", min=1, metavar="N", help="How many patches a batch has.", rich_help_panel=SETTINGS),
 ]
 PatchSize = Annotated[
     str | None,

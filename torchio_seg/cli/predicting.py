@@ -137,7 +137,6 @@ def carry_out(asked: Asked) -> None:
         is_stdout_taken = peers.is_main and asked.files.summary == PRINTED
         with screen.results_beside_messages() if is_stdout_taken else nullcontext():
             predictions = _predict(asked, peers)
-            _report(predictions)
     if predictions.failed:
         raise typer.Exit(1)
 
@@ -163,6 +162,7 @@ def _predict(asked: Asked, peers: Peers) -> Predictions:
     )
     if files.summary is not None and peers.is_main:
         _summarize(predictions.to_json(loaded), files.summary)
+    _report(predictions)
     if asked.is_tracked and peers.is_main:
         track_predictions(loaded, predictions, files.place, progress=screen)
     return predictions

@@ -19,7 +19,9 @@ def preview(  # noqa: PLR0913 (flags are what the command line is made of)
     config: ConfigFile = None,
     root: Root = None,
     set_: Set = None,
-    cases: Annotated[int, typer.Option(min=1, max=12, help="How many cases to show.", rich_help_panel=OUTPUT)] = 3,
+    cases: Annotated[
+        int, typer.Option(min=1, max=12, metavar="N", help="How many cases to show.", rich_help_panel=OUTPUT)
+    ] = 3,
     output: Annotated[
         Path,
         typer.Option(

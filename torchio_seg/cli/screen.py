@@ -132,7 +132,11 @@ class Screen(logging.Handler):
     def table_of_cases(self, scores: Sequence[RegionScore]) -> None:
         """Dice of each case and region."""
         regions = list(dict.fromkeys(score.region for score in scores))
-        width = max(len(score.case) for score in scores) + sum(3 + max(5, len(region)) for region in regions) + 4
+        width = (
+            max((len(score.case) for score in scores), default=0)
+            + sum(3 + max(5, len(region)) for region in regions)
+            + 4
+        )
         by_case: dict[str, dict[str, float | None]] = {}
         for score in scores:
             by_case.setdefault(score.case, {})[score.region] = score.dice
@@ -170,6 +174,21 @@ class Screen(logging.Handler):
             table.add_column(Text(column), overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
+        self.results.print(table)
+
+    def table_in_parts(self, title: str, columns: Sequence[str], parts: Mapping[str, Iterable[Sequence[str]]]) -> None:
+        """Rows of words under headings, what stands right of the first column flush right."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), title_justify="left", title_style="bold")
+        for place, column in enumerate(columns):
+            table.add_column(Text(column), justify="right" if place else "left")
+        for heading, rows in parts.items():
+            table.add_section()
+            table.add_row(Text(heading, style="italic"))
+            for first, *others in rows:
+                table.add_row(Text(f"  {first}"), *map(Text, others))
         self.results.print(table)
 
 

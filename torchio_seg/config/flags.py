@@ -12,6 +12,7 @@ from torchio_seg import components
 from torchio_seg.config.resolve import KINDS
 from torchio_seg.config.sections import Experiment
 from torchio_seg.config.telling import sentences
+from torchio_seg.config.values import check_device
 from torchio_seg.errors import ConfigError
 
 FLAGS = {
@@ -41,6 +42,11 @@ def require_values(flags: Mapping[str, Any]) -> None:
             _model(section, flags).model_validate_json(json.dumps({name: flags[key]}))
         except ValidationError as error:
             problems += [_as_flag(key, sentence) for sentence in sentences(error, Experiment, f"{section}.")]
+    if (device := flags.get("device")) is not None:
+        try:
+            check_device(device)
+        except ValueError as error:
+            problems.append(f"--device: got '{device}'; {error}")
     if problems:
         raise ConfigError("\n".join(dict.fromkeys(problems)))
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from torchio_seg.config.optimizations import Optimization
-from torchio_seg.config.values import Component, Duration, Fraction, Overlap, Part, Section, Size, Spacing
+from torchio_seg.config.values import Component, DeviceName, Duration, Fraction, Overlap, Part, Section, Size, Spacing
 
 
 class DatasetSection(Component):
@@ -147,9 +147,11 @@ class Training(Section):
     max_time: Duration | None = None
     """For the whole command, instead of epochs: 30m, 1h30m. The first steps are timed, so many follow as fit."""
     batch_size: PositiveInt = 2
-    """Patches a forward pass."""
+    """Patches of a batch."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged before the weights change."""
+    patches_at_once: PositiveInt | None = None
+    """Of a batch, those that go through the network together, where memory is short; null: all. Steps are the same."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the network's arithmetic; weights and sums stay fp32."""
     clip_norm: PositiveFloat | None = 12.0
@@ -160,7 +162,8 @@ class Training(Section):
     validation_every: PositiveInt = 5
     """Epochs between validations; training ends with one."""
     validation_cases: PositiveInt | None = None
-    """Of a validation in between, others each time; null: all. The last one always has all."""
+    """Predicted anew in a validation in between, others each time; null: all. The last one always has all. Models are
+    compared once each case had its turn, by the latest scores of all."""
     best: str = "mean_dice"
     """What tells the best model: mean_dice, loss, a region's name for its Dice, a metric (hd95), or hd95/REGION."""
     metrics: tuple[str, ...] = ()
@@ -175,6 +178,11 @@ class Training(Section):
     """Lay out weights and images channel by channel in each voxel, which many CPUs and GPUs convolve faster."""
     compile: bool = False
     """Compile the network by torch.compile; where that fails, one line says so and it runs as it is."""
+
+    @property
+    def portion(self) -> int:
+        """Patches that go through the network together."""
+        return min(self.batch_size, self.patches_at_once or self.batch_size)
 
     @model_validator(mode="after")
     def _require_one_length(self) -> Training:
@@ -212,7 +220,7 @@ class Experiment(Section):
     """Folder below runs/: letters, digits, '-', '_' and '.'."""
     seed: NonNegativeInt = 0
     """Of weights, patches and augmentation."""
-    device: str = "auto"
+    device: DeviceName = "auto"
     """auto (cuda, else mps, else cpu), cpu, cuda, cuda:1 or mps."""
     deterministic: Literal["strict", "seeded"] = "seeded"
     """strict: an operation without a deterministic version is an error. seeded: only random numbers are fixed."""

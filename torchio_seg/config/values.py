@@ -37,6 +37,15 @@ def seconds(duration: str) -> int:
     return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
+def check_device(value: object) -> object:
+    """The name of a device, whether it is there or not."""
+    if isinstance(value, str) and not _DEVICE.fullmatch(value):
+        raise ValueError("there is no such device (allowed: auto, cpu, cuda, cuda:N, mps)")
+    return value
+
+
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
+DeviceName = Annotated[str, BeforeValidator(check_device)]
 Part = Annotated[int | float, BeforeValidator(_check_part)]
 
 

@@ -19,6 +19,11 @@ _SCALE = 2
 """Pixels of the PNG for each unit of the SVG."""
 _GREY, _PALE = "#555555", "#dddddd"
 _LINE, _SAMPLE, _DASH = 18, 26, 7.0
+_LEGEND = (
+    "dots: measured patches",
+    "curves: a + b x voxels, fitted to the dots",
+    "coloured dashes: the whole volume",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class Series:
     curve: Sequence[tuple[float, float]]
     """The same as fitted; empty where there is none."""
     whole: float | None
-    """Bytes of the whole volume; None where it was not measured or did not fit."""
+    """Bytes of the whole volume; None where nothing is known of it."""
+    whole_is_measured: bool = True
+    """Else the curve tells them."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +95,10 @@ def draw(title: str, what: str, series: Sequence[Series]) -> list[Mark]:
         *_axes(place, ends, (low, high)),
         *_cards(place, ends),
         *[mark for number, each in enumerate(series) for mark in _series(each, number, place, ends)],
-        Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * len(series), "dots: measured; curves: a + b x voxels, fitted"),
-        Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * (len(series) + 1), "to the dots; coloured dashes: whole volume"),
+        *[
+            Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * (2 * len(series) + number), words)
+            for number, words in enumerate(_LEGEND)
+        ],
     ]
 
 
@@ -132,10 +141,18 @@ def _series(each: Series, number: int, place: Placer, ends: Ends) -> Iterator[Ma
         yield Stroke((place(ends[0], each.whole), place(ends[1], each.whole)), color, 1.4, is_dashed=True)
     for point in each.points:
         yield Dot(*place(*point), color)
-    x, y = WIDTH - RIGHT + 14, TOP + 4 + _LINE * number
+    x, y = WIDTH - RIGHT + 14, TOP + 4 + 2 * _LINE * number
     yield Stroke(((x, y - 4), (x + _SAMPLE, y - 4)), color, 1.6)
     yield Dot(x + _SAMPLE / 2, y - 4, color)
     yield Text(x + _SAMPLE + 6, y, each.name, color)
+    yield Text(x + _SAMPLE + 6, y + _LINE - 2, _told_of_whole(each))
+
+
+def _told_of_whole(each: Series) -> str:
+    if each.whole is None:
+        return "whole volume: not known"
+    amount = f"{each.whole / GIB:.3g} GiB"
+    return f"whole volume: {amount}" if each.whole_is_measured else f"whole volume: about {amount}, by the curve"
 
 
 def to_svg(marks: Sequence[Mark]) -> str:

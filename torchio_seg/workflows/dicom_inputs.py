@@ -81,6 +81,11 @@ def open_image(path: Path, *, wanted: str | None, nonfinite: Nonfinite, num_imag
         yield scan
 
 
+def uid_of_series(scan: Scan) -> str | None:
+    """The UID of the series that it was read from, of several channels the first; None where it was no DICOM."""
+    return scan.header.series.uid if isinstance(scan.header, Grid) else None
+
+
 @contextmanager
 def opened(path: Path, wanted: str | None) -> Iterator[Grid]:
     """The grid of the series, whose files can be read for as long as it is needed."""

@@ -128,7 +128,7 @@ def recorded(folder: Path, part: str, tell: Log) -> Iterator[Log]:
 
 def about_model(card: ModelCard, settings: Mapping[str, Any], measures: Measures) -> dict[str, Any]:
     """Which model was scored, and how."""
-    position: dict[str, Any] = {key: card.progress[key] for key in ("epoch", "step") if key in card.progress}
+    position: dict[str, Any] = {key: value for key, value in card.progress.items() if key in {"epoch", "step"}}
     return {**position, **what_scores_depend_on(card, settings), "measures": asdict(measures)}
 
 

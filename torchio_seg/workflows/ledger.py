@@ -169,7 +169,8 @@ def _say(record: Mapping[str, Any]) -> None:
     elif record["kind"] == "validation":
         regions = "  ".join(f"{name} {_number(value)}" for name, value in record["dice"].items())
         means = "".join(f"  {name} {_number(value)}" for name, value in record["measured"].items() if "/" not in name)
-        log.info("validation  Dice %s  (%s)%s", _number(record["mean_dice"]), regions, means)
+        so_far = "" if record.get("is_complete", True) else f"  of {record['num_cases']} cases so far"
+        log.info("validation  Dice %s  (%s)%s%s", _number(record["mean_dice"]), regions, means, so_far)
 
 
 def _number(value: float | None) -> str:
