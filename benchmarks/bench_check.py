@@ -99,7 +99,7 @@ def main() -> None:
         stored = sum(path.stat().st_size for case in dataset.cases for path in case.files)
         everyone = sorted(os.sched_getaffinity(0))
         rows = [row for chosen in (everyone[:1], everyone) for row in compare(dataset, chosen, rounds)]
-    common.print_table(rows, ("processors", "reader", *MEASURED, "of_gzip"))
+    common.print_table(rows, ("processors", "reader", *MEASURED, "of_gzip.wall_s", "of_gzip.cpu_s"))
     what = f"seconds to decompress, and to check, {CASES} cases of four images and a label map; medians of runs in turn"
     content = {"shape": shape, "files": CASES * (len(CHANNELS) + 1), "stored_megabytes": round(stored / 1e6, 1)}
     common.keep(common.output_of(given, "check"), what, ("numpy", "nibabel", "isal"), content | {"results": rows})

@@ -58,7 +58,7 @@ def main() -> None:
     pairs = zip(found["ours"], found["bare"], strict=True)
     by_bare = common.medians([{key: a[key] / b[key] for key in MEASURED} for a, b in pairs], MEASURED)
     rows[1]["by_bare"] = by_bare
-    common.print_table(rows, ("loop", *MEASURED, "peak_mib", "by_bare"))
+    common.print_table(rows, ("loop", *MEASURED, "peak_mib", "by_bare.wall_s", "by_bare.cpu_s"))
     what = "a training step by the trainer and by a loop of ten lines; medians of rounds, and of their ratios"
     content = {"patch_size": PATCH, "batch_size": BATCH, "steps": steps, "results": rows}
     common.keep(common.output_of(given, "step"), what, ("torch", "monai"), content)

@@ -118,15 +118,17 @@ def ratios(row: Mapping[str, Any], base: Mapping[str, Any], keys: Iterable[str])
 
 
 def print_table(found: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> None:
-    """These figures of rows, in columns."""
-    lines = [list(keys), *([_word(row.get(key, "")) for key in keys] for row in found)]
+    """These figures of rows, in columns; those inside another by dotted names."""
+    lines = [list(keys), *([_word(row, key) for key in keys] for row in found)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     for line in lines:
         print("  ".join(word.rjust(width) for word, width in zip(line, widths, strict=True)))
 
 
-def _word(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+def _word(row: Any, key: str) -> str:
+    for part in key.split("."):
+        row = row.get(part, "") if isinstance(row, Mapping) else ""
+    return f"{row:.4g}" if isinstance(row, float) else str(row)
 
 
 def in_turn(names: Sequence[str], rounds: int, run: Callable[[str, int], Result]) -> dict[str, list[Result]]:
