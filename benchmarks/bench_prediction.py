@@ -41,6 +41,7 @@ from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.images import from_array
+from torchio_seg.volumes.scan import Scan
 from torchio_seg.workflows.budgets import Budgets, Fitting
 
 PACKAGES = ("torch", "numpy", "torchio", "monai", *(["nnunetv2"] if find_spec("nnunetv2") else []))
@@ -160,7 +161,7 @@ def ours(volume: torch.Tensor, case: Case, *, kept: bool = False) -> np.ndarray:
     recipe = Recipe(None, None, "none")
     predictor = Predictor(case.network, labels, recipe, case.window, torch.device("cpu"), "fp32")
     if case.ram_budget is not None:
-        scan = from_array(volume.numpy(), np.eye(4), "the scan")
+        scan = Scan.of(from_array(volume.numpy(), np.eye(4), "the scan"))
         fitting = Fitting(predictor, case.channels, Budgets(case.ram_budget))
         predictor = fitting.predictor_for(scan, probabilities=kept)
     return predictor(volume.numpy(), np.eye(4), probabilities=kept).label_map
