@@ -90,7 +90,7 @@ def test_a_stopped_cross_validation_goes_on_and_predicts(call: Call, place: Path
 
 def test_users_mistakes_end_in_one_message(call: Call) -> None:
     for words, message in (
-        (["crossval"], "name what to train: --dataset NAME or --config FILE"),
+        (["crossval"], "name an experiment or a layout: --dataset NAME"),
         (["crossval", "-o", "nowhere"], "nowhere holds no series of folds that could go on"),
         (["crossval", "--dataset", "phantom", "--folds", "one"], "--folds one: give numbers from 0 on"),
         (["train", "--repeats", 2, "--resume", "x"], "leave --resume out"),

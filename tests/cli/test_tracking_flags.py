@@ -12,7 +12,7 @@ from small_runs import Call
 def test_a_mode_that_is_none_names_those_there_are(command: str, call: Call) -> None:
     result = call(command, "--dataset", "phantom", "--wandb", "sometimes")
     assert result.code == 2
-    assert "tracker.mode: got 'sometimes'" in result.err
+    assert "--wandb: got 'sometimes'" in result.err
     for mode in ("auto", "online", "offline", "disabled"):
         assert mode in result.err
 

@@ -176,6 +176,21 @@ class Screen(logging.Handler):
             table.add_row(*map(Text, row))
         self.results.print(table)
 
+    def table_in_parts(self, title: str, columns: Sequence[str], parts: Mapping[str, Iterable[Sequence[str]]]) -> None:
+        """Rows of words under headings, what stands right of the first column flush right."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), title_justify="left", title_style="bold")
+        for place, column in enumerate(columns):
+            table.add_column(Text(column), justify="right" if place else "left")
+        for heading, rows in parts.items():
+            table.add_section()
+            table.add_row(Text(heading, style="italic"))
+            for first, *others in rows:
+                table.add_row(Text(f"  {first}"), *map(Text, others))
+        self.results.print(table)
+
 
 def _figure(name: str, value: float) -> str:
     """A number beside a bar."""

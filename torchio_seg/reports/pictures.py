@@ -50,24 +50,26 @@ class Scan:
         """Those that show each region large, and others spread over what they reach in truth and prediction."""
         if wanted == "all":
             return list(range(self.image.shape[3]))
-        areas = self._areas
-        chosen = _showing_all(areas, wanted)
-        occupied = np.flatnonzero(areas.any(axis=0)) if areas.any() else np.arange(areas.shape[1])
+        shares = self._shares
+        chosen = _showing_all(shares, wanted)
+        occupied = np.flatnonzero(shares.any(axis=0)) if shares.any() else np.arange(shares.shape[1])
         others = np.setdiff1d(occupied, chosen)
         if (more := wanted - len(chosen)) and len(others):
             chosen += others[np.linspace(0, len(others) - 1, more + 2).round().astype(int)[1:-1]].tolist()
         return sorted(set(chosen))
 
     @cached_property
-    def _areas(self) -> Array:
-        """Voxels of each region in each slice, in truth and prediction together."""
-        areas = np.zeros((len(self.regions), self.image.shape[3]), dtype=int)
-        for number, (name, labels) in enumerate(self.regions.items()):
-            if self.label_map is not None:
-                areas[number] += np.count_nonzero(np.isin(self.label_map, labels), axis=(0, 1))
-            if name in self.predicted:
-                areas[number] += np.count_nonzero(self.predicted[name], axis=(0, 1))
-        return areas
+    def _shares(self) -> Array:
+        """Of each region's largest area in each slice: in truth, then half of that in prediction.
+
+        Apart, so that a prediction of nearly everything does not hide where the truth is.
+        """
+        true = [] if self.label_map is None else [np.isin(self.label_map, labels) for labels in self.regions.values()]
+        masks = (*true, *self.predicted.values())
+        areas = np.array([np.count_nonzero(mask, axis=(0, 1)) for mask in masks]).reshape(-1, self.image.shape[3])
+        shares = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
+        shares[len(true) :] /= 2
+        return shares
 
     def true(self, index: int) -> dict[str, Array]:
         """The mask of each region in a slice."""
@@ -84,14 +86,13 @@ class Scan:
         return as_seen(np.rint(grey * 255).astype(np.uint8))
 
 
-def _showing_all(areas: Array, most: int) -> list[int]:
+def _showing_all(shares: Array, most: int) -> list[int]:
     """At least one slice, then those that add most, until each region is shown at nearly its largest."""
-    shares = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
-    shown = np.zeros(len(areas))
+    shown = np.zeros(len(shares))
     chosen: list[int] = []
     while len(chosen) < most:
         gains = np.maximum(shares - shown[:, None], 0)
-        if chosen and gains.max() <= 1 - NEARLY:
+        if chosen and gains.max(initial=0) <= 1 - NEARLY:
             break
         chosen.append(middle_of_largest(gains.sum(axis=0)))
         shown = np.maximum(shown, shares[:, chosen[-1]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Cell, Rows, Slices
     from torchio_seg.volumes.nifti import Volume
     from torchio_seg.workflows.evaluate import OnPrediction, Predicted
+
+log = logging.getLogger(__name__)
 
 Place = tuple[str, int]
 """A part of the data, and the number of a case in it."""
@@ -102,6 +105,8 @@ class Gallery:
         ]
         if not chosen:
             return
+        if any(table.shown.slices == "all" for table in tables):
+            log.info("drawing every slice of %d cases before training begins", len(chosen))
         self.progress.start("drawing cases", len(chosen))
         try:
             for case_id, place in chosen:

@@ -203,7 +203,9 @@ def _mark(run: Path) -> None:
 
 def _require_same(folder: Path, kept: Experiment, wanted: Experiment) -> None:
     changes: Mapping[str, Any] = differing(kept, wanted)
-    if other := [f"{key}={changes[key]}" for key in changes if key not in FREE and not key.startswith("tracker.")]:
+    if other := [
+        f"{key}={changes[key]}" for key in changes if key not in FREE and not key.startswith(("tracker.", "pictures."))
+    ]:
         raise ConfigError(
             f"{folder} was begun with other settings: {', '.join(other[:5])} would be new. All runs of a series have "
             "the same; leave these as they were, or name another folder with -o"
