@@ -3,8 +3,8 @@
 `torchio-seg benchmark memory` with a fixed selection, a network after the other: BraTS's size in 4 channels and 4
 classes, patches of 64 to 160 and the whole volume, with and without activation checkpointing, fp32, and bf16 where the
 machine computes it; prediction, with every blending, for two networks. A point that does not fit into the memory limit,
-or takes longer than the time limit, is marked and the rest goes on, without larger patches of what was too slow, so that
-two cores take about two hours. Run again, it goes on where it was; the result is written after each network.
+or takes longer than the time limit, is marked and the rest goes on, without larger patches of what was too slow: about
+two hours on two cores. Run again, it goes on where it was; the result is written after each network.
 
     python benchmarks/bench_memory.py [--memory-limit 20GiB] [--networks unet segresnet] [--quick]
 """
@@ -15,6 +15,7 @@ import argparse
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import common
@@ -43,14 +44,13 @@ def main() -> None:
     given = arguments()
     folder = common.BUILD / ("memory_quick" if given.quick else "memory")
     folder.mkdir(parents=True, exist_ok=True)
-    commands: dict[str, str] = {}
-    for network, work in PARTS[:1] if given.quick else [part for part in PARTS if part[0] in given.networks]:
-        words = command_of(network, work, given)
-        commands[f"{network}, {work}"] = f"torchio-seg {shlex.join(words)}"
+    parts = PARTS[:1] if given.quick else PARTS
+    commands = {part: command_of(*part, given) for part in parts if part[0] in given.networks}
+    for words in commands.values():
         try:
             subprocess.run([sys.executable, "-m", "torchio_seg", *words, "-o", str(folder)], check=True)
         finally:
-            keep(folder / POINTS, common.output_of(given, "memory"), commands)
+            keep(folder / POINTS, common.output_of(given, "memory"), {part: command_of(*part, given) for part in PARTS})
 
 
 def arguments() -> argparse.Namespace:
@@ -71,11 +71,12 @@ def command_of(network: str, work: str, given: argparse.Namespace) -> list[str]:
     return [*words, "--time-limit", str(given.time_limit), *shlex.split(FULL), *limit]
 
 
-def keep(points: Path, result: Path, commands: dict[str, str]) -> None:
+def keep(points: Path, result: Path, commands: Mapping[tuple[str, str], Sequence[str]]) -> None:
     """What was measured so far, and by which command."""
     if points.exists():
+        told = {", ".join(part): f"torchio-seg {shlex.join(words)}" for part, words in commands.items()}
         what = "memory and time of a training step and of a prediction, in patches and in the whole volume"
-        common.keep(result, what, PACKAGES, {"commands": commands, **common.read(points)})
+        common.keep(result, what, PACKAGES, {"commands": told, **common.read(points)})
 
 
 if __name__ == "__main__":
