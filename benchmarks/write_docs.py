@@ -85,10 +85,14 @@ def memory_section(path: Path) -> tuple[str, dict[Path, str]]:
     is_gpu = any(each.reserved is not None for each in points.values())
     for network in dict.fromkeys(point.network for point in points):
         own = {point: each for point, each in points.items() if point.network == network}
-        lines += [f"\n### {network}\n", *([f"`{commands[network]}`"] if network in commands else [])]
-        for each in tables([row for row in found if row["network"] == network]):
-            lines += [f"\n{each.title}:\n"]
-            lines += table(("how", *each.columns), [(way, *row) for way, part in each.parts.items() for row in part])
+        lines.append(f"\n### {network}")
+        for work in ("training", "prediction"):
+            chosen = [row for row in found if (row["network"], row["work"]) == (network, work)]
+            command = commands.get(f"{network}, {work}")
+            for each in tables(chosen):
+                lines += [f"\n{each.title}{f': `{command}`' if command else ''}\n"]
+                flat = [(way, *row) for way, part in each.parts.items() for row in part]
+                lines += table(("how", *each.columns), flat)
         what = "peak memory of the GPU" if is_gpu else "peak memory of the process on a CPU, imports included"
         picture = DOCS / "images" / f"memory_{network}.svg"
         pictures[picture] = to_svg(draw(f"{network}: patches against {shape}", what, series_of(own, is_gpu=is_gpu)))

@@ -74,6 +74,19 @@ def test_a_stop_is_told_by_what_the_work_says_of_it_and_by_one_word_else(capfd: 
     Screen.shared.cache_clear()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_in_parts_shows_headings_above_their_rows_as_they_are(name: str) -> None:
+    screen = Screen()
+    parts = {f"head {name}": [(f"row {name}", "1.5 GB")], "other": [("last", "10 GB")]}
+    text = shown(screen, lambda: screen.table_in_parts(f"title {name}", (name, "memory"), parts))
+    lines = text.splitlines()
+    assert lines[0].strip() == f"title {name}"
+    places = [next(at for at, line in enumerate(lines) if word in line) for word in ("head ", "row ", "other", "last")]
+    assert places == [4, 5, 7, 8], "a line between the parts"
+    assert f"   row {name} " in lines[5]
+    assert lines[5].index("1.5 GB") == lines[8].index("10 GB") - 1, "numbers end in one line"
+
+
 def test_many_regions_are_told_by_their_mean_and_the_lowest_of_them() -> None:
     screen = Screen()
     scores = [RegionScore("a", f"organ {number}", number / 10, 1, 1) for number in range(1, 9)]

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 from measured_points import MEGA, TRAINING, bench, filled, taken
 
-from torchio_seg.errors import UsageError
 from torchio_seg.workflows.memory_answers import Answer, Budget, find_largest_patch, read_budgets, sizes_of
-from torchio_seg.workflows.memory_benchmark import Selection
 from torchio_seg.workflows.memory_tables import answer_notes, answer_tables
 
 
@@ -60,6 +57,6 @@ def test_too_few_patches_name_nothing(tmp_path: Path) -> None:
     assert len(list(answer_notes([answer], is_gpu=False))) == 2, "why, and that a CPU is no GPU"
 
 
-def test_a_budget_without_training_is_refused() -> None:
-    with pytest.raises(UsageError, match="--work prediction"):
-        read_budgets(10**9, None, Selection(("unet",), (32,), ("fp32",), training=False))
+def test_budgets_are_those_that_were_given() -> None:
+    assert read_budgets(None, None) == []
+    assert read_budgets(10, 20) == [Budget(10, as_gpu=False), Budget(20, as_gpu=True)]

@@ -7,7 +7,7 @@ from measured_points import bench
 
 from torchio_seg.errors import UsageError
 from torchio_seg.network_sizes import Size
-from torchio_seg.workflows.memory_setup import Words, make_selection
+from torchio_seg.workflows.memory_setup import Words, make_selection, require_training
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_patches_are_smaller_than_the_volume(shape: Size, patches: tuple[int, ..
 
 def test_all_networks_are_those_that_are_shipped() -> None:
     assert {"unet", "segresnet", "swinunetr"} <= set(make_selection(bench(), Words(all_networks=True)).networks)
+
+
+@pytest.mark.parametrize("flag", ["--ram-budget", "--vram-budget", "--with-accuracy"])
+def test_what_only_a_training_answers_is_refused_where_there_is_none(flag: str) -> None:
+    with pytest.raises(UsageError, match=flag):
+        require_training(make_selection(bench(), Words(work="prediction")), {"--other": None, flag: 1})
+    require_training(make_selection(bench(), Words()), {flag: 1})

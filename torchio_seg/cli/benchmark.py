@@ -14,7 +14,6 @@ from torchio_seg.cli.shared import command, gather, parse_bytes, parse_size
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Results, Selection
-    from torchio_seg.workflows.memory_points import Bench
 
 _NOTE_WIDTH = 79
 
@@ -93,9 +92,10 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
     """
     from torchio_seg.workflows.memory_accuracy import train_all
     from torchio_seg.workflows.memory_answers import answer, read_budgets
-    from torchio_seg.workflows.memory_benchmark import run
-    from torchio_seg.workflows.memory_setup import Wishes, Words, make_bench, make_selection
+    from torchio_seg.workflows.memory_benchmark import POINTS, Results, run
+    from torchio_seg.workflows.memory_setup import Wishes, Words, make_bench, make_selection, require_training
 
+    _require_folder(output)
     if with_accuracy and dataset is None and config is None and root is None:
         root = output / "phantom"
     screen = Screen.shared()
@@ -105,25 +105,23 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
     wishes = Wishes(dataset, config, changes, channels, classes, size, batch_size, limit, time_limit, with_accuracy)
     experiment, bench = make_bench(wishes)
     selection = make_selection(bench, Words(all_, patches, precisions, checkpointing, work, whole))
-    budgets = read_budgets(ram, vram, selection)
-    results = _open(output, bench, overwrite=overwrite)
+    require_training(selection, {"--ram-budget": ram, "--vram-budget": vram, "--with-accuracy": with_accuracy})
+    output.mkdir(parents=True, exist_ok=True)
+    results = Results.open(output / POINTS, bench, overwrite=overwrite)
     try:
         run(results, selection, screen)
-        answer(results, selection, budgets, verify=verify)
+        answer(results, selection, read_budgets(ram, vram), verify=verify)
         if with_accuracy:
             train_all(results, experiment, selection, max_time=accuracy_time, progress=screen)
     finally:
         _show(results, selection)
 
 
-def _open(output: Path, bench: Bench, *, overwrite: bool) -> Results:
+def _require_folder(output: Path) -> None:
     from torchio_seg.errors import UsageError
-    from torchio_seg.workflows.memory_benchmark import POINTS, Results
 
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for points, table and pictures")
-    output.mkdir(parents=True, exist_ok=True)
-    return Results.open(output / POINTS, bench, overwrite=overwrite)
 
 
 def _show(results: Results, selection: Selection) -> None:

@@ -67,7 +67,7 @@ class Scan:
         true = [] if self.label_map is None else [np.isin(self.label_map, labels) for labels in self.regions.values()]
         masks = (*true, *self.predicted.values())
         areas = np.array([np.count_nonzero(mask, axis=(0, 1)) for mask in masks]).reshape(-1, self.image.shape[3])
-        shares = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
+        shares: Array = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
         shares[len(true) :] /= 2
         return shares
 

@@ -123,7 +123,7 @@ def spooled(layout: Layout, planes: Iterable[tuple[int, Array]]) -> Iterator[Sca
     geometry, num_bytes = layout.geometry, layout.content_size
     with scratch_file(num_bytes, str(geometry.path)) as file:
         for place, plane in planes:
-            piece = memoryview(np.ascontiguousarray(plane, layout.stored)).cast("B")
+            piece = np.ascontiguousarray(plane, layout.stored).data.cast("B")
             file.seek(place * len(piece))
             with room_for(num_bytes, str(geometry.path)):
                 while piece:

@@ -7,7 +7,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from math import inf, prod
 from typing import Any
 
-from torchio_seg.errors import ConfigError, UsageError
+from torchio_seg.errors import ConfigError
 from torchio_seg.network_sizes import Size
 from torchio_seg.planning.growth import Line, find_edge
 from torchio_seg.workflows.memory_benchmark import Results, Selection, lines
@@ -32,13 +32,10 @@ class Budget:
         return found.counted(as_gpu=self.as_gpu)
 
 
-def read_budgets(ram: int | None, vram: int | None, selection: Selection) -> list[Budget]:
+def read_budgets(ram: int | None, vram: int | None) -> list[Budget]:
     """Those that the user gave."""
     given = (Budget(ram, as_gpu=False) if ram else None, Budget(vram, as_gpu=True) if vram else None)
-    budgets = [budget for budget in given if budget is not None]
-    if budgets and not selection.training:
-        raise UsageError("a budget names the largest patch for training, which --work prediction leaves out")
-    return budgets
+    return [budget for budget in given if budget is not None]
 
 
 @dataclass(frozen=True)

@@ -134,6 +134,12 @@ def make_selection(bench: Bench, words: Words) -> Selection:
     )
 
 
+def require_training(selection: Selection, flags: Mapping[str, object]) -> None:
+    """Refuse what only a training has an answer to where none is measured."""
+    if asked := [flag for flag, value in flags.items() if value and not selection.training]:
+        raise UsageError(f"{asked[0]} is about training, which --work prediction leaves out; leave out one of the two")
+
+
 def _edges(text: str | None, shape: Size) -> tuple[int, ...]:
     """Those that are asked for, or the usual ones; a patch that covers the volume is the whole volume."""
     longest = max(shape)
