@@ -41,13 +41,11 @@ check: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
+QUICK := bench_memory bench_prediction bench_long_volume bench_step bench_check bench_metrics bench_writing bench_dicom \
+  bench_loading loading_parts tracking augmentation_accuracy bench_accuracy phantom_difficulty
+
 bench: setup
-	@mkdir -p build/benchmarks
-	$(PY) benchmarks/bench_memory.py --quick
-	$(PY) benchmarks/bench_prediction.py --quick
-	$(PY) benchmarks/bench_step.py --rounds 3 --output build/benchmarks/step.json
-	$(PY) benchmarks/bench_check.py --repeats 1 --output build/benchmarks/check.json
-	$(PY) benchmarks/phantom_difficulty.py --seeds 0 --output build/benchmarks/phantom_difficulty.json
+	@for name in $(QUICK); do echo "== $$name" && $(PY) benchmarks/$$name.py --quick || exit 1; done
 	$(PY) benchmarks/write_docs.py --check
 
 bench-memory: setup

@@ -6,27 +6,27 @@ The same experiment (the Decathlon's hippocampus, or as many of its cases as are
 for several seeds in turn, with the same split and number of steps, and each best model is scored on the test cases.
 
     python benchmarks/augmentation_accuracy.py --root Task04_Hippocampus
+
+With --quick, made-up scans take the place of the data.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import logging
-import statistics
 import tempfile
-import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
-from common import machine
+import common
 
 from torchio_seg import devices
 from torchio_seg.config.resolve import choose
 from torchio_seg.machine import num_processors
-from torchio_seg.workflows.train import start
+from torchio_seg.workflows.train import Trained, start
 
-RESULT = Path(__file__).parent / "results" / "augmentation_accuracy.json"
+NAME = "augmentation_accuracy"
 FUSED: dict[str, list[dict[str, Any]]] = {
     "spatial": [
         {"name": "flip", "probability": 0.5, "axes": [0, 1, 2]},
@@ -64,64 +64,67 @@ def train(root: Path, steps: dict[str, list[dict[str, Any]]], *, seed: int, epoc
         "augmentation.spatial": steps["spatial"],
         "augmentation.intensity": steps["intensity"],
     }
-    begun = time.perf_counter()
-    trained = start(choose("decathlon", None, changes), runs)
-    assert trained.evaluation is not None
-    found = {summary.region: summary.mean_dice for summary in trained.evaluation.summaries}
-    seconds = time.perf_counter() - begun
-    return {"seed": seed, "dice": trained.evaluation.mean_dice, "regions": found, "seconds": round(seconds, 1)}
+    trainings: list[Trained] = []
+    taken = common.measured(lambda: trainings.append(start(choose("decathlon", None, changes), runs)))
+    evaluation = trainings[0].evaluation
+    assert evaluation is not None
+    found = {summary.region: summary.mean_dice for summary in evaluation.summaries}
+    return {"seed": seed, "dice": evaluation.mean_dice, "regions": found, "seconds": taken["wall_s"], **taken}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True)
+    given = arguments()
+    logging.basicConfig(level=logging.INFO, format="  %(message)s")
+    results = earlier(given)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        root = given.root or common.make_task(folder, cases=10, shape=32)
+        for seed in range(given.seeds):
+            for kind, steps in (("stock", STOCK), ("fused", FUSED)):
+                if seed in {run["seed"] for run in results[kind]}:
+                    continue
+                results[kind].append(train(root, steps, seed=seed, epochs=given.epochs, runs=folder / "runs"))
+                print(kind, results[kind][-1], flush=True)
+                keep(given, results)
+
+
+def arguments() -> argparse.Namespace:
+    parser = common.parser(__doc__)
+    parser.add_argument("--root", type=Path, help="a Decathlon task")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=20)
-    parser.add_argument("--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="  %(message)s")
-    results = earlier(arguments)
-    with tempfile.TemporaryDirectory() as runs:
-        for seed in range(arguments.seeds):
-            for name, steps in (("stock", STOCK), ("fused", FUSED)):
-                if seed in {run["seed"] for run in results[name]}:
-                    continue
-                results[name].append(train(arguments.root, steps, seed=seed, epochs=arguments.epochs, runs=Path(runs)))
-                print(name, results[name][-1], flush=True)
-                keep(arguments, results)
+    given = parser.parse_args()
+    if given.root is None and not given.quick:
+        parser.error("--root names the folder of a Decathlon task; --quick needs none")
+    if given.quick:
+        given.seeds, given.epochs = 1, 1
+    return given
 
 
-def earlier(arguments: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
+def earlier(given: argparse.Namespace) -> dict[str, list[dict[str, Any]]]:
     """The runs that the output holds already, if they are as long and from a machine of the same kind."""
     empty: dict[str, list[dict[str, Any]]] = {"stock": [], "fused": []}
-    if not arguments.output.exists():
+    path = common.output_of(given, NAME)
+    if given.quick or not path.exists():
         return empty
-    found = json.loads(arguments.output.read_text())
-    same = found["epochs"] == arguments.epochs and found["device"] == devices.describe(devices.choose("auto"))
-    return found["runs"] if same else empty
+    found = common.read(path)
+    same = found["epochs"] == given.epochs and found["device"] == devices.describe(devices.choose("auto"))
+    return dict(found["runs"]) if same else empty
 
 
-def keep(arguments: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) -> None:
+def keep(given: argparse.Namespace, results: dict[str, list[dict[str, Any]]]) -> None:
     """Write what is known after each run."""
     summary = {
-        name: {
-            "mean": round(statistics.mean(run["dice"] for run in found), 4),
-            "spread": round(max(run["dice"] for run in found) - min(run["dice"] for run in found), 4),
-            "seconds": round(statistics.median(run["seconds"] for run in found), 1),
-        }
+        name: {"mean": round(fmean(run["dice"] for run in found), 4)}
+        | {"spread": round(max(run["dice"] for run in found) - min(run["dice"] for run in found), 4)}
+        | common.medians(found, ("seconds",))
         for name, found in results.items()
         if found
     }
-    print(summary, flush=True)
-    about = {
-        "what": "mean Dice of the hippocampus's test cases, same steps, seeds and split",
-        "epochs": arguments.epochs,
-        "device": devices.describe(devices.choose("auto")),
-        "machine": machine(("torch", "torchio", "torchio-seg")),
-        "summary": summary,
-        "runs": results,
-    }
-    arguments.output.write_text(json.dumps(about, indent=1) + "\n")
+    device = devices.describe(devices.choose("auto"))
+    content = {"epochs": given.epochs, "device": device, "summary": summary, "runs": results}
+    what = "mean Dice of the test cases, same steps, seeds and split"
+    common.keep(common.output_of(given, NAME), what, ("torch", "torchio", "torchio-seg"), content)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ validating counted; the cases kept away are predicted by a third, and scored on 
 
     python benchmarks/bench_accuracy.py --root Task04_Hippocampus --max-time 15m
     python benchmarks/bench_accuracy.py --root Task04_Hippocampus --max-time 15m --nnunet ENV/bin/python
+    python benchmarks/bench_accuracy.py --quick
 
 Results are added to results/accuracy.json, a run once: one of the same system, time, fold and device is not repeated.
+With --quick, made-up scans take the place of the task, for a minute and a half.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common import machine
+import common
 
 from torchio_seg import devices
 from torchio_seg.config.values import seconds
@@ -34,47 +36,65 @@ from torchio_seg.splits import nnunet_fold
 from torchio_seg.subjects import read_case_label
 
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "accuracy.json"
+WHAT = "mean Dice of cases kept away from training, trained for a time that planning and validating count towards"
 PROGRAM = [sys.executable, "-m", "torchio_seg"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="a Decathlon task")
+    given = arguments()
+    output = common.output_of(given, "accuracy")
+    known = earlier(output) if not given.quick else []
+    with tempfile.TemporaryDirectory() as folder:
+        given.root = given.root or common.make_task(Path(folder), cases=10, shape=32)
+        for fold in given.folds:
+            for system in ("ours", *(["nnunet"] if given.nnunet else [])):
+                about = {
+                    "system": system,
+                    "task": given.root.name,
+                    "max_time": given.max_time,
+                    "fold": fold,
+                    "device": devices.describe(devices.choose(given.device)),
+                    "changes": given.set if system == "ours" else [],
+                }
+                if any(all(run[key] == value for key, value in about.items()) for run in known):
+                    continue
+                known.append(about | measure(given, system, fold))
+                common.keep(output, WHAT, ("torch", "torchio-seg"), {"results": known})
+    show(known)
+
+
+def arguments() -> argparse.Namespace:
+    parser = common.parser(__doc__)
+    parser.add_argument("--root", type=Path, help="a Decathlon task")
     parser.add_argument("--max-time", default="15m")
     parser.add_argument("--folds", type=int, nargs="+", default=[0])
     parser.add_argument("--device", default="auto")
     parser.add_argument("--nnunet", type=Path, help="Python of an environment that has nnunetv2")
     parser.add_argument("--set", action="append", default=[], help="a setting of the plan to change, for trials")
-    parser.add_argument("--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
-    known: list[dict[str, Any]] = json.loads(arguments.output.read_text()) if arguments.output.exists() else []
-    for fold in arguments.folds:
-        for system in ("ours", *(["nnunet"] if arguments.nnunet else [])):
-            about = {
-                "system": system,
-                "task": arguments.root.name,
-                "max_time": arguments.max_time,
-                "fold": fold,
-                "device": devices.describe(devices.choose(arguments.device)),
-                "changes": arguments.set if system == "ours" else [],
-            }
-            if any(all(run[key] == value for key, value in about.items()) for run in known):
-                continue
-            run = about | measure(arguments, system, fold)
-            print(json.dumps(run), flush=True)
-            known.append(run)
-            arguments.output.write_text(json.dumps(known, indent=1) + "\n")
-    show(known)
+    given = parser.parse_args()
+    if given.root is None and not given.quick:
+        parser.error("--root names the folder of a Decathlon task; --quick needs none")
+    if given.quick:
+        given.max_time, given.folds = "90s", [0]
+    return given
 
 
-def measure(arguments: argparse.Namespace, system: str, fold: int) -> dict[str, Any]:
+def earlier(path: Path) -> list[dict[str, Any]]:
+    """Runs that are kept already."""
+    if not path.exists():
+        return []
+    found = common.read(path)
+    runs: list[dict[str, Any]] = found["results"] if isinstance(found, dict) else found
+    return runs
+
+
+def measure(given: argparse.Namespace, system: str, fold: int) -> dict[str, Any]:
     """One training and the scores of the cases kept away from it."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        labels, away = divide(arguments.root, folder, fold)
+        labels, away = divide(given.root, folder, fold)
         train = ours if system == "ours" else nnunet
-        about = train(arguments, folder)
+        about = train(given, folder)
         scores: list[RegionScore] = []
         for case in away:
             truth = read_case_label(case, sorted(labels.names)).array[0]
@@ -89,7 +109,8 @@ def measure(arguments: argparse.Namespace, system: str, fold: int) -> dict[str, 
         "dice": round(mean_dice(summaries) or 0.0, 4),
         "regions": {each.region: round(each.mean_dice or 0.0, 4) for each in summaries},
         "cases": len(away),
-        "machine": machine(("torch", "torchio-seg")),
+        "machine": common.machine(("torch", "torchio-seg")),
+        "commit": common.commit(),
     }
 
 
@@ -113,14 +134,14 @@ def divide(root: Path, folder: Path, fold: int) -> tuple[Labels, list[Case]]:
     return labels, [Case(case, (root / by_id[case]["image"],), root / by_id[case]["label"]) for case in away]
 
 
-def ours(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def ours(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Plan, train, predict, by the commands that a user types."""
     begun = time.monotonic()
-    changes = [word for change in arguments.set for word in ("--set", change)]
-    data = ["--dataset", "decathlon", "--root", str(folder / "training"), "--device", arguments.device]
-    call(["plan", *data, "--max-time", arguments.max_time, "-o", "plan.yaml", *changes], folder)
+    changes = [word for change in given.set for word in ("--set", change)]
+    data = ["--dataset", "decathlon", "--root", str(folder / "training"), "--device", given.device]
+    call(["plan", *data, "--max-time", given.max_time, "-o", "plan.yaml", *changes], folder)
     planned = time.monotonic() - begun
-    left = f"{int(seconds(arguments.max_time) - planned)}s"
+    left = f"{int(seconds(given.max_time) - planned)}s"
     store = ["--set", f"sampling.store={folder / 'store'}"]
     call(
         ["train", "--config", str(folder / "plan.yaml"), "--max-time", left, "-o", str(folder / "run"), *store], folder
@@ -136,11 +157,11 @@ def ours(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
     return {"suffix": "_seg.nii.gz", "facts": facts | {"plan": plan}}
 
 
-def nnunet(arguments: argparse.Namespace, folder: Path) -> dict[str, Any]:
+def nnunet(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """The peer, in its own environment."""
-    device = devices.choose(arguments.device).type
-    words = [str(arguments.nnunet), str(HERE / "peers" / "nnunet.py"), str(folder / "training"), str(folder / "images")]
-    words += [str(folder / "predicted"), str(seconds(arguments.max_time)), device]
+    device = devices.choose(given.device).type
+    words = [str(given.nnunet), str(HERE / "peers" / "nnunet.py"), str(folder / "training"), str(folder / "images")]
+    words += [str(folder / "predicted"), str(seconds(given.max_time)), device]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     found = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"train_s"'))
     return {"suffix": ".nii.gz", "facts": {"train_s": round(found["train_s"]), "steps": found["steps"]}}

@@ -5,23 +5,20 @@ Six made-up cases of BraTS's size (four images of 240 x 240 x 155 voxels in a fi
     check  by `torchio_seg.check.gathering.gather` and all checks, as `torchio-seg check --verify` does
 in turn, several times, first by one processor each and then by as many as there are.
 
-    python benchmarks/bench_check.py
+    python benchmarks/bench_check.py [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
 import gzip
-import json
 import os
-import platform
-import statistics
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import common
 import numpy as np
 
 from torchio_seg.check.checks import run_checks
@@ -32,23 +29,24 @@ from torchio_seg.facts import watch
 from torchio_seg.records import Case, Dataset, Labels, Split
 from torchio_seg.volumes.nifti import create
 
-SHAPE = (240, 240, 155)
+Shape = tuple[int, int, int]
+SHAPE, QUICK_SHAPE = (240, 240, 155), (96, 96, 62)
 CHANNELS = ("T1", "T1ce", "T2", "FLAIR")
 CASES = 6
-RESULT = Path(__file__).parent / "results" / "check.json"
+MEASURED = ("wall_s", "cpu_s", "peak_mib")
 
 
-def make_cases(folder: Path) -> Dataset:
+def make_cases(folder: Path, shape: Shape) -> Dataset:
     """Brains of noise in empty space, which compress about as BraTS does, with a ball as tumour."""
     generator = np.random.default_rng(0)
-    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in SHAPE), indexing="ij"))
+    grid = np.stack(np.meshgrid(*(np.linspace(-1, 1, n) for n in shape), indexing="ij"))
     brain = (np.square(grid) * np.array([2.2, 1.7, 1.7])[:, None, None, None]).sum(0) < 1
     tumour = np.square(grid - 0.2).sum(0) < 0.03
     cases = []
     for number in range(CASES):
         images = tuple(folder / f"case{number}_{channel}.nii.gz" for channel in CHANNELS)
         for path in images:
-            create(path, np.where(brain, generator.normal(400, 60, SHAPE), 0).astype(np.int16), np.eye(4))
+            create(path, np.where(brain, generator.normal(400, 60, shape), 0).astype(np.int16), np.eye(4))
         label = folder / f"case{number}_seg.nii.gz"
         create(label, tumour.astype(np.uint8), np.eye(4))
         cases.append(Case(f"case{number}", images, label))
@@ -76,58 +74,35 @@ def check(dataset: Dataset) -> None:
     assert len(watched.read) == len(dataset.cases) * (len(CHANNELS) + 1)
 
 
-def seconds(work: Callable[[], None]) -> tuple[float, float]:
-    """By the clock, and of the processors' work, which other programs on the machine hardly change."""
-    clock, worked = time.perf_counter(), time.process_time()
-    work()
-    return time.perf_counter() - clock, time.process_time() - worked
-
-
-def compare(dataset: Dataset, processors: Sequence[int], repeats: int) -> dict[str, object]:
+def compare(dataset: Dataset, processors: Sequence[int], rounds: int) -> list[dict[str, Any]]:
     """Both in turn, so that a busy machine slows both."""
     paths = [path for case in dataset.cases for path in case.files]
+    readers = {"gzip": lambda: decompress(paths, len(processors)), "check": lambda: check(dataset)}
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, processors)
     try:
-        runs: dict[str, list[tuple[float, float]]] = {"gzip": [], "check": []}
-        for _ in range(repeats):
-            runs["gzip"].append(seconds(lambda: decompress(paths, len(processors))))
-            runs["check"].append(seconds(lambda: check(dataset)))
+        runs = common.in_turn(list(readers), rounds, lambda name, _: common.measured(readers[name]))
     finally:
         os.sched_setaffinity(0, before)
-    row: dict[str, object] = {"processors": len(processors)}
-    for position, kind in enumerate(("clock", "work")):
-        medians = {name: statistics.median(run[position] for run in found) for name, found in runs.items()}
-        row[kind] = {name: round(value, 3) for name, value in medians.items()}
-        row[f"{kind}_ratio"] = round(medians["check"] / medians["gzip"], 3)
-        row[f"{kind}_runs"] = {name: [round(run[position], 3) for run in found] for name, found in runs.items()}
-    return row
+    plain, checked = common.rows("reader", runs, MEASURED)
+    checked["of_gzip"] = common.ratios(checked, plain, ("wall_s", "cpu_s"))
+    return [{"processors": len(processors), **row} for row in (plain, checked)]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    given = common.parser(__doc__, rounds=5).parse_args()
+    shape, rounds = (QUICK_SHAPE, 1) if given.quick else (SHAPE, given.rounds)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         os.environ["TORCHIO_SEG_CACHE"] = str(folder / "memory")
-        dataset = make_cases(folder)
+        dataset = make_cases(folder, shape)
         stored = sum(path.stat().st_size for case in dataset.cases for path in case.files)
         everyone = sorted(os.sched_getaffinity(0))
-        rows = [compare(dataset, chosen, arguments.repeats) for chosen in (everyone[:1], everyone)]
-    for row in rows:
-        print(f"{row['processors']} processors, seconds by the clock {row['clock']}, ratio {row['clock_ratio']}")
-        print(f"{row['processors']} processors, seconds of work      {row['work']}, ratio {row['work_ratio']}")
-    about = {
-        "what": "seconds to decompress, and to check, six cases of BraTS's size; medians of runs in turn",
-        "files": CASES * (len(CHANNELS) + 1),
-        "stored_megabytes": round(stored / 1e6, 1),
-        "load_average": os.getloadavg()[0],
-        "machine": f"{platform.machine()}, Python {platform.python_version()}, numpy {np.__version__}",
-        "results": rows,
-    }
-    arguments.output.write_text(json.dumps(about, indent=1) + "\n")
+        rows = [row for chosen in (everyone[:1], everyone) for row in compare(dataset, chosen, rounds)]
+    common.print_table(rows, ("processors", "reader", *MEASURED, "of_gzip.wall_s", "of_gzip.cpu_s"))
+    what = f"seconds to decompress, and to check, {CASES} cases of four images and a label map; medians of runs in turn"
+    content = {"shape": shape, "files": CASES * (len(CHANNELS) + 1), "stored_megabytes": round(stored / 1e6, 1)}
+    common.keep(common.output_of(given, "check"), what, ("numpy", "nibabel", "isal"), content | {"results": rows})
 
 
 if __name__ == "__main__":

@@ -23,20 +23,24 @@ Memory is the most that all processes of a run held together (PSS), beyond what 
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import common
 from loaders import LOADERS
 
+from torchio_seg.files import write_json
+
 HERE = Path(__file__).parent
-RESULT = HERE / "results" / "loading.json"
+NAME = "loading"
+AVAILABLE = tuple(name for name in LOADERS if name != "nnunet" or find_spec("nnunetv2"))
+QUICK_LOADERS = ("queue_arrays", "monai_cache", "ours")
 PACKAGES = (
     "torch",
     "numpy",
@@ -65,7 +69,7 @@ def child(task: str, name: str, folder: Path, *options: int) -> tuple[dict[str, 
     output.unlink(missing_ok=True)
     words = [sys.executable, "-m", "loaders", task, name, str(folder), str(output), *map(str, options)]
     peak = common.peak_memory(words, HERE)
-    result: dict[str, Any] = json.loads(output.read_text())
+    result: dict[str, Any] = common.read(output)
     return result, peak
 
 
@@ -86,32 +90,13 @@ def run(folder: Path, name: str, *options: int) -> dict[str, float]:
 
 def summarize(runs: Mapping[str, Sequence[Mapping[str, float]]], num_workers: int) -> list[dict[str, Any]]:
     """A row a loader: medians, and how many times our work, our speed and our memory it takes."""
-    rows: list[dict[str, Any]] = [
-        {
-            "loader": name,
-            "num_workers": num_workers,
-            **{key: round(statistics.median(run[key] for run in found), 3) for key in MEASURED},
-            "runs": list(found),
-        }
-        for name, found in runs.items()
-    ]
+    rows = [{"num_workers": num_workers, **row} for row in common.rows("loader", runs, MEASURED)]
     medians = {row["loader"]: row for row in rows}
     for row in rows:
         ours = medians.get("ours_nnunet" if "nnunet" in row["loader"] else "ours")
         if ours is not None:
-            row["of_ours"] = {key: round(row[key] / ours[key], 3) for key in MEASURED[:3]}
+            row["of_ours"] = common.ratios(row, ours, MEASURED[:3])
     return rows
-
-
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Medians, a loader a line."""
-    print(f"{'loader':13} workers  CPU-ms/patch  patches/s  peak MiB (mapped files)  to first batch: s, CPU-s")
-    for row in rows:
-        print(
-            f"{row['loader']:13} {row['num_workers']:7} {row['cpu_ms_per_patch']:13.1f} {row['patches_per_s']:10.2f} "
-            f"{row['peak_mib']:9.0f} {row['peak_files_mib']:14.0f} "
-            f"{row['first_batch_s']:16.1f} {row['first_batch_cpu_s']:8.1f}"
-        )
 
 
 def verdicts(rows: Sequence[Mapping[str, Any]], taken: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -171,23 +156,22 @@ def kept(folder: Path, names: Sequence[str], *, quick: bool) -> dict[str, dict[s
     """What preparing took in an earlier run, or takes now."""
     record = folder / "prepared.json"
     if not record.exists():
-        record.write_text(json.dumps(prepare(folder, names, quick=quick)))
-    taken: dict[str, dict[str, Any]] = json.loads(record.read_text())
+        write_json(record, prepare(folder, names, quick=quick))
+    taken: dict[str, dict[str, Any]] = common.read(record)
     return {name: taken[name] for name in names if name in taken}
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser = common.parser(__doc__, rounds=5)
     parser.add_argument("--patches", type=int, default=2 * PERIOD, help=f"of a run; a multiple of {PERIOD}")
     parser.add_argument("--workers", type=int, nargs="+", default=[0, 2])
-    parser.add_argument("--loaders", nargs="+", choices=LOADERS, default=LOADERS)
+    parser.add_argument("--loaders", nargs="+", choices=LOADERS, default=AVAILABLE)
     parser.add_argument("--compare", action="store_true", help="say what the patches look like, and measure nothing")
-    parser.add_argument("--quick", action="store_true", help="small cases, one short round: whether everything works")
     parser.add_argument("--folder", type=Path, help="keep the prepared cases here, and use those that are here already")
     parser.add_argument("--show", action="store_true", help="print the results that are kept, and measure nothing")
-    parser.add_argument("--output", type=Path, help=f"default {RESULT.relative_to(HERE.parent)}; --quick writes none")
     given = parser.parse_args()
+    if given.quick:
+        given.rounds, given.patches, given.workers, given.loaders = 1, PERIOD, [2], QUICK_LOADERS
     if given.patches % PERIOD:
         parser.error(f"--patches must be a multiple of {PERIOD}, a filling of TorchIO's queue")
     return given
@@ -196,35 +180,30 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     if given.show:
-        known = json.loads((given.output or RESULT).read_text())
-        print_table(known["results"])
+        known = common.read(common.output_of(given, NAME))
+        common.print_table(known["results"], ("loader", "num_workers", *MEASURED))
         print("\n".join(verdicts(known["results"], known["prepared"])))
         return
-    rounds, patches = (1, PERIOD) if given.quick else (given.rounds, given.patches)
-    about = {
-        "what": "making augmented training patches of 4 x 96^3 voxels; medians of runs in turn",
-        "patches_a_run": patches,
-        "machine": common.machine(PACKAGES),
-    }
+    rounds, patches = given.rounds, given.patches
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
         taken = kept(folder, given.loaders, quick=given.quick)
         likeness = compare(folder, list(taken), PERIOD if given.quick else 2 * PERIOD)
+        if given.compare:
+            return
         names = list(likeness["patches"])
         rows: list[dict[str, Any]] = []
-        for num_workers in () if given.compare else given.workers:
+        for num_workers in given.workers:
             runs = common.in_turn(
                 names, rounds, lambda name, seed, n=num_workers: run(folder, name, n, seed, WARM_UP, patches)
             )
             rows += summarize(runs, num_workers)
-    print_table(rows)
+    common.print_table(rows, ("loader", "num_workers", *MEASURED))
     print("\n".join(verdicts(rows, taken)))
-    output = given.output or (None if given.quick or given.compare else RESULT)
-    if output is not None:
-        output.write_text(
-            json.dumps({**about, "prepared": taken, "results": rows, "likeness": likeness}, indent=1) + "\n"
-        )
+    content = {"patches_a_run": patches, "prepared": taken, "results": rows, "likeness": likeness}
+    what = "making augmented training patches of 4 x 96^3 voxels; medians of runs in turn"
+    common.keep(common.output_of(given, NAME), what, PACKAGES, content)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ fall on the same ways as in full size.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Mapping
@@ -26,7 +25,6 @@ import common
 import numpy as np
 import torch
 
-from torchio_seg import memory
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
@@ -35,8 +33,6 @@ from torchio_seg.volumes.scan import open_scan
 from torchio_seg.volumes.scratch import HELD_BYTES
 from torchio_seg.volumes.writing import draft_at, write_slabs_like
 
-HERE = Path(__file__).parent
-RESULT = HERE / "results" / "long_volume.json"
 PACKAGES = ("torch", "numpy", "nibabel", "isal")
 CLASSES, OVERLAP, STEP = 14, 0.25, 100
 LENGTHS = (200, 400, 800, 1600, 3200)
@@ -80,24 +76,23 @@ def run(argument: Mapping[str, Any]) -> dict[str, float]:
     predictor = Predictor(
         network, labels, recipe, window, torch.device("cpu"), "fp32", held_bytes=argument["held_bytes"]
     )
-    clock = time.perf_counter()
+    clock, work = time.perf_counter(), time.process_time()
     with open_scan(Path(argument["path"]), held_bytes=argument["held_bytes"]) as scan:
         opened = time.perf_counter()
         found = predictor(scan.source, scan.affine, probabilities=False)
     computed = time.perf_counter()
     write_slabs_like(Path(argument["output"]), found.label_map, scan, lambda planes: planes, overwrite=True)
-    return {"read_s": opened - clock, "network_s": computed - opened, "write_s": time.perf_counter() - computed}
+    taken = {"read_s": opened - clock, "network_s": computed - opened, "write_s": time.perf_counter() - computed}
+    return {**taken, "cpu_s": time.process_time() - work}
 
 
 def measured(path: Path, shape: tuple[int, int, int], given: argparse.Namespace) -> dict[str, Any]:
     output = path.with_name("label.nii.gz")
     held = int(HELD_BYTES * shape[0] * shape[1] / 512**2)
     argument = {"path": str(path), "output": str(output), "patch_size": given.patch_size, "held_bytes": held}
-    outcome = memory.measure("bench_long_volume:run", {**argument, "spacing": given.spacing})
-    if not outcome.fits:
-        raise RuntimeError(f"{path} did not fit into memory")
-    row = {key: round(value, 2) for key, value in outcome.answer.items()}
-    mib = {"peak_mib": round(outcome.peak / 2**20, 1), "imports_mib": round(outcome.before / 2**20, 1)}
+    answer, outcome = common.in_process("bench_long_volume:run", {**argument, "spacing": given.spacing})
+    row = {key: round(value, 2) for key, value in answer.items()}
+    mib = {"peak_mib": round(outcome.peak / common.MIB, 1), "imports_mib": round(outcome.before / common.MIB, 1)}
     return {**mib, **row, "voxels_that_differ": differing(output, shape)}
 
 
@@ -127,14 +122,12 @@ def verdicts(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--shape", type=int, nargs=2, default=[512, 512], help="of a slice")
     parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS))
     parser.add_argument("--patch-size", type=int, default=96)
     parser.add_argument("--spacing", type=float, nargs=3, help="of the model's grid; the scan's is 0.8 0.8 1.5 mm")
     parser.add_argument("--folder", type=Path, help="for scans, up to 3.4 GB at a time; default: temporary files")
-    parser.add_argument("--quick", action="store_true", help="small and short: whether everything works")
-    parser.add_argument("--output", type=Path, help=f"default {RESULT.relative_to(HERE.parent)}; --quick writes none")
     given = parser.parse_args()
     if given.quick:
         given.shape, given.lengths, given.patch_size = [64, 64], [100, 200], 16
@@ -144,7 +137,6 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     rows: list[dict[str, Any]] = []
-    print(f"{'input':8} {'slices':>6} {'peak MiB':>9} {'read s':>7} {'network s':>9} {'write s':>7} {'differ':>7}")
     for length in given.lengths:
         shape = (*given.shape, length)
         for end in ENDS:
@@ -152,18 +144,12 @@ def main() -> None:
                 make(Path(folder) / f"scan{end}", shape)
                 row = {"input": end, "slices": length, **measured(Path(folder) / f"scan{end}", shape, given)}
             rows.append(row)
-            print(
-                f"{end:8} {length:6} {row['peak_mib']:9.1f} {row['read_s']:7.2f} {row['network_s']:9.2f} "
-                f"{row['write_s']:7.2f} {row['voxels_that_differ']:7}",
-                flush=True,
-            )
+            print(row, flush=True)
+    common.print_table(rows, list(rows[0]))
     print("\n".join(verdicts(rows)))
-    output = given.output or (None if given.quick else RESULT)
-    if output is not None:
-        about = {"what": "peak memory of a prediction from file to file", "slice": given.shape, "classes": CLASSES}
-        about |= {"patch_size": given.patch_size, "overlap": OVERLAP, "spacing": given.spacing}
-        about["machine"] = common.machine(PACKAGES)
-        output.write_text(json.dumps({**about, "results": rows}, indent=1) + "\n")
+    about = {"slice": given.shape, "classes": CLASSES, "patch_size": given.patch_size, "overlap": OVERLAP}
+    content = {**about, "spacing": given.spacing, "results": rows}
+    common.keep(common.output_of(given, "long_volume"), "peak memory of a prediction, file to file", PACKAGES, content)
 
 
 if __name__ == "__main__":

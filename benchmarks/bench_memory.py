@@ -1,60 +1,82 @@
 """What a training step and a prediction take in patches and in whole volumes, for every network, on this machine.
 
-`torchio-seg benchmark memory` with a fixed selection: BraTS's size in 4 channels and 4 classes, patches of 64 to 160
-and the whole volume, fp32 and bf16, with and without activation checkpointing. A point that does not fit into the
-memory limit, or takes longer than the time limit, is marked and the rest goes on. Run again, it goes on where it was.
+`torchio-seg benchmark memory` with a fixed selection, a network after the other: BraTS's size in 4 channels and 4
+classes, patches of 64 to 160 and the whole volume, with and without activation checkpointing, fp32, and bf16 where the
+machine computes it; prediction, with every blending, for two networks. A point that does not fit into the memory limit,
+or takes longer than the time limit, is marked and the rest goes on, without larger patches of what was too slow: about
+two hours on two cores. Run again, it goes on where it was; the result is written after each network.
 
-    python benchmarks/bench_memory.py [--memory-limit 20GiB] [--quick]
+    python benchmarks/bench_memory.py [--memory-limit 20GiB] [--networks unet segresnet] [--quick]
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-HERE = Path(__file__).parent
-RESULT = HERE / "results" / "memory.json"
-WORK = HERE.parent / "build" / "benchmarks"
-FULL = (
-    "--all --shape 240,240,155 --patches 64,96,128,160 --precisions fp32,bf16 --time-limit 600 "
-    "--set prediction.overlap=0.25"
+import common
+
+from torchio_seg.workflows.memory_benchmark import POINTS
+from torchio_seg.workflows.memory_points import PACKAGES
+
+PARTS = (
+    ("unet", "training"),
+    ("segresnet", "training"),
+    ("unet", "prediction"),
+    ("unet_plain", "training"),
+    ("unetr", "training"),
+    ("dynunet", "training"),
+    ("swinunetr", "training"),
+    ("resencunet", "training"),
+    ("segresnet", "prediction"),
 )
-QUICK = (
-    "--network unet --shape 96,96,64 --patches 32,48,64 --precisions fp32 --checkpointing off --work training "
-    "--memory-limit 2GiB"
-)
+"""The fast ones first."""
+NETWORKS = tuple(dict.fromkeys(network for network, _ in PARTS))
+FULL = "--shape 240,240,155 --patches 64,96,128,160 --precisions fp32,bf16 --set prediction.overlap=0.25"
+QUICK = "--shape 96,96,64 --patches 32,48,64 --precisions fp32 --checkpointing off --memory-limit 2GiB --overwrite"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="one network, a small volume: whether everything works")
-    parser.add_argument("--memory-limit", help="what a point may take; else 90 percent of what is free")
-    parser.add_argument("--device", default="auto")
-    parser.add_argument("--output", type=Path, help="default results/memory.json; --quick writes none")
-    given = parser.parse_args()
-    output = given.output or (None if given.quick else RESULT)
-    words = [*shlex.split(QUICK if given.quick else FULL), "--device", given.device]
-    if given.memory_limit is not None:
-        words += ["--memory-limit", given.memory_limit]
-    folder = WORK / ("memory_quick" if given.quick else "memory")
+    given = arguments()
+    folder = common.BUILD / ("memory_quick" if given.quick else "memory")
     folder.mkdir(parents=True, exist_ok=True)
-    command = ["benchmark", "memory", *words, "-o", str(folder)]
-    try:
-        subprocess.run([sys.executable, "-m", "torchio_seg", *command], check=True)
-    finally:
-        if output is not None:
-            keep(folder / "points.json", output, f"torchio-seg {shlex.join(command[:-2])}")
+    parts = PARTS[:1] if given.quick else PARTS
+    commands = {part: command_of(*part, given) for part in parts if part[0] in given.networks}
+    for words in commands.values():
+        try:
+            subprocess.run([sys.executable, "-m", "torchio_seg", *words, "-o", str(folder)], check=True)
+        finally:
+            keep(folder / POINTS, common.output_of(given, "memory"), {part: command_of(*part, given) for part in PARTS})
 
 
-def keep(points: Path, result: Path, command: str) -> None:
-    """Copy what was measured, the command on top."""
+def arguments() -> argparse.Namespace:
+    parser = common.parser(__doc__)
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS)
+    parser.add_argument("--memory-limit", help="what a point may take; else 90 percent of what is free")
+    parser.add_argument("--time-limit", type=int, default=240, help="seconds that a point may last")
+    parser.add_argument("--device", default="auto")
+    return parser.parse_args()
+
+
+def command_of(network: str, work: str, given: argparse.Namespace) -> list[str]:
+    """What a user would type."""
+    words = ["benchmark", "memory", "--network", network, "--work", work, "--device", given.device]
+    if given.quick:
+        return [*words, *shlex.split(QUICK)]
+    limit = [] if given.memory_limit is None else ["--memory-limit", given.memory_limit]
+    return [*words, "--time-limit", str(given.time_limit), *shlex.split(FULL), *limit]
+
+
+def keep(points: Path, result: Path, commands: Mapping[tuple[str, str], Sequence[str]]) -> None:
+    """What was measured so far, and by which command."""
     if points.exists():
-        found = json.loads(points.read_text())
-        result.write_text(json.dumps({"command": command, **found}, indent=1, allow_nan=False) + "\n")
+        told = {", ".join(part): f"torchio-seg {shlex.join(words)}" for part, words in commands.items()}
+        what = "memory and time of a training step and of a prediction, in patches and in the whole volume"
+        common.keep(result, what, PACKAGES, {"commands": told, **common.read(points)})
 
 
 if __name__ == "__main__":

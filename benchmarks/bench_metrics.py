@@ -7,19 +7,14 @@ HD95, average surface distance and surface Dice of three nested regions in 240 x
 in turn, several times, on one processor. Two predictions: one about as good as trained networks give, and the same with
 400 scattered false positives for each region, which stretch the box around it over the image. All must agree.
 
-    python benchmarks/bench_metrics.py
+    python benchmarks/bench_metrics.py [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
-import time
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import common
@@ -34,28 +29,34 @@ from torchio_seg.metrics import METRICS, Measures, score_case
 Mask = npt.NDArray[np.bool_]
 Found = list[dict[str, float]]
 
-SHAPE, SPACING, TOLERANCE = (240, 240, 155), (1.0, 1.0, 1.0), 1.0
+Shape = tuple[int, int, int]
+SHAPE, QUICK_SHAPE = (240, 240, 155), (96, 96, 64)
+SPACING, TOLERANCE = (1.0, 1.0, 1.0), 1.0
 REGIONS, RADII = ("whole", "core", "enhancing"), (45, 30, 22)
+"""In the full size; smaller ones shrink with it."""
 FALSE_POSITIVES = 400
 THREE = ("hd95", "assd", "surface_dice")
-RESULT = Path(__file__).parent / "results" / "metrics.json"
+MEASURED = ("wall_s", "cpu_s", "peak_mib")
 
 
-def bumps(seed: int) -> npt.NDArray[np.float64]:
+def bumps(seed: int, shape: Shape) -> npt.NDArray[np.float64]:
     """A smooth field that dents spheres, the same for the same seed."""
     coarse = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=(30, 30, 20)), 1.5)
-    zoomed: npt.NDArray[np.float64] = ndimage.zoom(coarse, [size / 30 for size in SHAPE[:2]] + [SHAPE[2] / 20], order=1)
+    zoomed: npt.NDArray[np.float64] = ndimage.zoom(coarse, [size / 30 for size in shape[:2]] + [shape[2] / 20], order=1)
     return zoomed
 
 
-def make_masks() -> tuple[Mask, dict[str, Mask]]:
+def make_masks(shape: Shape) -> tuple[Mask, dict[str, Mask]]:
     """The truth, and two predictions of it, R I J K each."""
-    grid = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"))
-    distance = np.sqrt(np.square(grid - np.array([140, 110, 80])[:, None, None, None]).sum(0)) + 80 * bumps(0)
-    truth, near = (np.stack([field < radius for radius in RADII]) for field in (distance, distance + 20 * bumps(1)))
+    scale = shape[0] / SHAPE[0]
+    grid = np.stack(np.meshgrid(*map(np.arange, shape), indexing="ij"))
+    middle = scale * np.array([140, 110, 80])[:, None, None, None]
+    distance = np.sqrt(np.square(grid - middle).sum(0)) + scale * 80 * bumps(0, shape)
+    fields = distance, distance + scale * 20 * bumps(1, shape)
+    truth, near = (np.stack([field < scale * radius for radius in RADII]) for field in fields)
     scattered, rng = near.copy(), np.random.default_rng(3)
     for region in scattered:
-        for place in rng.integers(2, [size - 3 for size in SHAPE], size=(FALSE_POSITIVES, 3)):
+        for place in rng.integers(2, [size - 3 for size in shape], size=(FALSE_POSITIVES, 3)):
             region[tuple(slice(start, start + rng.integers(1, 4)) for start in place)] = True
     return truth, {"near": near, "scattered": scattered}
 
@@ -90,63 +91,53 @@ def transform(predicted: Mask, truth: Mask) -> Found:
     return found
 
 
-PEERS: dict[str, Callable[[Mask, Mask], Found]] = {"torchio-seg": ours, "monai": monai, "transform": transform}
+def every_metric(predicted: Mask, truth: Mask) -> Found:
+    measures = Measures(tuple(METRICS), TOLERANCE)
+    scores = score_case("case", predicted, truth, REGIONS, measures=measures, spacing=SPACING)
+    return [dict(score.more) for score in scores]  # type: ignore[arg-type]
 
 
-def compare(predicted: Mask, truth: Mask, rounds: int) -> dict[str, Any]:
-    """Median seconds of each, and the values they agree on."""
+PEERS: dict[str, Callable[[Mask, Mask], Found]] = {
+    "torchio-seg": ours,
+    "monai": monai,
+    "transform": transform,
+    "torchio-seg, every metric": every_metric,
+}
+
+
+def compare(name: str, predicted: Mask, truth: Mask, rounds: int) -> list[dict[str, Any]]:
+    """What each takes, once it is held that they agree."""
     values: dict[str, Found] = {}
 
-    def run(name: str, _: int) -> float:
-        start = time.perf_counter()
-        values[name] = PEERS[name](predicted, truth)
-        return time.perf_counter() - start
+    def run(peer: str, _: int) -> dict[str, float]:
+        def work() -> None:
+            values[peer] = PEERS[peer](predicted, truth)
 
-    runs = common.in_turn(tuple(PEERS), rounds, run)
-    for name, found in values.items():
+        return common.measured(work)
+
+    rows = common.rows("by", common.in_turn(tuple(PEERS), rounds, run), MEASURED)
+    for peer, found in values.items():
         for theirs, own in zip(found, values["torchio-seg"], strict=True):
             np.testing.assert_allclose(
-                [theirs[each] for each in THREE], [own[each] for each in THREE], rtol=1e-5, err_msg=name
+                [theirs[each] for each in THREE], [own[each] for each in THREE], rtol=1e-5, err_msg=peer
             )
-    medians = {name: statistics.median(seconds) for name, seconds in runs.items()}
-    return {
-        "seconds": {name: round(value, 3) for name, value in medians.items()},
-        "times_faster_than_monai": round(medians["monai"] / medians["torchio-seg"], 1),
-        "runs": {name: [round(value, 3) for value in seconds] for name, seconds in runs.items()},
-        "values": dict(zip(REGIONS, values["torchio-seg"], strict=True)),
-    }
-
-
-def all_metrics(predicted: Mask, truth: Mask, rounds: int) -> float:
-    """Median seconds of every metric there is."""
-    measures, seconds = Measures(tuple(METRICS), TOLERANCE), []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        score_case("case", predicted, truth, REGIONS, measures=measures, spacing=SPACING)
-        seconds.append(time.perf_counter() - start)
-    return round(statistics.median(seconds), 3)
+    for row in rows:
+        row["of_ours"] = common.ratios(row, rows[0], MEASURED[:2])
+    return [{"prediction": name, **row} for row in rows]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    given = common.parser(__doc__, rounds=5).parse_args()
+    shape, rounds = (QUICK_SHAPE, 1) if given.quick else (SHAPE, given.rounds)
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", message=".*always_return_as_numpy", category=FutureWarning)
-    truth, predictions = make_masks()
-    about = {
-        "what": "seconds for HD95, average surface distance and surface Dice of three regions, on one processor",
-        "shape": SHAPE,
-        "machine": common.machine(("torch", "monai", "scipy", "numpy")),
-    }
-    cases = {}
-    for name, predicted in predictions.items():
-        cases[name] = compare(predicted, truth, arguments.rounds)
-        cases[name]["all_metrics_seconds"] = all_metrics(predicted, truth, arguments.rounds)
-        print(f"{name}: {cases[name]['seconds']}, {cases[name]['times_faster_than_monai']} times faster than MONAI")
-    arguments.output.write_text(json.dumps({**about, "cases": cases}, indent=1) + "\n")
+    truth, predictions = make_masks(shape)
+    rows = [row for name, mask in predictions.items() for row in compare(name, mask, truth, rounds)]
+    common.print_table(rows, ("prediction", "by", *MEASURED, "of_ours.wall_s", "of_ours.cpu_s"))
+    what = "HD95, average surface distance and surface Dice of three regions of one case, one processor"
+    packages = ("torch", "monai", "scipy", "numpy")
+    common.keep(common.output_of(given, "metrics"), what, packages, {"shape": shape, "results": rows})
 
 
 if __name__ == "__main__":

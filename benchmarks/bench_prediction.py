@@ -25,12 +25,9 @@ is imported and the volume is there; the peak of the whole process, volume and i
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -44,10 +41,9 @@ from torchio_seg.predictor.native import Predictor
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.images import from_array
+from torchio_seg.volumes.scan import Scan
 from torchio_seg.workflows.budgets import Budgets, Fitting
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results"
 PACKAGES = ("torch", "numpy", "torchio", "monai", *(["nnunetv2"] if find_spec("nnunetv2") else []))
 MEASURED = ("wall_s", "cpu_s", "peak_mib", "process_peak_mib")
 GIB = 2**30
@@ -165,7 +161,7 @@ def ours(volume: torch.Tensor, case: Case, *, kept: bool = False) -> np.ndarray:
     recipe = Recipe(None, None, "none")
     predictor = Predictor(case.network, labels, recipe, case.window, torch.device("cpu"), "fp32")
     if case.ram_budget is not None:
-        scan = from_array(volume.numpy(), np.eye(4), "the scan")
+        scan = Scan.of(from_array(volume.numpy(), np.eye(4), "the scan"))
         fitting = Fitting(predictor, case.channels, Budgets(case.ram_budget))
         predictor = fitting.predictor_for(scan, probabilities=kept)
     return predictor(volume.numpy(), np.eye(4), probabilities=kept).label_map
@@ -203,22 +199,19 @@ def run(argument: Mapping[str, Any]) -> dict[str, float]:
 
 
 def measured(method: str, case: Case, number: int) -> dict[str, float]:
-    outcome = memory.measure("bench_prediction:run", {"method": method, "case": list(case), "seed": number})
-    if not outcome.fits:
-        raise RuntimeError(f"{method} did not fit into memory")
-    return {key: round(value, 3) for key, value in outcome.answer.items()}
+    argument = {"method": method, "case": list(case), "seed": number}
+    answer, _ = common.in_process("bench_prediction:run", argument)
+    return {key: round(value, 3) for key, value in answer.items()}
 
 
 def summarize(runs: Mapping[str, Sequence[Mapping[str, float]]]) -> list[dict[str, Any]]:
     """A row a method: medians, and how many times ours it takes."""
-    rows: list[dict[str, Any]] = [
-        {"method": name, **{key: round(statistics.median(run[key] for run in found), 3) for key in MEASURED}}
-        | {"voxels_that_differ": max(run["voxels_that_differ"] for run in found), "runs": list(found)}
-        for name, found in runs.items()
-    ]
+    rows = common.rows("method", runs, MEASURED)
     ours_row = next((row for row in rows if row["method"] == "ours"), None)
-    for row in rows if ours_row is not None else ():
-        row["of_ours"] = {key: round(row[key] / ours_row[key], 3) for key in MEASURED}
+    for row in rows:
+        row["voxels_that_differ"] = max(run["voxels_that_differ"] for run in row["runs"])
+        if ours_row is not None:
+            row["of_ours"] = common.ratios(row, ours_row, MEASURED)
     return rows
 
 
@@ -229,34 +222,17 @@ def verdicts(rows: Sequence[Mapping[str, Any]], aims: Mapping[str, Mapping[str, 
         for row in rows
         if "of_ours" in row
         for key, aim in aims.get(row["method"], {}).items()
+        if row["of_ours"].get(key)
     ]
 
 
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Medians, a method a line."""
-    print(
-        f"{'method':10} {'wall s':>8} {'CPU s':>8} {'peak MiB beyond the volume':>27} {'of all MiB':>11} "
-        f"{'voxels that differ':>19}"
-    )
-    for row in rows:
-        print(
-            f"{row['method']:10} {row['wall_s']:8.2f} {row['cpu_s']:8.2f} {row['peak_mib']:27.0f} "
-            f"{row['process_peak_mib']:11.0f} {row['voxels_that_differ']:19}"
-        )
-
-
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, rounds=3)
     parser.add_argument("--case", choices=CASES, default="ct")
     parser.add_argument("--shape", type=int, nargs=3, help="another than the case's")
     parser.add_argument("--patch-size", type=int)
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--methods", nargs="+", choices=METHODS)
-    parser.add_argument("--quick", action="store_true", help="a small volume, one round: whether everything works")
-    parser.add_argument(
-        "--output", type=Path, help="default results/prediction[_CASE][_batch_SIZE].json; --quick: none"
-    )
     given = parser.parse_args()
     if given.quick:
         given.shape, given.patch_size, given.rounds = [64, 64, 48], 32, 1
@@ -276,24 +252,16 @@ def chosen(given: argparse.Namespace) -> Case:
 def main() -> None:
     given = arguments()
     case = chosen(given)
-    about = {
-        "what": "a label map of a volume from overlapping patches; medians of runs in turn",
-        **case._asdict(),
-        "threads": torch.get_num_threads(),
-        "machine": common.machine(PACKAGES),
-    }
     methods = given.methods or ALONE.get(given.case, list(METHODS))
     rows = summarize(common.in_turn(methods, given.rounds, lambda method, number: measured(method, case, number)))
-    print_table(rows)
+    common.print_table(rows, ("method", *MEASURED, "voxels_that_differ"))
     print("\n".join(verdicts(rows, AIMS[given.case])))
-    parts = [
-        "prediction",
-        *([given.case] * (given.case != "ct")),
-        *([f"batch_{case.batch_size}"] * (case.batch_size > 1)),
-    ]
-    output = given.output or (None if given.quick else RESULTS / f"{'_'.join(parts)}.json")
-    if output is not None:
-        output.write_text(json.dumps({**about, "results": rows}, indent=1) + "\n")
+    name = "prediction"
+    name += f"_{given.case}" if given.case != "ct" else ""
+    name += f"_batch_{case.batch_size}" if case.batch_size > 1 else ""
+    content = {**case._asdict(), "threads": torch.get_num_threads(), "results": rows}
+    what = "a label map of a volume from overlapping patches; medians of runs in turn"
+    common.keep(common.output_of(given, name), what, PACKAGES, content)
 
 
 if __name__ == "__main__":

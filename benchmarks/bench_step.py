@@ -4,22 +4,18 @@ Ours takes its steps by `Trainer.run` with everything that a training does betwe
 on disk, progress, budget), checkpoints and validation left out; the bare loop is the ten lines of `bare`, its loss
 MONAI's. Both see one batch that lies in memory, in turn.
 
-    python benchmarks/bench_step.py
+    python benchmarks/bench_step.py [--quick]
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import common
 import torch
-from common import in_turn, machine
 from monai.losses import DiceCELoss
 
 from torchio_seg import devices
@@ -34,7 +30,7 @@ from torchio_seg.trainer import Parts, Position, Trainer
 from torchio_seg.workflows.assembly import build_loss
 from torchio_seg.workflows.runs import Journal
 
-RESULT = Path(__file__).parent / "results" / "step.json"
+MEASURED = ("wall_s", "cpu_s")
 LABELS = Labels.of_classes({0: "background", 1: "front", 2: "back"})
 DATASET = Dataset("noise", ("image",), LABELS, ())
 PATCH, BATCH = (40, 56, 40), 2
@@ -43,34 +39,29 @@ Steps = Callable[[int], None]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser = common.parser(__doc__, rounds=9)
     parser.add_argument("--steps", type=int, default=5, help="of each loop in a round")
-    parser.add_argument("--output", type=Path, default=RESULT)
-    arguments = parser.parse_args()
+    given = parser.parse_args()
+    rounds, steps = (2, 1) if given.quick else (given.rounds, given.steps)
     with tempfile.TemporaryDirectory() as name:
         experiment = choose("decathlon", None, {"training.precision": "fp32", "training.epochs": 1})
         loops = {"bare": bare(experiment), "ours": ours(experiment, Path(name))}
         for take in loops.values():
             take(WARM_UP)
 
-        def run(loop: str, _: int) -> tuple[float, float]:
-            wall, work = time.perf_counter(), time.process_time()
-            loops[loop](arguments.steps)
-            return (time.perf_counter() - wall) / arguments.steps, (time.process_time() - work) / arguments.steps
+        def run(loop: str, _: int) -> dict[str, float]:
+            taken = common.measured(lambda: loops[loop](steps))
+            return {key: taken[key] / steps for key in MEASURED} | {"peak_mib": taken["peak_mib"]}
 
-        found = in_turn(list(loops), arguments.rounds, run)
-    medians = {
-        name: {what: statistics.median(each[place] for each in runs) for place, what in enumerate(("wall_s", "cpu_s"))}
-        for name, runs in found.items()
-    }
-    ratios = {
-        what: statistics.median(a[place] / b[place] for a, b in zip(found["ours"], found["bare"], strict=True))
-        for place, what in enumerate(("wall", "cpu"))
-    }
-    result = {"a_step": medians, "ours_by_bare": ratios, "rounds": arguments.rounds, "steps": arguments.steps}
-    print(json.dumps(result, indent=1))
-    arguments.output.write_text(json.dumps(result | {"machine": machine(("torch", "monai"))}, indent=1) + "\n")
+        found = common.in_turn(list(loops), rounds, run)
+    rows = common.rows("loop", found, (*MEASURED, "peak_mib"))
+    pairs = zip(found["ours"], found["bare"], strict=True)
+    by_bare = common.medians([{key: a[key] / b[key] for key in MEASURED} for a, b in pairs], MEASURED)
+    rows[1]["by_bare"] = by_bare
+    common.print_table(rows, ("loop", *MEASURED, "peak_mib", "by_bare.wall_s", "by_bare.cpu_s"))
+    what = "a training step by the trainer and by a loop of ten lines; medians of rounds, and of their ratios"
+    content = {"patch_size": PATCH, "batch_size": BATCH, "steps": steps, "results": rows}
+    common.keep(common.output_of(given, "step"), what, ("torch", "monai"), content)
 
 
 def network_and_batch() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:

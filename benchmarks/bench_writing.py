@@ -15,10 +15,7 @@ The others neither flush nor read back. Each starts from the same array in memor
 from __future__ import annotations
 
 import argparse
-import json
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,10 +25,9 @@ import numpy as np
 
 from torchio_seg.volumes.nifti import Volume, create, draft_like, read
 
-HERE = Path(__file__).parent
-RESULT = HERE / "results" / "writing.json"
 PACKAGES = ("numpy", "torchio", "nibabel", "isal")
 ORGANS, SLAB = 13, 32
+MEASURED = ("wall_s", "cpu_s", "peak_mib", "mib")
 AIMS = {"faster": 5.0, "size": 1.1, "or MiB": 0.5}
 """Times as fast as TorchIO; times its size, or so many MiB where that is more."""
 
@@ -99,15 +95,10 @@ MAPS = {"organs": organs, "dense": dense}
 
 def measured(name: str, label: np.ndarray, folder: Path, like: Volume) -> dict[str, float]:
     path = folder / f"{name}.nii.gz"
-    clock = time.perf_counter()
-    METHODS[name](path, label, like)
-    wall = time.perf_counter() - clock
+    taken = common.measured(lambda: METHODS[name](path, label, like))
     found = read(path).array[0]
-    return {
-        "wall_s": round(wall, 4),
-        "mib": round(path.stat().st_size / 2**20, 4),
-        "voxels_that_differ": int((found != label).sum()),
-    }
+    size = round(path.stat().st_size / common.MIB, 4)
+    return {**taken, "mib": size, "voxels_that_differ": int((found != label).sum())}
 
 
 def of_map(kind: str, given: argparse.Namespace, folder: Path) -> list[dict[str, Any]]:
@@ -118,14 +109,10 @@ def of_map(kind: str, given: argparse.Namespace, folder: Path) -> list[dict[str,
     for write in METHODS.values():  # imports, and what is set up once
         write(folder / "first.nii.gz", label[:, :, :2], read_small(folder))
     runs = common.in_turn(list(METHODS), given.rounds, lambda name, _: measured(name, label, folder, like))
-    rows: list[dict[str, Any]] = [
-        {"map": kind, "method": name, "wall_s": statistics.median(run["wall_s"] for run in found)}
-        | {"mib": found[0]["mib"], "voxels_that_differ": max(run["voxels_that_differ"] for run in found)}
-        | {"runs_s": [run["wall_s"] for run in found]}
-        for name, found in runs.items()
-    ]
+    rows = [{"map": kind, **row} for row in common.rows("method", runs, MEASURED)]
     theirs = next(row for row in rows if row["method"] == "tio")
     for row in rows:
+        row["voxels_that_differ"] = max(run["voxels_that_differ"] for run in row["runs"])
         row["faster_than_tio"] = round(theirs["wall_s"] / row["wall_s"], 2)
         row["size_of_tio"] = round(row["mib"] / theirs["mib"], 3)
     return rows
@@ -137,21 +124,9 @@ def read_small(folder: Path) -> Volume:
     return read(folder / "small.nii")
 
 
-def print_table(rows: list[dict[str, Any]]) -> None:
-    print(f"{'map':8} {'method':11} {'wall s':>8} {'MiB':>8} {'faster than tio':>16} {'size of tio':>12} {'differ':>7}")
-    for row in rows:
-        print(
-            f"{row['map']:8} {row['method']:11} {row['wall_s']:8.3f} {row['mib']:8.3f} {row['faster_than_tio']:16.2f} "
-            f"{row['size_of_tio']:12.2f} {row['voxels_that_differ']:7}"
-        )
-
-
 def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__, rounds=5)
     parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 200])
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--quick", action="store_true", help="a small map, one round: whether everything works")
-    parser.add_argument("--output", type=Path, help=f"default {RESULT.relative_to(HERE.parent)}; --quick writes none")
     given = parser.parse_args()
     if given.quick:
         given.shape, given.rounds = [96, 96, 40], 1
@@ -162,13 +137,10 @@ def main() -> None:
     given = arguments()
     with tempfile.TemporaryDirectory() as name:
         rows = [row for kind in MAPS for row in of_map(kind, given, Path(name))]
-    print_table(rows)
+    common.print_table(rows, ("map", "method", *MEASURED, "faster_than_tio", "size_of_tio", "voxels_that_differ"))
     print(f"aims, of organs: ours {AIMS['faster']} x as fast as tio; {AIMS['size']} x its size or {AIMS['or MiB']} MiB")
-    output = given.output or (None if given.quick else RESULT)
-    if output is not None:
-        about = {"what": "writing a label map; medians of runs in turn", "shape": given.shape, "aims": AIMS}
-        about["machine"] = common.machine(PACKAGES)
-        output.write_text(json.dumps({**about, "results": rows}, indent=1) + "\n")
+    content = {"shape": given.shape, "aims": AIMS, "results": rows}
+    common.keep(common.output_of(given, "writing"), "writing a label map; medians of runs in turn", PACKAGES, content)
 
 
 if __name__ == "__main__":

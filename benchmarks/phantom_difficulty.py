@@ -1,6 +1,6 @@
 """How hard the brain phantom is: a random forest on single voxels against the same forest with a neighbourhood.
 
-    python benchmarks/phantom_difficulty.py
+    python benchmarks/phantom_difficulty.py [--quick]
     python benchmarks/phantom_difficulty.py --set noise=0.25 --set radius=8,12 --seeds 0
 
 Cases are drawn as `torchio_seg/datasets/phantom.py` draws them. Intensities are z-scored for each case and channel.
@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import common
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -39,26 +37,23 @@ STRIDE = 7
 SCALES = (1.0, 2.0, 4.0)
 """Deviations in voxels of the Gaussians that give the second forest its neighbourhood."""
 THRESHOLDS = np.linspace(0.05, 0.95, 19)
-RESULTS = Path(__file__).parent / "results" / "phantom_difficulty.json"
 
 Matrix = NDArray[np.float32]
 
 
 def main() -> None:
-    arguments = _arguments()
-    settings = Difficulty(**dict(arguments.set))
-    report: dict[str, Any] = {
-        "what": "mean Dice of test cases with a lesion, natural or balanced classes, whichever is better",
+    given = _arguments()
+    settings = Difficulty(**dict(given.set))
+    content: dict[str, Any] = {
         "shape": SHAPE,
         "training_cases": NUM_TRAINING,
         "test_cases": NUM_TEST,
         "difficulty": dataclasses.asdict(settings),
-        "seeds": {str(seed): measure(seed, settings) for seed in arguments.seeds},
+        "seeds": {str(seed): measure(seed, settings) for seed in given.seeds[: 1 if given.quick else None]},
     }
-    output = arguments.output or (None if arguments.set else RESULTS)
-    if output is not None:
-        output.parent.mkdir(exist_ok=True)
-        output.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    what = "mean Dice of test cases with a lesion, natural or balanced classes, whichever is better"
+    if not given.set or given.output is not None:
+        common.keep(common.output_of(given, "phantom_difficulty"), what, ("numpy", "scipy", "scikit-learn"), content)
 
 
 def measure(seed: int, settings: Difficulty) -> dict[str, Any]:
@@ -66,12 +61,11 @@ def measure(seed: int, settings: Difficulty) -> dict[str, Any]:
     cases = [_case(seed, index, settings) for index in range(NUM_TRAINING + NUM_TEST)]
     outcome: dict[str, Any] = {}
     for name, features in (("single voxels", single_voxels), ("with neighbourhood", with_neighbourhood)):
-        started = time.perf_counter()
         tables = [features(case) for case in cases]
         attempts = {mode: _fit_and_score(tables, cases, mode, seed) for mode in ("natural", "balanced")}
         outcome[name] = max(attempts.values(), key=lambda scores: scores["mean"])
         outcome[name]["all attempts"] = {mode: scores["mean"] for mode, scores in attempts.items()}
-        print(f"seed {seed}, {name}: {outcome[name]} ({time.perf_counter() - started:.0f} s)", flush=True)
+        print(f"seed {seed}, {name}: {outcome[name]}", flush=True)
     return outcome
 
 
@@ -150,10 +144,9 @@ def _case(seed: int, index: int, settings: Difficulty) -> Phantom:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = common.parser(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--set", type=_setting, action="append", default=[], metavar="NAME=NUMBER[,NUMBER]")
-    parser.add_argument("--output", type=Path, help="default results/phantom_difficulty.json; --set writes none")
     return parser.parse_args()
 
 

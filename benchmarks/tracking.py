@@ -1,9 +1,9 @@
 """What tracking costs: the same training untracked and tracked offline, in turns, each in a process of its own.
 
-Reported are the medians over epochs and rounds of the CPU time of this process's threads during an epoch's steps, which
-other work on the machine does not change as it changes the clock, and of the seconds of a whole training.
+What counts is the CPU time of this process's threads during an epoch's steps, during a validation and in all, which
+other work on the machine does not change as it changes the clock.
 
-python benchmarks/tracking.py
+    python benchmarks/tracking.py [--quick]
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from common import machine
+import common
 
-RESULT = Path(__file__).parent / "results" / "tracking.json"
-ROUNDS = 2
+MEASURED = ("epoch_cpu_s", "validation_cpu_s", "whole_cpu_s")
 MODES = ("disabled", "offline")
 SETTINGS: dict[str, Any] = {
     "dataset.cases": 8,
@@ -38,7 +37,10 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def train(mode: str, folder: Path) -> None:
+QUICK: dict[str, Any] = {"dataset.cases": 4, "dataset.shape": [32, 32, 32], "training.epochs": 2}
+
+
+def train(mode: str, folder: Path, *, quick: bool) -> None:
     """One training, whose epochs' and whole CPU seconds are printed."""
     from torchio_seg.config.resolve import load, shipped
     from torchio_seg.progress import Silent
@@ -61,42 +63,39 @@ def train(mode: str, folder: Path) -> None:
     os.environ["WANDB_MODE"] = mode
     places = {"dataset.root": str(folder / "data"), "sampling.store": str(folder / "store")}
     clock, begun = Clock(), time.process_time()
-    start(load(shipped()["phantom"], SETTINGS | places), folder / "runs", progress=clock)
+    settings = SETTINGS | (QUICK if quick else {}) | places
+    start(load(shipped()["phantom"], settings), folder / "runs", progress=clock)
     whole = time.process_time() - begun
     print(json.dumps({"epochs": clock.spent["epoch"][1:], "validations": clock.spent["cases"], "whole": whole}))
 
 
+def train_in_child(mode: str, folder: str, *, quick: bool) -> dict[str, float]:
+    """The medians of one training's pieces."""
+    words = [sys.executable, __file__, "--child", mode, folder, *(["--quick"] if quick else [])]
+    done = subprocess.run(words, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    told = json.loads(done.stdout.splitlines()[-1])
+    epoch, validation = (statistics.median(told[what]) for what in ("epochs", "validations"))
+    return {key: round(value, 4) for key, value in zip(MEASURED, (epoch, validation, told["whole"]), strict=True)}
+
+
 def main() -> None:
-    found: dict[str, list[dict[str, Any]]] = {mode: [] for mode in MODES}
+    parser = common.parser(__doc__, rounds=2)
+    parser.add_argument("--child", nargs=2, metavar=("MODE", "FOLDER"), help="train once; for this program itself")
+    given = parser.parse_args()
+    if given.child is not None:
+        train(given.child[0], Path(given.child[1]), quick=given.quick)
+        return
+    rounds = 1 if given.quick else given.rounds
     with tempfile.TemporaryDirectory() as folder:
-        train_in_child("disabled", folder)  # makes the data
-        for _ in range(ROUNDS):
-            for mode in MODES:
-                found[mode].append(train_in_child(mode, folder))
-    medians = {
-        mode: {
-            "epoch": statistics.median(each for run in runs for each in run["epochs"]),
-            "validation": statistics.median(each for run in runs for each in run["validations"]),
-            "whole": statistics.median(run["whole"] for run in runs),
-        }
-        for mode, runs in found.items()
-    }
-    for mode, seconds in medians.items():
-        print(mode, {name: round(value, 3) for name, value in seconds.items()})
-    about = {"machine": machine(("torch", "wandb")), "cpu_seconds": medians, "runs": found}
-    RESULT.write_text(json.dumps(about, indent=1) + "\n")
-
-
-def train_in_child(mode: str, folder: str) -> dict[str, Any]:
-    command = [sys.executable, __file__, mode, folder]
-    done = subprocess.run(
-        command, check=True, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+        train_in_child("disabled", folder, quick=given.quick)  # makes the data
+        runs = common.in_turn(MODES, rounds, lambda mode, _: train_in_child(mode, folder, quick=given.quick))
+    rows = common.rows("mode", runs, MEASURED)
+    for row in rows[1:]:
+        row["of_disabled"] = common.ratios(row, rows[0], MEASURED)
+    common.print_table(rows, ("mode", *MEASURED))
+    what = "CPU seconds of a training untracked and tracked offline by W&B; medians of trainings in turn"
+    common.keep(common.output_of(given, "tracking"), what, ("torch", "wandb"), {"settings": SETTINGS, "results": rows})
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        train(sys.argv[1], Path(sys.argv[2]))
-    else:
-        main()
+    main()

@@ -14,7 +14,8 @@ from typing import Any
 
 from torchio_seg.reports.memory_plot import draw, to_svg
 from torchio_seg.workflows.memory_benchmark import read
-from torchio_seg.workflows.memory_output import COLUMNS, cells, rows, series_of
+from torchio_seg.workflows.memory_output import rows, series_of
+from torchio_seg.workflows.memory_tables import notes, tables
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -26,8 +27,10 @@ COMMANDS = {
     "augmentation_accuracy": "python benchmarks/augmentation_accuracy.py --root Task04_Hippocampus",
 }
 """Those that need more than their name."""
-LONG = {"runs", "validation", "plan", "machine", "regions"}
+LONG = {"runs", "validation", "plan", "machine", "regions", "settings", "commit"}
 """What tables leave out; it stands in the files."""
+ABOUT = {"what", "device", "command"}
+"""What stands above the table."""
 TITLE = """\
 # Benchmarks
 
@@ -35,10 +38,9 @@ Written by `python benchmarks/write_docs.py` from the files in `benchmarks/resul
 runs a short selection.
 """
 MEMORY = """\
-`memory` is what the step or the prediction adds to a process that holds network and batch, or volume; `all` is the
+`memory` is what the step or the prediction adds to a process that holds network and batch, or volume; `process` is that
 process's peak, imports included (on a GPU: what the GPU says is taken); `of whole` is `memory` by that of the whole
-volume, `~` where that did not fit and a line `a + b x voxels` fitted to the patches stands for it.
-[memory.md](memory.md) tells how each is measured, and how to ask for your own card.
+volume. [memory.md](memory.md) tells how each is measured, and how to ask for your own card.
 """
 
 
@@ -66,23 +68,31 @@ def pages() -> dict[Path, str]:
 
 
 def memory_section(path: Path) -> tuple[str, dict[Path, str]]:
-    """A table of all points, and a picture a network."""
-    results, command = read(path), json.loads(path.read_text(encoding="utf-8"))["command"]
+    """Tables of all points, and a picture a network."""
+    results, told = read(path), json.loads(path.read_text(encoding="utf-8"))
     points = {found.point: found for found in results["points"]}
-    about = results["about"]
+    about, found = results["about"], rows(points, results["accuracy"])
     shape = " x ".join(map(str, about["shape"]))
-    amounts = f"{shape} voxels, {about['channels']} channels, {about['classes']} classes"
+    commands = told.get("commands", {})
     lines = [
         "## Memory: patches against the whole volume\n",
-        f"A volume of {amounts}. `python benchmarks/bench_memory.py` calls, for every row, `{command}`.\n",
-        machine_text(about["machine"], about["device"]),
+        f"{shape} voxels, {about['channels']} channels, {about['classes']} classes: `{told['command']}`\n",
+        machine_text(about, about["device"]),
         MEMORY,
-        *table(COLUMNS, [cells(row) for row in rows(points, results["accuracy"])]),
+        *[f"- {note}" for note in list(notes(found))[1:]],
     ]
     pictures = {}
-    is_gpu = any(found.reserved is not None for found in points.values())
+    is_gpu = any(each.reserved is not None for each in points.values())
     for network in dict.fromkeys(point.network for point in points):
-        own = {point: found for point, found in points.items() if point.network == network}
+        own = {point: each for point, each in points.items() if point.network == network}
+        lines.append(f"\n### {network}")
+        for work in ("training", "prediction"):
+            chosen = [row for row in found if (row["network"], row["work"]) == (network, work)]
+            command = commands.get(f"{network}, {work}")
+            for each in tables(chosen):
+                lines += [f"\n{each.title}{f': `{command}`' if command else ''}\n"]
+                flat = [(way, *row) for way, part in each.parts.items() for row in part]
+                lines += table(("how", *each.columns), flat)
         what = "peak memory of the GPU" if is_gpu else "peak memory of the process on a CPU, imports included"
         picture = DOCS / "images" / f"memory_{network}.svg"
         pictures[picture] = to_svg(draw(f"{network}: patches against {shape}", what, series_of(own, is_gpu=is_gpu)))
@@ -99,14 +109,14 @@ def plain_section(path: Path) -> str:
     lines = [f"## {path.stem.replace('_', ' ').capitalize()}\n", f"`{command_of(path, about)}`\n"]
     if what := about.get("what"):
         lines[1:1] = [f"{str(what)[0].upper()}{str(what)[1:]}.\n"]
-    if isinstance(machine := about.get("machine"), dict):
-        lines.append(machine_text(machine, device))
+    if isinstance(about.get("machine"), dict):
+        lines.append(machine_text(about, device))
     if isinstance(records, list):
         flat = [dict(scalars(record)) for record in records]
         names = list(dict.fromkeys(name for record in flat for name in record))
         lines += table(names, [[record.get(name, "") for name in names] for record in flat])
     else:
-        pairs = [(name, value) for name, value in scalars(records) if name not in {"what", "device", "command"}]
+        pairs = [(name, value) for name, value in scalars(records) if name not in ABOUT]
         lines += table(("figure", "value"), pairs)
     return "\n".join(lines) + "\n"
 
@@ -117,22 +127,26 @@ def command_of(path: Path, about: Mapping[str, Any]) -> str:
     return str(about.get("command", COMMANDS.get(path.stem, f"python benchmarks/{script}")))
 
 
-def machine_text(machine: Mapping[str, Any], device: str) -> str:
-    """The machine in a sentence."""
+def machine_text(about: Mapping[str, Any], device: str) -> str:
+    """The machine, the versions and the commit in a sentence."""
+    machine = about["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    commit = f", commit {about['commit'][:10]}" if about.get("commit") else ""
     where = f"{device}; " if device else ""
-    return f"{where}{machine['processor']}, {machine['cores']} processors, {machine['system']}, {versions}.\n"
+    return f"{where}{machine['processor']}, {machine['cores']} processors, {machine['system']}, {versions}{commit}.\n"
 
 
 def scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Single numbers and words, those inside by dotted names."""
+    """Single numbers and words, quartiles beside their median, those inside by dotted names."""
     for name, value in record.items():
         if name in LONG:
             continue
         if isinstance(value, Mapping):
             yield from scalars(value, f"{prefix}{name}.")
         elif not isinstance(value, list):
-            yield prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)
+            text = f"{value:.4g}" if isinstance(value, float) else str(value)
+            low, high = record.get(f"{name}_quartiles") or (value, value)
+            yield prefix + name, text if low == high else f"{text} ({low:.4g} to {high:.4g})"
 
 
 def table(names: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:

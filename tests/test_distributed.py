@@ -131,6 +131,20 @@ def test_samples_of_which_nothing_is_known_cost_nothing_on_any_rank(found: list[
         assert facts["unknown"]["apart"] < 1e-6 * facts["unknown"]["moved"]
 
 
+@pytest.mark.parametrize("name", components.names("losses"))
+@pytest.mark.parametrize("share", [0.75, 1.0])
+def test_a_loss_of_the_whole_batch_knows_the_same_voxels_on_any_rank(
+    found: list[dict[str, Any]], name: str, share: float
+) -> None:
+    """Where of one rank's samples a quarter is known, or nothing, and of the other's nearly all."""
+    for facts in found:
+        result = facts[f"unknown {name} {share}"]
+        assert result["moved"] > 1e-4
+        assert result["apart"] < 1e-4 * result["moved"]
+        assert result["loss"] < 1e-6
+        assert result["same"]
+
+
 def test_a_batch_that_is_not_finite_on_one_rank_is_skipped_by_both(found: list[dict[str, Any]]) -> None:
     for facts in found:
         result = facts["not finite"]
@@ -145,6 +159,11 @@ def test_a_batch_that_is_not_finite_on_one_rank_is_skipped_by_both(found: list[d
 
 def test_gradients_cross_once_in_a_step_of_several_batches(found: list[dict[str, Any]]) -> None:
     assert [facts["exchanges"] for facts in found] == [1, 1]
+
+
+def test_weights_without_a_gradient_are_named_before_anybody_waits_for_them(found: list[dict[str, Any]]) -> None:
+    for facts in found:
+        assert facts["idle"].startswith("2 weights of the network had no part in its logits (spare.weight, spare.bias)")
 
 
 def test_one_run_is_written_and_told_once(work: Path) -> None:

@@ -15,12 +15,20 @@ def halvings_of(strides: tuple[Size, ...]) -> list[int]:
 
 @pytest.mark.parametrize(
     ("patch_size", "halvings"),
-    [((128, 128, 128), [5, 5, 5]), ((64, 128, 40), [4, 5, 3]), ((8, 4, 16), [1, 0, 2]), ((96, 160, 112), [4, 5, 4])],
+    [
+        *(((128, 128, 128), [5, 5, 5]), ((64, 128, 40), [4, 4, 3]), ((8, 4, 16), [1, 0, 1])),
+        *(((96, 160, 112), [4, 4, 4]), ((96, 192, 112), [4, 5, 4]), ((8, 8, 128), [1, 1, 4])),
+    ],
 )
-def test_each_side_is_halved_while_four_voxels_are_left(patch_size: Size, halvings: list[int]) -> None:
+def test_each_side_is_halved_while_four_voxels_are_left_and_alone_while_six_are(
+    patch_size: Size, halvings: list[int]
+) -> None:
     levels = plan_levels(patch_size, None, None, None, name="net")
     assert halvings_of(levels.strides) == halvings
-    assert all(4 <= side // 2**number < 8 for side, number in zip(patch_size, halvings, strict=True))
+    left = [side // 2**number for side, number in zip(patch_size, halvings, strict=True)]
+    assert min(left) >= 4
+    assert all(side < 8 for side in left) or [side >= 8 for side in left].count(True) == 1
+    assert max(left) < 12
     assert levels.sizes == Sizes(tuple(2**number for number in halvings), min_cells=2)
     assert len(levels.channels) == 1 + max(halvings)
 

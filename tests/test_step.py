@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from torchio_seg.config.sections import Training
 from torchio_seg.errors import TrainingError
 from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.step import MOST_SKIPPED_IN_A_ROW, Stepper, supervised
+from torchio_seg.targets import leave_out_ignored
 
 
 def squared_error(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
@@ -48,6 +50,38 @@ def test_two_accumulated_batches_do_what_one_of_both_does() -> None:
     together([(torch.cat([first, second]), torch.cat([first_masks, second_masks]))])
     apart([(first, first_masks), (second, second_masks)])
     assert torch.allclose(weights(together), weights(apart), atol=1e-7)
+
+
+@pytest.mark.parametrize(("settings", "groups"), [({"batch_size": 3}, [3]), ({"batch_size": 5}, [5, 3])])
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_every_sample_counts_the_same_in_uneven_portions(
+    settings: dict[str, Any], groups: list[int], at_once: int
+) -> None:
+    """Of samples that differ as much as 1 and 100."""
+    images, masks = pair(7, sum(groups))
+    images = images * torch.logspace(0, 2, len(images)).view(-1, 1, 1, 1, 1)
+    whole = stepper(Training())
+    portions = stepper(Training(patches_at_once=at_once, **settings))
+    wanted = whole([(images, masks)])
+    found = portions(list(zip(images.split(groups), masks.split(groups), strict=True)))
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-5)
+    assert found.gradient_norm == pytest.approx(wanted.gradient_norm, rel=1e-5)
+    assert torch.allclose(weights(whole), weights(portions), rtol=1e-4, atol=1e-6)
+
+
+def test_samples_of_which_nothing_is_known_count_nowhere_in_portions() -> None:
+    images, masks = pair(8, 5)
+    masks[1:3] = math.nan
+    masks[4, :, :3] = math.nan
+    steppers = [stepper(Training(batch_size=5, patches_at_once=at_once)) for at_once in (5, 2, 1)]
+    for one in steppers:
+        one.loss = leave_out_ignored(squared_error)
+    losses = [one([(images, masks)]).loss for one in steppers]
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+    for one in steppers[1:]:
+        assert torch.allclose(weights(one), weights(steppers[0]), atol=1e-6)
+    nothing = one([(images, torch.full_like(masks, math.nan))])
+    assert nothing.loss == nothing.gradient_norm == 0
 
 
 def test_a_long_gradient_is_shortened_to_the_limit() -> None:

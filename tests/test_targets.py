@@ -7,7 +7,7 @@ import torch
 from torchio_seg import components
 from torchio_seg.losses import dice, dice_ce
 from torchio_seg.records import Labels
-from torchio_seg.targets import activate, background, decode, encode, leave_out_ignored
+from torchio_seg.targets import activate, background, decode, encode, leave_out_ignored, leave_out_ignored_of_all
 
 CLASSES = Labels.of_classes({0: "background", 3: "a", 7: "b"})
 REGIONS = Labels.of_regions({0: "b", 1: "o", 2: "n", 4: "e"}, {"WT": [1, 2, 4], "TC": [1, 4], "ET": [4]})
@@ -69,7 +69,8 @@ def test_ignored_voxels_enter_no_loss_and_get_no_gradient(name: str, exclusive: 
     logits = torch.randn(2, labels.num_channels, 6, 4, 4, generator=generator, requires_grad=True)
     known = encode(label_map[:, :, :3], labels)
     label_map[:, :, 3:] = 9
-    masked = leave_out_ignored(loss, pooled=batch)(logits, encode(label_map, labels))
+    blind = leave_out_ignored_of_all if batch else leave_out_ignored
+    masked = blind(loss)(logits, encode(label_map, labels))
     torch.testing.assert_close(masked, loss(logits[:, :, :3], known))
     masked.backward()
     assert logits.grad is not None
@@ -84,7 +85,7 @@ def test_a_pooled_loss_sees_samples_with_different_numbers_of_known_voxels_as_on
     logits = torch.randn(2, 3, 4, 4, 4, generator=generator)
     label_map[0, :, 1:] = 9
     loss = dice.build(True, batch=True)
-    found = leave_out_ignored(loss, pooled=True)(logits, encode(label_map, labels))
+    found = leave_out_ignored_of_all(loss)(logits, encode(label_map, labels))
     beside = torch.cat([logits[:1, :, :1], logits[1:]], dim=2)
     expected = loss(beside, encode(torch.cat([label_map[:1, :, :1], label_map[1:]], dim=2), labels))
     torch.testing.assert_close(found, expected)

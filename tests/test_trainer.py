@@ -215,8 +215,21 @@ def test_a_stop_at_an_epochs_end_saves_at_once_and_leaves_its_validation_to_the_
     assert resumed.subsets == whole.subsets == [0, 1, None]
 
 
-def test_some_cases_may_end_a_training_but_all_of_them_judge_its_last_model() -> None:
+def test_what_tells_of_some_cases_alone_is_never_best_and_tries_no_patience() -> None:
+    watched = Watched(Training(epochs=9, validation_every=1, validation_cases=2, patience=2))
+    trainer = watched.trainer()
+    given = [Validation(0.9, 0.1, is_complete=False)] * 3 + [Validation(dice, 0.1) for dice in (0.4, 0.3, 0.2, 0.1)]
+    object.__setattr__(trainer.parts, "validate", lambda *_: given.pop(0))
+    assert trainer.run()
+    assert (trainer.position.best_score, trainer.position.best_epoch) == (0.4, 4)
+    assert trainer.position.epoch == 6, "two validations that can be compared brought nothing better"
+
+
+def test_before_patience_ends_all_cases_are_asked() -> None:
     settings = Training(epochs=9, validation_every=1, validation_cases=2, patience=1)
-    watched = Watched(settings, dice=[0.5, 0.4])
+    watched = Watched(settings, dice=[0.5, 0.4, 0.3])
     assert watched.trainer().run()
     assert watched.subsets == [0, 1, None]
+    watched = Watched(settings, dice=[0.5, 0.4, 0.6, 0.5, 0.2])
+    assert watched.trainer().run()
+    assert watched.subsets == [0, 1, None, 2, None], "what all cases find better gives new patience"

@@ -17,9 +17,10 @@ from torchio_seg import components
 from torchio_seg.config.optimizations import Optimization
 from torchio_seg.config.sections import Training
 from torchio_seg.distributed import ALONE, Peers, joined
+from torchio_seg.errors import TrainingError
 from torchio_seg.optimization import Schedule, build_optimizer
 from torchio_seg.step import Loss, Pair, Stepper
-from torchio_seg.targets import leave_out_ignored
+from torchio_seg.targets import leave_out_ignored, leave_out_ignored_of_all
 
 sys.path.insert(0, str(Path(__file__).parent / "networks"))
 from test_networks import SMALL, fit, free_sizes
@@ -64,11 +65,11 @@ def small_network(name: str, seed: int) -> tuple[torch.nn.Module, tuple[int, int
 
 
 def distance(
-    peers: Peers, loss: Callable[[Peers], Loss], name: str = "segresnet", *, unknown: bool = False
+    peers: Peers, loss: Callable[[Peers], Loss], name: str = "segresnet", *, unknown: float | None = None
 ) -> dict[str, Any]:
     """How far two ranks are, after some steps, from one process that had the batches of both; how far that had gone.
 
-    `unknown`: nothing is known of the first rank's samples, and nothing of a slice of the second's.
+    `unknown`: nothing is known of this share of the first rank's samples, and nothing of a slice of the second's.
     """
     shared, size = small_network(name, seed=peers.rank)
     whole, _ = small_network(name, seed=0)
@@ -77,8 +78,8 @@ def distance(
     results = []
     for step in range(NUM_STEPS):
         (first, first_masks), (second, second_masks) = (pair(10 * step + rank, size) for rank in (0, 1))
-        if unknown:
-            first_masks.fill_(math.nan)
+        if unknown is not None:
+            first_masks[:, :, : round(unknown * size[0])] = math.nan
             second_masks[:, :, :1] = math.nan
         own = (first, first_masks) if peers.is_main else (second, second_masks)
         found = together([(own[0].double(), own[1])])
@@ -99,6 +100,12 @@ def built(section: dict[str, Any]) -> Callable[[Peers], Loss]:
 def blind(peers: Peers) -> Loss:
     """Blind to voxels whose masks are NaN."""
     return leave_out_ignored(components.assemble("losses", {"name": "dice_ce"}, True), pool=peers.pool)
+
+
+def blind_to_some_of_all(section: dict[str, Any]) -> Callable[[Peers], Loss]:
+    return lambda peers: leave_out_ignored_of_all(
+        components.assemble("losses", section | {"batch": True}, True, pool=peers.pool), pool=peers.pool
+    )
 
 
 def primitives(peers: Peers, folder: Path) -> dict[str, Any]:
@@ -160,6 +167,18 @@ def exchanges(peers: Peers) -> int:
     return seen.count(0)
 
 
+def idle(peers: Peers) -> str:
+    """What is said of weights that the logits do not depend on."""
+    network = torch.nn.Conv3d(2, 3, 1)
+    network.spare = torch.nn.Linear(2, 2)
+    stepper = make_stepper(network, built({"name": "dice"})(peers), peers)
+    try:
+        stepper([pair(peers.rank, (4, 4, 4))])
+    except TrainingError as error:
+        return str(error)
+    return "nothing"
+
+
 def facts(peers: Peers, folder: Path) -> Iterator[tuple[str, Any]]:
     yield "primitives", primitives(peers, folder)
     for name in components.names("networks"):
@@ -167,9 +186,14 @@ def facts(peers: Peers, folder: Path) -> Iterator[tuple[str, Any]]:
     batch = {"name": "dice", "batch": True, "smooth_numerator": 1.0, "smooth_denominator": 1.0}
     yield "batch dice", distance(peers, built(batch))
     yield "batch dice, each its own", distance(peers, lambda _: built(batch)(ALONE))
-    yield "unknown", distance(peers, blind, unknown=True)
+    yield "unknown", distance(peers, blind, unknown=1.0)
+    for name in components.names("losses"):
+        for share in (0.75, 1.0):
+            loss = blind_to_some_of_all({"name": name})
+            yield f"unknown {name} {share}", distance(peers, loss, unknown=share)
     yield "not finite", not_finite(peers)
     yield "exchanges", exchanges(peers)
+    yield "idle", idle(peers)
 
 
 def main(folder: Path) -> None:

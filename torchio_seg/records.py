@@ -168,11 +168,13 @@ class Validation:
     """Of each region, over the cases where it is defined."""
     num_cases: int = 0
     measured: Mapping[str, float | None] = field(default_factory=dict)
-    """What else was asked for, by the name that the settings give it."""
+    """What else was asked for, by metric over all regions, and of one as METRIC/REGION."""
+    is_complete: bool = True
+    """Whether it tells of every validation case; of fewer it is compared with nothing."""
 
     def score(self, name: str, *, falls: bool) -> float | None:
         """The number to be as high as possible, turned where lower is better; None where there is none to compare."""
         value = {"mean_dice": self.mean_dice, "loss": self.loss, **self.measured, **self.dice}[name]
-        if value is None or not math.isfinite(value):
+        if value is None or not math.isfinite(value) or not self.is_complete:
             return None
         return -value if falls else value

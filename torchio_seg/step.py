@@ -66,11 +66,13 @@ class Stepper:
         return float(self.optimizer.param_groups[0]["lr"])
 
     def __call__(self, pairs: Sequence[Pair]) -> StepResult:
-        """One step on the images and masks of one or more batches, whose gradients are averaged; all peers' too."""
+        """One step on the images and masks of one or more batches; each sample counts the same, and all peers' do."""
         self.network.train()
         self.optimizer.zero_grad(set_to_none=True)
         buffers = [buffer.clone() for buffer in self.network.buffers()]
         loss = self.peers.mean(self._learn(pairs))
+        if self.peers.num_ranks > 1:
+            _require_gradients(self.network)
         self.peers.align(self.network)
         self.scaler.unscale_(self.optimizer)
         limit = self.settings.clip_norm or math.inf
@@ -89,18 +91,26 @@ class Stepper:
         return StepResult(loss, norm, skipped)
 
     def _learn(self, pairs: Sequence[Pair]) -> float:
-        """The gradients of all batches; peers exchange them once, with the last one's."""
+        """The gradients of all batches, portion by portion; peers exchange them once, with the last one's."""
+        portions = [portion for pair in pairs for portion in _portions(pair, self.settings.portion)]
         total = 0.0
-        for number, (images, masks) in enumerate(pairs, start=1):
-            with nullcontext() if number == len(pairs) else self.peers.apart(self._shared):
-                total += self._backward(images, masks, len(pairs))
+        for number, (portion, share) in enumerate(zip(portions, self._shares(portions), strict=True), start=1):
+            with nullcontext() if number == len(portions) else self.peers.apart(self._shared):
+                total += self._backward(*portion, share)
         return total
 
-    def _backward(self, images: torch.Tensor, masks: torch.Tensor, num_batches: int) -> float:
+    def _shares(self, portions: Sequence[Pair]) -> list[float]:
+        """What each portion counts for: as many samples as it has, here and elsewhere, of which anything is known."""
+        if len(portions) == 1:
+            return [1.0]
+        counts = [self.peers.mean(_num_known(masks)) for _, masks in portions]
+        return [count / (sum(counts) or 1) for count in counts]
+
+    def _backward(self, images: torch.Tensor, masks: torch.Tensor, share: float) -> float:
         images, masks = images.to(self.device, non_blocking=True), masks.to(self.device, non_blocking=True)
         with autocast(self.device, self.settings.precision):
             outputs = self._shared(images)
-        loss = supervised(self.loss, outputs, masks) / num_batches
+        loss = share * supervised(self.loss, outputs, masks)
         self.scaler.scale(loss).backward()
         return float(loss.detach())
 
@@ -138,6 +148,27 @@ class Stepper:
         self.skipped_in_a_row = state["skipped_in_a_row"]
         if self._average is not None:
             self._average.restore(state["average"])
+
+
+def _require_gradients(network: torch.nn.Module) -> None:
+    """Processes wait for each other's gradients of all weights, so that each weight must have one."""
+    if without := [name for name, weight in network.named_parameters() if weight.requires_grad and weight.grad is None]:
+        raise TrainingError(
+            f"{len(without)} weights of the network had no part in its logits ({', '.join(without[:3])}), for whose "
+            "gradients several processes would wait: take them out of the network or set requires_grad=False on them; "
+            "one process alone trains it as it is"
+        )
+
+
+def _portions(pair: Pair, most: int) -> list[Pair]:
+    """The samples of a batch, so many at a time."""
+    images, masks = pair
+    return list(zip(images.split(most), masks.split(most), strict=True))
+
+
+def _num_known(masks: torch.Tensor) -> int:
+    """Samples that have a voxel to learn from; where nothing is known, masks are NaN."""
+    return int((~masks[:, 0].isnan()).flatten(1).any(1).sum())
 
 
 def supervised(loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], masks: torch.Tensor) -> torch.Tensor:

@@ -27,34 +27,55 @@ def encode(label_map: torch.Tensor, labels: Labels) -> torch.Tensor:
     return encoded if labels.ignore is None else encoded.masked_fill(label_map == labels.ignore, math.nan)
 
 
-def leave_out_ignored(loss: Loss, *, pooled: bool = False, pool: Pool | None = None) -> Loss:
+def leave_out_ignored(loss: Loss, *, pool: Pool | None = None) -> Loss:
     """The loss over the voxels whose masks are not NaN, sample by sample; a sample without any costs nothing.
 
-    `pooled`: over those of all samples together, for a loss that does not tell them apart. `pool`: sums over the
-    processes that have the other samples of the batch, of which some may cost nothing there.
+    `pool`: sums over the processes that have the other samples of the batch, of which some may cost nothing there.
     """
 
     def masked(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
-        if pooled:
-            logits, masks = _side_by_side(logits), _side_by_side(masks)
         known = ~masks[:, 0].isnan()
         losses = [
-            loss(sample[:, where][None, ..., None, None], truth[:, where][None, ..., None, None])
+            loss(_chosen(sample, where), _chosen(truth, where))
             for sample, truth, where in zip(logits, masks, known, strict=True)
             if where.any()
         ]
         total = torch.stack(losses).sum() if losses else 0 * logits.sum()
-        count = total.new_tensor(len(losses))
-        if pool is not None:
-            total, count = pool(total), pool(count)
-        return total / count.clamp(min=1)
+        return _mean(total, len(losses), pool)
 
     return masked
 
 
-def _side_by_side(samples: torch.Tensor) -> torch.Tensor:
-    """One sample C N of all voxels, from samples B C I J K."""
-    return samples.flatten(2).movedim(0, 1).flatten(1)[None]
+def leave_out_ignored_of_all(loss: Loss, *, pool: Pool | None = None) -> Loss:
+    """The same over the voxels of all samples together, for a loss that does not tell them apart.
+
+    What such a loss sums over all processes, as Dice, has one value there, and what is a mean over a process's own
+    voxels, as cross entropy, another at each: weighted by how many voxels it knows, both are those of the whole batch.
+    """
+
+    def masked(logits: torch.Tensor, masks: torch.Tensor) -> torch.Tensor:
+        logits, masks = (samples.flatten(2).movedim(0, 1).flatten(1) for samples in (logits, masks))
+        known = ~masks[0].isnan()
+        num_known = int(known.sum())
+        if pool is None and not num_known:
+            return 0 * logits.sum()
+        own = loss(_chosen(logits, known), _chosen(masks, known))  # by each process, since others wait for its sums
+        return _mean(num_known * own if num_known else own.nan_to_num(0.0) * 0, num_known, pool)
+
+    return masked
+
+
+def _chosen(sample: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+    """Some voxels of a sample, as a batch of that sample alone."""
+    return sample[:, where][None, ..., None, None]
+
+
+def _mean(total: torch.Tensor, count: int, pool: Pool | None) -> torch.Tensor:
+    """The total over the count, of all processes together; 0 where there is nothing to count."""
+    counted = total.new_tensor(count)
+    if pool is not None:
+        total, counted = pool(total), pool(counted)
+    return total / counted.clamp(min=1)
 
 
 def background(labels: Labels) -> list[float]:

@@ -176,10 +176,8 @@ class Trainer:
         if self.parts.validate is None or position.validated_at == position.step or not (is_due or is_last):
             return
         self._validate(self.parts.validate, whole=is_last)
-        if not is_last and self.settings.validation_cases is not None and self.is_over():
-            since = position.validations_since_best
-            self._validate(self.parts.validate, whole=True)  # some cases ended the training; all of them judge it
-            position.validations_since_best = since
+        if self.is_over() and not is_last and self.settings.validation_cases is not None:
+            self._validate(self.parts.validate, whole=True)  # a few cases end nothing before all are asked
         self.parts.save("last", position)
 
     def _validate(self, validate: Validate, *, whole: bool) -> None:
@@ -191,7 +189,8 @@ class Trainer:
         position.validated_at = position.step
         score = validation.score(self.settings.best, falls=self.settings.best in self.parts.falling)
         improved = score is not None and (position.best_score is None or score >= position.best_score)
-        position.validations_since_best = 0 if improved else position.validations_since_best + 1
+        if validation.is_complete:
+            position.validations_since_best = 0 if improved else position.validations_since_best + 1
         if improved:
             position.best_score, position.best_epoch = score, self._epochs_done
         self._log("validation", improved=improved, **asdict(validation))

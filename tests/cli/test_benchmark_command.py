@@ -19,6 +19,8 @@ def test_a_folder_that_is_a_file_and_a_wrong_word_are_refused_before_anything_is
     assert refused.code == 2
     assert "name a folder" in refused.err
     assert "fp64" in call(*WORDS, "--precisions", "fp64", "-o", tmp_path / "new").err
+    for option in ("--memory-limit", "--ram-budget", "--vram-budget"):
+        assert f"{option} 10: give an amount" in call(*WORDS, option, "10", "-o", tmp_path / "new").err
     assert not (tmp_path / "new").exists()
 
 
@@ -38,7 +40,9 @@ def test_a_limit_that_no_point_meets_is_told_and_the_command_ends_well(call: Cal
         "network.channels=[8,16]",
     )
     assert done.code == 0
-    assert done.out.count("does not fit 300 MB") == 2
+    assert done.out.count("too much ") == 2
+    assert "too much: more than 300 MB" in done.out
+    assert max(map(len, done.out.splitlines())) <= max(80, len(str(tmp_path)) + 40), "paths alone are longer"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"points.json", "points.csv", "unet.svg", "unet.png"}
     points = json.loads((tmp_path / "out" / "points.json").read_text())["points"]
     assert all(point["fits"] is False and point["asked"] >= 3e8 for point in points)

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from small_runs import Call
 
 from torchio_seg.cli.crossval import crossval
@@ -29,7 +30,7 @@ SETTINGS = (
     "device=cpu",
 )
 WORDS = [word for setting in SETTINGS for word in ("--set", setting)]
-NOT_OF_A_SERIES = {"resume", "repeats", "fold", "auto", "trust"}
+NOT_OF_A_SERIES = {"resume", "repeats", "fold"}
 """What `train` takes and a cross-validation cannot."""
 
 
@@ -89,17 +90,28 @@ def test_a_stopped_cross_validation_goes_on_and_predicts(call: Call, place: Path
 
 def test_users_mistakes_end_in_one_message(call: Call) -> None:
     for words, message in (
-        (["crossval"], "name an experiment or a layout: --dataset NAME (brats"),
+        (["crossval"], "name an experiment or a layout: --dataset NAME"),
         (["crossval", "-o", "nowhere"], "nowhere holds no series of folds that could go on"),
         (["crossval", "--dataset", "phantom", "--folds", "one"], "--folds one: give numbers from 0 on"),
         (["train", "--repeats", 2, "--resume", "x"], "leave --resume out"),
-        (["train", "--repeats", 2, "--dataset", "phantom", "--auto"], "give it by --batch-size"),
-        (["train", "--repeats", 2, "--dataset", "phantom", "--trust"], "give that to --init-from"),
     ):
         result = call(*words)
         assert result.code == 2
         assert message in result.err
         assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("command", [("crossval",), ("train", "--repeats", 2)])
+def test_every_run_of_a_series_opens_a_program_of_weights_with_trust_alone(
+    call: Call, place: Path, command: tuple[object, ...]
+) -> None:
+    with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
+        torch.jit.save(torch.jit.script(torch.nn.Conv3d(1, 2, 1)), place / "network.pt")
+    words = [*command, "--dataset", "phantom", *WORDS, "--set", "split.folds=2", "--init-from", "network.pt"]
+    refused, trusted = call(*words), call(*words, "--trust")
+    assert (refused.code, trusted.code) == (2, 2)
+    assert "--trust" in refused.err
+    assert "another network" in trusted.err, "it was opened, and holds one convolution"
 
 
 def test_repeats_are_compared(call: Call) -> None:

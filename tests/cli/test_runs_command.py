@@ -43,6 +43,20 @@ def test_the_best_is_that_of_the_best_checkpoint_not_the_last_nor_the_highest_ev
     assert (found.position, found.planned) == ({"epoch": 3, "step": 30}, ("epochs", 7))
 
 
+def test_what_was_evaluated_afterwards_counts_where_it_is_the_later(tmp_path: Path) -> None:
+    end = {"kind": "evaluation", "part": "test", "mean_dice": 0.5, "epoch": 3, "step": 30, "time": 100}
+    run = write(tmp_path / "run", [end])
+    (run / "evaluation").mkdir()
+    case = {"kind": "case", "part": "test", "case": "a", "dice": {"core": 0.9}}
+    for part, time in (("test", 200), ("validation", 50)):
+        records = [case, {**end, "part": part, "mean_dice": time / 1000, "time": time}]
+        (run / "evaluation" / f"{part}.jsonl").write_text("".join(json.dumps(each) + "\n" for each in records))
+    assert dict(look_at(run).evaluations) == {"test": 0.2, "validation": 0.05}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps({**end, "mean_dice": 0.6, "time": 300}) + "\n")
+    assert look_at(run).evaluations["test"] == 0.6
+
+
 def test_how_many_steps_fit_the_time_is_known_once_the_run_knows(tmp_path: Path) -> None:
     timed = {"training__max_time": "1h"}
     budget = {"kind": "budget", "num_steps": 840, "step": 20, "epoch": 0}
@@ -96,3 +110,24 @@ def test_the_command_lists_and_compares(tmp_path: Path, call: Call, monkeypatch:
     assert "network" not in compared
     assert call("runs", "compare", one, tmp_path).code == 2
     assert call("runs", "--runs", "nowhere").code == 2
+
+
+def test_nothing_of_a_comparison_is_cut_on_a_narrow_terminal(
+    tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    steps = [{"name": "scale_shift", "probability": 1.0, "scale": 0.125, "shift": 0.375}]
+    best = {**validation(1, 0.4, improved=True), "measured": {"hd95": 12.5, "hd95/core": 12.5}}
+    write(tmp_path / "runs" / "a" / "one", [best], training__activation_checkpointing=True, training__clip_norm=None)
+    write(tmp_path / "runs" / "a" / "other", [], augmentation__intensity=steps, training__clip_norm=5.0)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = call("runs", "compare", "runs/a/one", "runs/a/other").out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[:2] == ["A  runs/a/one", "B  runs/a/other"]
+    text = " ".join(" ".join(lines).replace("│", " ").split())
+    assert "…" not in text
+    assert "training.activation_checkpointing True False" in text
+    assert "training.clip_norm null 5.0" in text
+    for word in ("scale_shift:", "0.125,", "0.375"):
+        assert word in text
+    assert "hd95 12.500 n/a" in text

@@ -74,6 +74,19 @@ def test_a_stop_is_told_by_what_the_work_says_of_it_and_by_one_word_else(capfd: 
     Screen.shared.cache_clear()
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_table_in_parts_shows_headings_above_their_rows_as_they_are(name: str) -> None:
+    screen = Screen()
+    parts = {f"head {name}": [(f"row {name}", "1.5 GB")], "other": [("last", "10 GB")]}
+    text = shown(screen, lambda: screen.table_in_parts(f"title {name}", (name, "memory"), parts))
+    lines = text.splitlines()
+    assert lines[0].strip() == f"title {name}"
+    places = [next(at for at, line in enumerate(lines) if word in line) for word in ("head ", "row ", "other", "last")]
+    assert places == [4, 5, 7, 8], "a line between the parts"
+    assert f"   row {name} " in lines[5]
+    assert lines[5].index("1.5 GB") == lines[8].index("10 GB") - 1, "numbers end in one line"
+
+
 def test_many_regions_are_told_by_their_mean_and_the_lowest_of_them() -> None:
     screen = Screen()
     scores = [RegionScore("a", f"organ {number}", number / 10, 1, 1) for number in range(1, 9)]
@@ -83,3 +96,22 @@ def test_many_regions_are_told_by_their_mean_and_the_lowest_of_them() -> None:
     assert "0.450" in lines[3]
     assert "0.100 organ 1" in lines[3]
     assert lines[4].count("n/a") == 2
+
+
+@pytest.mark.parametrize(("columns", "is_wide"), [(80, False), (120, True)])
+def test_all_figures_of_a_step_fit_the_terminal(columns: int, is_wide: bool) -> None:
+    screen, text = Screen(), StringIO()
+    screen.errors = Console(file=text, width=columns, force_terminal=True, color_system=None)
+    screen.start("validation", 388)
+    screen.advance(
+        40, loss=0.01234, learning_rate=0.000345, patches_per_second=123.4, waiting=1.0, memory=123 * 1024**3
+    )
+    assert screen._bars is not None
+    screen._bars.stop()
+    [line] = screen.errors.render_lines(screen._bars.get_renderable(), pad=False)
+    told = "".join(segment.text for segment in line)
+    screen.finish()
+    assert "…" not in told
+    for figure in ("40/388", "loss 0.0123", "rate 0.000345", "123", "100"):
+        assert figure in told
+    assert ("patches/s" in told) == is_wide

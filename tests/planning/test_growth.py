@@ -50,3 +50,16 @@ def test_a_right_guess_costs_two_measurements() -> None:
     tried: list[int] = []
     find_edge(100, lambda: 40, lambda place: tried.append(place) or place <= 40)
     assert tried == [40, 41]
+
+
+@pytest.mark.parametrize("most", range(-1, 6))
+def test_a_guess_that_is_trusted_ends_the_search_once_something_fits(most: int) -> None:
+    tried: list[int] = []
+
+    def fits(place: int) -> bool:
+        tried.append(place)
+        return place <= most
+
+    edge = find_edge(6, lambda: 2, fits, trust=True)
+    assert edge.largest == (None if most < 0 else min(most, 2))
+    assert tried == list(range(2, max(min(most, 2), 0) - 1, -1)), "down from the guess, and never above it"

@@ -10,10 +10,8 @@ import numpy as np
 import pytest
 
 from torchio_seg.errors import ConfigError
-from torchio_seg.levels import plan_levels
-from torchio_seg.planning.topology import SMALLEST_SIDE, admissible, design, require_levels, shorter
-
-CUBES = (1.0, 1.0, 1.0)
+from torchio_seg.levels import CUBES, SMALLEST_SIDE, design, plan_levels
+from torchio_seg.planning.topology import admissible, require_levels, shorter
 
 
 def cases() -> list[tuple[tuple[int, int, int], tuple[float, float, float]]]:
@@ -26,31 +24,31 @@ def test_an_admissible_patch_covers_the_size_and_is_halved_without_rest(
     size: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> None:
     patch = admissible(size, spacing)
-    topology = design(patch, spacing, 32)
-    assert len(topology.strides) == len(topology.channels) == len(topology.kernel_sizes) >= 2
-    for side, wanted, multiple in zip(patch, size, topology.multiple_of, strict=True):
+    levels = design(patch, spacing, 32)
+    assert len(levels.strides) == len(levels.channels) == len(levels.kernel_sizes) >= 2
+    for side, wanted, multiple in zip(patch, size, levels.sizes.multiple_of, strict=True):
         assert side >= wanted
         assert side % multiple == 0
         assert multiple == 1 or side // multiple >= SMALLEST_SIDE
-    plan_levels(patch, topology.channels, topology.strides, topology.kernel_sizes, name="dynunet")
+    plan_levels(patch, levels.channels, levels.strides, levels.kernel_sizes, name="dynunet")
 
 
 def test_the_hippocampus_has_the_levels_that_nnunet_plans_for_it() -> None:
     """Median 36 x 50 x 35: patch 40 x 56 x 40 and four levels, as in Isensee et al. 2021, supplement."""
     patch = admissible((36, 50, 35), CUBES)
-    topology = design(patch, CUBES, 32)
+    levels = design(patch, CUBES, 32)
     assert patch == (40, 56, 40)
-    assert topology.channels == (32, 64, 128, 256)
-    assert topology.strides == ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
-    assert set(topology.kernel_sizes) == {(3, 3, 3)}
+    assert levels.channels == (32, 64, 128, 256)
+    assert levels.strides == ((1, 1, 1), (2, 2, 2), (2, 2, 2), (2, 2, 2))
+    assert set(levels.kernel_sizes) == {(3, 3, 3)}
 
 
 def test_long_voxels_are_halved_late_and_kernels_do_not_reach_along_them() -> None:
-    topology = design((256, 256, 16), (0.6, 0.6, 3.6), 32)
-    halved = [level for level, strides in enumerate(topology.strides) if strides[2] == 2]
+    levels = design((256, 256, 16), (0.6, 0.6, 3.6), 32)
+    halved = [level for level, strides in enumerate(levels.strides) if strides[2] == 2]
     assert halved[0] == 3, "2.4 mm in the plane are less than half of 3.6 no more"
-    assert topology.kernel_sizes[:2] == ((3, 3, 1), (3, 3, 1))
-    assert topology.kernel_sizes[2:] == ((3, 3, 3),) * (len(topology.strides) - 2)
+    assert levels.kernel_sizes[:2] == ((3, 3, 1), (3, 3, 1))
+    assert levels.kernel_sizes[2:] == ((3, 3, 3),) * (len(levels.strides) - 2)
 
 
 def test_features_double_up_to_a_most() -> None:

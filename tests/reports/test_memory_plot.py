@@ -37,6 +37,13 @@ def test_cards_and_the_whole_volume_are_level_lines_in_their_order() -> None:
     assert start > cards[0], "7 GiB lie below an 8 GB card"
 
 
+def test_the_legend_says_what_the_whole_takes_and_whether_it_was_measured() -> None:
+    measured, estimated = (Series("x", [(64, GIB)], [], 7 * GIB, is_measured) for is_measured in (True, False))
+    words = [mark.words for mark in draw("unet", "memory", [measured, estimated]) if isinstance(mark, Text)]
+    assert "whole volume: 7 GiB" in words
+    assert "whole volume: about 7 GiB, by the curve" in words
+
+
 def test_svg_is_well_formed_and_png_is_a_picture_of_the_same_shape() -> None:
     marks = draw("a & b", "memory", SERIES)
     root = ET.fromstring(to_svg(marks))  # noqa: S314 (our own text)

@@ -45,6 +45,36 @@ def test_the_slice_of_most_is_shown_and_others_spread_over_truth_and_prediction(
     assert scan().telling_slices("all") == list(range(20))
 
 
+def test_a_small_region_is_shown_though_its_slice_holds_little_else() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[:, :, 3:9] = 1
+    labels[2, 2, 15] = 2
+    regions = {"large": (1,), "small": (2,)}
+    shown = scan(label_map=labels, regions=regions, predicted={}).telling_slices(2)
+    assert shown[1] == 15
+    assert 3 <= shown[0] < 9
+
+
+def test_a_prediction_of_nearly_everything_does_not_hide_where_the_truth_is() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[2, 2, 15] = 1
+    everywhere = np.ones(SHAPE, dtype=bool)
+    assert 15 in scan(label_map=labels, regions={"a": (1,)}, predicted={"a": everywhere}).telling_slices(1)
+    invented = np.zeros(SHAPE, dtype=bool)
+    invented[2, 2, 4] = True
+    assert scan(label_map=labels, regions={"a": (1,)}, predicted={"a": invented}).telling_slices(2) == [4, 15]
+
+
+def test_regions_within_each_other_are_not_shown_by_neighbouring_slices() -> None:
+    labels = np.zeros(SHAPE, dtype=np.uint8)
+    labels[:, :, 2:18] = 1
+    labels[:, :, 10] = 2
+    nested = {"whole": (1, 2), "core": (2,)}
+    chosen = scan(label_map=labels, regions=nested, predicted={}).telling_slices(3)
+    assert 10 in chosen
+    assert np.diff(chosen).min() > 1
+
+
 def test_a_case_without_anything_is_shown_through_its_middle() -> None:
     empty = scan(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted={"a": np.zeros(SHAPE, dtype=bool)})
     assert empty.telling_slices(1) == [10]

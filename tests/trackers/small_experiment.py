@@ -17,6 +17,7 @@ SETTINGS: dict[str, Any] = {
     "training.batch_size": 2,
     "training.precision": "fp32",
     "training.validation_every": 1,
+    "training.metrics": ["hd95"],
     "network.channels": [4, 8],
     "network.num_res_units": 0,
     "device": "cpu",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,10 +97,14 @@ def test_curves_are_those_of_the_record(found: OfflineRun, journal: list[dict[st
         assert records
         for name, key in of_kind.items():
             assert found.values(name) == [record[key] for record in records], name
-    validations = [record["dice"] for record in journal if record["kind"] == "validation"]
+    validations: list[dict[str, Any]] = [record for record in journal if record["kind"] == "validation"]
     for region in REGIONS:
-        wanted = [dice[region] for dice in validations if dice[region] is not None]  # type: ignore[index]
+        wanted = [record["dice"][region] for record in validations if record["dice"][region] is not None]
         assert found.values(f"validation/mean_dice_{region}") == wanted
+        distances = [record["measured"][f"hd95/{region}"] for record in validations]
+        assert None not in distances, "a region that is missed is as far off as can be"
+        assert found.values(f"validation/mean_hd95_{region}") == distances
+    assert found.values("validation/mean_hd95") == [record["measured"]["hd95"] for record in validations]
     assert not found.values("validation/mean_dice"), "it has another name here"
     steps = [row["_step"] for row in found.history]
     assert steps == sorted(set(steps)), "each row has a step of its own, and none goes back"
@@ -146,6 +151,22 @@ def test_predictions_have_a_picture_for_each_channel_and_region(found: OfflineRu
         if file.endswith(".classes.json")
     }
     assert {((0, "background"), (1, region), (2, region)) for region in REGIONS} <= names
+
+
+def test_predictions_show_a_few_cases_of_both_parts_and_their_slices(found: OfflineRun, trained: Trained) -> None:
+    split = json.loads((trained.folder / "run.json").read_text())["split"]
+    wanted = {
+        "media/predictions": [("train", split["training"]), ("test", split["test"])],
+        "media/validation_predictions": [("validation", split["validation"])],
+    }
+    for key, parts in wanted.items():
+        columns, rows = found.table(key)
+        case = columns.index("Case")
+        shown = list(dict.fromkeys((row[0], row[1], row[case]) for row in rows))
+        assert shown == [(part, number, ids[number]) for part, ids in parts for number in (0, 1)]
+        assert len(rows) == 3 * len(shown), "three slices of each"
+    _, rows = found.table("media/test_predictions")
+    assert {row[0] for row in rows} == set(split["test"]), "training cases are no test"
 
 
 def test_the_test_s_table_has_truth_beside_prediction(found: OfflineRun, trained: Trained) -> None:

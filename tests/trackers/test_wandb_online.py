@@ -24,7 +24,8 @@ from torchio_seg.tracking.interface import Run
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.evaluate_run import evaluate_run
 from torchio_seg.workflows.models import load_model
-from torchio_seg.workflows.predict import Output, predict
+from torchio_seg.workflows.predict import predict
+from torchio_seg.workflows.predict_case import Output
 from torchio_seg.workflows.predict_tracked import track_predictions
 from torchio_seg.workflows.track_sync import sync
 from torchio_seg.workflows.train import Trained, resume, start
@@ -188,11 +189,13 @@ def test_a_dead_process_of_wandb_does_not_stop_a_training(
 
 
 def test_what_was_not_tracked_is_sent_afterwards(server: WandbServer, experiment: Experiment, tmp_path: Path) -> None:
-    trained = train(experiment, tmp_path, mode="disabled")
+    pictures = experiment.pictures.model_copy(update={"cases": 1, "slices": 1})
+    trained = train(experiment.model_copy(update={"pictures": pictures}), tmp_path, mode="disabled")
+    evaluation, _ = evaluate_run(load_model(trained.folder, changes={"device": "cpu"}), "validation", progress=Silent())
     assert not server.runs
-    place = sync(trained.folder, {"tracker.project": "later"}, progress=Silent())
+    places = sync(trained.folder, {"tracker.project": "later"}, progress=Silent())
     name = identity(trained.folder)
-    assert place == f"me/later/{name}"
+    assert places[0] == f"me/later/{name}"
     records = runs.read_journal(trained.folder / "metrics.jsonl")
     history = server.history(name)
     for kind, key, metric in (
@@ -202,6 +205,25 @@ def test_what_was_not_tracked_is_sent_afterwards(server: WandbServer, experiment
     ):
         wanted = [record[key] for record in records if record["kind"] == kind]
         assert [row[metric] for row in history if metric in row] == wanted
+    shown = {key: row[key]["nrows"] for row in history for key in row if key.startswith("media/")}
+    assert shown == {
+        "media/data": 2,
+        "media/predictions": 2,
+        "media/test_predictions": 1,
+        "media/validation_predictions": 1,
+    }
     best = server.named(f"{name}-checkpoint:best")
     assert best is not None
     assert server.files_of(best)["model.safetensors"] == (trained.model / "model.safetensors").read_bytes()
+
+    [other] = server.runs.keys() - {name}
+    assert places[1:] == [f"me/later/{other}"]
+    assert server.runs[other]["jobType"] == "evaluate"
+    assert server.summary(other)["evaluation/mean_dice"] == evaluation.mean_dice
+    assert server.history(other)[-1].keys() & {"media/predictions", "media/test_predictions"}
+    assert server.used == [best.id], "the model that was evaluated is part of its lineage"
+    with pytest.raises(UsageError, match="is at W&B already"):
+        sync(trained.folder, {}, progress=Silent())
+    evaluate_run(load_model(trained.folder, changes={"device": "cpu"}), "validation", progress=Silent())
+    sync(trained.folder, {}, progress=Silent())
+    assert len(server.runs) == 3, "an evaluation is a run of its own each time"

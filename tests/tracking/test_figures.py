@@ -24,6 +24,24 @@ def test_what_is_undefined_or_not_finite_is_left_out() -> None:
     assert figures({"kind": "budget", "step": 3}) == {}
 
 
+def test_what_else_was_measured_is_logged_over_all_regions_and_of_each() -> None:
+    measured = {"hd95": 3.0, "hd95/a": 2.0, "hd95/b": None, "surface_dice": math.inf}
+    validation = {"kind": "validation", "epoch": 2, "loss": None, "mean_dice": None, "dice": {}, "measured": measured}
+    assert figures(validation) == {
+        "validation/validation_step": 2,
+        "validation/mean_hd95": 3.0,
+        "validation/mean_hd95_a": 2.0,
+    }
+    evaluation = {"kind": "evaluation", "part": "test", "mean_dice": 0.5, "dice": {"a": 0.25}, "measured": measured}
+    assert outcome(evaluation, "mean_dice") == {
+        "evaluation/part": "test",
+        "evaluation/mean_dice": 0.5,
+        "evaluation/mean_dice_a": 0.25,
+        "evaluation/mean_hd95": 3.0,
+        "evaluation/mean_hd95_a": 2.0,
+    }
+
+
 @pytest.mark.parametrize(("best", "value"), [("mean_dice", 0.4), ("loss", 0.9), ("b", 0.3)])
 def test_the_best_is_what_the_experiment_goes_by(best: str, value: float) -> None:
     record = {"kind": "validation", "epoch": 2, "loss": 0.9, "mean_dice": 0.4, "dice": {"b": 0.3}, "improved": True}
@@ -40,6 +58,7 @@ def test_only_metrics_have_axes() -> None:
 
 def test_what_is_never_logged_cannot_be_renamed() -> None:
     require_known(["validation/mean_dice_liver", "media/data", "best_metric"], ["liver"])
+    require_known(["evaluation/mean_hd95", "validation/mean_hd95_liver"], ["liver"], ["dice", "hd95"])
     with pytest.raises(ConfigError, match="did you mean 'validation/mean_dice_liver'"):
         require_known(["validation/mean_dice_livr"], ["liver"])
 
@@ -53,6 +72,4 @@ def test_shipped_experiments_rename_what_is_logged(name: str) -> None:
 
 def test_the_documentation_names_all_that_is_logged_and_nothing_else() -> None:
     told = set(re.findall(r"`((?:batch|epoch|validation|evaluation|media)/\w+|best_metric\w*)`", DOCUMENT.read_text()))
-    known = {name.replace("_REGION", "") for name in told}
-    assert told - {"validation/mean_dice_REGION", "evaluation/mean_dice_REGION"} == all_names([])
-    assert known <= all_names([]), "the names of regions follow those of the mean"
+    assert told == all_names(["REGION"], ["dice", "METRIC"])

@@ -16,6 +16,7 @@ from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.evaluate_run import evaluate_run
 from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.runs import read_journal
 from torchio_seg.workflows.train import resume, start
 
 SMALL = {
@@ -27,6 +28,25 @@ SMALL = {
     "sampling.num_workers": 0,
     "network.channels": [8, 16],
 }
+
+
+class StoppingAtTheSecondCase(Silent):
+    """A user who is impatient."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self.num_cases = 0
+
+    def start(self, what: str, total: int | None) -> None:  # noqa: ARG002 (the protocol's)
+        self.pieces.append(what)
+
+    def advance(self, parts: int = 1, **figures: float) -> None:  # noqa: ARG002 (the protocol's)
+        self.num_cases += self.pieces[-1] == "cases"
+        if self.num_cases == 2:
+            raise KeyboardInterrupt
+
+    def finish(self) -> None:
+        self.pieces.pop()
 
 
 def write_cases(root: Path, values: tuple[int, int]) -> None:
@@ -94,6 +114,20 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     assert found["metrics"]["hd95"]["mean"] == pytest.approx(min(distances))
     assert found["measures"]["tolerance_mm"] == 1.0
     assert all(set(score.more) | {"dice"} == set(METRICS) for score in evaluation.scores)
+    lines = (trained.folder / "evaluation" / "validation.jsonl").read_text().splitlines()
+    *cases, whole = map(json.loads, lines)
+    assert [record["case"] for record in cases] == list(dict.fromkeys(score.case for score in evaluation.scores))
+    by_place = {(score.case, score.region): score for score in evaluation.scores}
+    for record in cases:
+        for region, value in record["dice"].items():
+            score = by_place[record["case"], region]
+            assert value == score.dice
+            assert {name: record["measured"][f"{name}/{region}"] for name in score.more} == score.more
+    assert whole["kind"] == "evaluation"
+    assert whole["measured"]["hd95"] == found["metrics"]["hd95"]["mean"]
+    assert whole["sha256"] == loaded.card.sha256
+    assert whole["measures"]["penalize"]
+
     written = stem.with_suffix(".json").read_bytes()
     other = load_model(trained.folder, changes={"prediction.overlap": 0.25})
     for model, others, why in (
@@ -109,6 +143,17 @@ def test_a_run_is_told_apart_by_a_distance_and_scored_by_every_metric(tmp_path: 
     evaluate_run(other, None, progress=Silent(), measures=Measures(("dice",)), overwrite=True)
     assert json.loads(stem.with_suffix(".json").read_text())["settings"]["prediction"]["overlap"] == 0.25
 
+    kept = read_journal(trained.folder / "evaluation" / "validation.jsonl")
+    assert [record["kind"] for record in kept] == [*["case"] * len(cases), "evaluation"] * 3, "one after the other"
+    assert [set(record["measured"]) for record in kept[-1:]] == [set()], "no more than was asked for"
+    assert kept[-1]["settings"]["prediction"]["overlap"] == 0.25
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(loaded, "training", progress=StoppingAtTheSecondCase())
+    begun = read_journal(trained.folder / "evaluation" / "training.jsonl")
+    assert [record["kind"] for record in begun] == ["case", "case"], "what was scored before is kept"
+    assert not (trained.folder / "evaluation" / "training.json").exists()
+
 
 def test_what_a_training_scored_itself_is_scored_again_unasked_with_more_metrics(tmp_path: Path) -> None:
     root = tmp_path / "data"
@@ -119,3 +164,22 @@ def test_what_a_training_scored_itself_is_scored_again_unasked_with_more_metrics
         load_model(trained.folder), None, progress=Silent(), measures=Measures(("dice", "iou"))
     )
     assert [score.dice for score in evaluation.scores] == [score.dice for score in trained.evaluation.scores]
+
+
+def test_metrics_of_a_training_are_measured_in_validations_and_at_its_end(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    write_cases(root, (1, 2))
+    settings = {**SMALL, "dataset.root": str(root), "training.metrics": ["surface_dice", "lesions_missed"]}
+    trained = start(choose("folders", None, settings), tmp_path / "runs")
+    records = read_journal(trained.folder / "metrics.jsonl")
+    measured = {record["kind"]: record["measured"] for record in records if "measured" in record}
+    regions = [region["name"] for region in json.loads((trained.folder / "run.json").read_text())["regions"]]
+    wanted = {
+        name for metric in ("surface_dice", "lesions_missed") for name in (metric, *(f"{metric}/{r}" for r in regions))
+    }
+    assert set(measured["validation"]) == set(measured["evaluation"]) == wanted
+    scores = json.loads((trained.folder / "evaluation" / "validation.json").read_text())
+    assert scores["metrics"]["surface_dice"]["mean"] == measured["evaluation"]["surface_dice"]
+    with pytest.raises(UsageError, match="no metric 'hd59', did you mean 'hd95'"):
+        start(choose("folders", None, {**settings, "training.metrics": ["hd59"]}), tmp_path / "others")
+    assert not (tmp_path / "others").exists()

@@ -30,6 +30,7 @@ SETTINGS: dict[str, Any] = {
     "training.ema": 0.8,
     "training.accumulate": 2,
     "training.validation_every": 1,
+    "training.validation_cases": 1,
     "augmentation.spatial": [{"name": "affine", "probability": 0.5, "degrees": 15.0, "scale": 0.15}],
     "augmentation.intensity": [{"name": "torchio.RandomNoise", "p": 0.5}],
     "optimization.schedule": "warmup_cosine",

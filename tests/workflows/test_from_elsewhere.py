@@ -202,6 +202,8 @@ def test_the_commands_say_which_cases_and_which_dice(
     assert "aorta" in said.out
     written = json.loads((tmp_path / "scores" / "evaluation" / "validation.json").read_text())
     assert written["part"] == "validation"
+    lines = (tmp_path / "scores" / "evaluation" / "validation.jsonl").read_text().splitlines()
+    assert [json.loads(line).get("case") for line in lines] == ["img0003", "img0004", None], "the last is the whole"
     scan = root / "img" / "img0003.nii.gz"
     assert run("predict", scan, *words, "-o", tmp_path / "found.nii.gz") == 0
     found = read(tmp_path / "found.nii.gz").array[0]

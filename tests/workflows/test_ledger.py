@@ -43,7 +43,7 @@ def test_a_checkpoint_is_told_of_once_it_is_the_one_that_was_validated(tmp_path:
     tracker = Guarded("theirs", lambda: listening)
     journal = runs.Journal(tmp_path / "metrics.jsonl")
     scribe = _Scribe(tmp_path, journal, tracker, adviser=lambda _: None)  # type: ignore[arg-type]
-    validation = {"kind": "validation", "epoch": 1, "loss": 0.5, "mean_dice": 0.5, "dice": {}}
+    validation = {"kind": "validation", "epoch": 1, "loss": 0.5, "mean_dice": 0.5, "dice": {}, "measured": {}}
     scribe.saved("last")  # the end of an epoch, before its validation
     scribe.log({**validation, "step": 4, "improved": True})
     scribe.saved("best")

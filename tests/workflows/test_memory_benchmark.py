@@ -9,49 +9,17 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from measured_points import MEGA, TRAINING, bench, filled, taken
 
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.network_sizes import Size
-from torchio_seg.workflows.memory_benchmark import (
-    Budget,
-    Results,
-    Selection,
-    find_largest_patch,
-    lines,
-    read,
-    run,
-)
-from torchio_seg.workflows.memory_output import answer_text, cells, rows, to_csv, write
-from torchio_seg.workflows.memory_points import Bench, Measured, Point
-from torchio_seg.workflows.memory_setup import Wishes, make_bench, make_selection
-
-MEGA = 10**6
-TRAINING = Point("unet", "training", None, "fp32")
-
-
-def bench(shape: Size = (160, 160, 96), limit: int = 10**12, **changes: Any) -> Bench:
-    wishes = Wishes(changes={"device": "cpu", **changes}, shape=shape, memory_limit=limit)
-    return make_bench(wishes)[1]
-
-
-def taken(own: Bench, edge: int | None) -> Measured:
-    """300 MB and 500 bytes a voxel."""
-    point = replace(TRAINING, patch=edge)
-    size = own.size_of(point)
-    voxels = size[0] * size[1] * size[2]
-    before = 200 * MEGA
-    return Measured(point, size, True, limit=own.limit, before=before, peak=300 * MEGA + 500 * voxels, seconds=1.0)
-
-
-def filled(tmp_path: Path, edges: tuple[int | None, ...], own: Bench | None = None) -> Results:
-    """Results in which every edge is known already."""
-    own = own or bench()
-    results = Results(tmp_path / "points.json", own)
-    results.points = {found.point: found for found in (taken(own, edge) for edge in edges)}
-    return results
+from torchio_seg.workflows.memory_benchmark import Results, Selection, lines, read, run
+from torchio_seg.workflows.memory_output import rows, to_csv, write
+from torchio_seg.workflows.memory_points import Point
+from torchio_seg.workflows.memory_setup import Wishes, make_bench
+from torchio_seg.workflows.memory_tables import tables
 
 
 @pytest.mark.parametrize(
@@ -100,41 +68,6 @@ def test_the_line_is_that_of_the_patches_alone(tmp_path: Path) -> None:
     assert line.apiece == pytest.approx(500)
 
 
-def test_the_largest_patch_fits_and_the_next_does_not(tmp_path: Path) -> None:
-    results = filled(tmp_path, (32, 48, 64, 80, 96, 112, 128))
-    budget = Budget(round(300 * MEGA + 500 * 100**3), as_gpu=False)
-    answer = find_largest_patch(results, TRAINING, budget, verify=True)
-    assert answer.largest is not None
-    assert answer.too_large is not None
-    assert (answer.largest.size, answer.too_large.size) == ((96, 96, 96), (112, 112, 96))
-    assert answer.largest.peak <= budget.num_bytes < answer.too_large.peak
-    assert "largest patch" in answer_text(answer)
-
-
-def test_a_budget_beyond_what_may_be_taken_is_answered_by_the_line_and_says_so(tmp_path: Path) -> None:
-    results = filled(tmp_path, (32, 64), bench(limit=500 * MEGA))
-    answer = find_largest_patch(results, TRAINING, Budget(800 * MEGA, as_gpu=False), verify=True)
-    assert not answer.verified
-    assert answer.named == 96
-    assert "not tried" in answer_text(answer)
-
-
-def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_path: Path) -> None:
-    own = bench()
-    results = filled(tmp_path, (32, 64, None), own)
-    table = rows(results.points)
-    assert [row["of_whole"] for row in table] == [
-        pytest.approx(found.memory / taken(own, None).memory, abs=1e-4) for found in results.points.values()
-    ]
-    refused = replace(taken(own, None), fits=False, why="memory", asked=2 * 10**9)
-    results.points[TRAINING] = refused
-    estimated = rows(results.points)
-    assert [row["of_whole"] for row in estimated[:2]] == [row["of_whole"] for row in table[:2]]
-    assert cells(estimated[0])[6].startswith("~")
-    assert "asked for 2 GB" in " ".join(cells(estimated[2]))
-    assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
-
-
 def test_results_go_on_only_with_the_same_benchmark(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64))
     results.save()
@@ -170,6 +103,33 @@ def test_a_lower_limit_is_one_that_an_earlier_point_does_not_fit(tmp_path: Path)
     assert results.take(found.point).fits is False
 
 
+def test_a_point_that_took_too_long_is_measured_again_only_when_it_may_last_longer(tmp_path: Path) -> None:
+    own = replace(bench(), most_seconds=60.0)
+    results = Results(tmp_path / "points.json", own)
+    found = replace(taken(own, 32), fits=False, why="time", most_seconds=60.0)
+    results.points[found.point] = found
+    assert results.known(found.point) == found
+    assert Results(results.path, replace(own, most_seconds=61.0), results.points).known(found.point) is None
+
+
+def test_larger_patches_than_one_that_took_too_long_are_recorded_and_not_tried(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32,))
+    slow = replace(TRAINING, patch=48)
+    results.points[slow] = replace(taken(results.bench, 48), fits=False, why="time", most_seconds=10**6)
+    run(results, Selection(("unet",), (32, 48, 64), ("fp32",), (False,), prediction=False))
+    left = [results.points[replace(TRAINING, patch=edge)] for edge in (64, None)]
+    assert [found.fits for found in left] == [None, None]
+    assert all("48 x 48 x 48 took too long" in found.why for found in left)
+    (table,) = tables(rows(results.points))
+    assert [row[1] for row in table.parts["fp32"]][1:] == ["too slow", "not tried", "not tried"]
+
+
+def test_networks_with_their_own_defaults_share_a_folder_and_changed_ones_do_not() -> None:
+    plain = bench().identity()
+    assert bench(**{"network.name": "segresnet"}).identity() == plain
+    assert bench(**{"network.channels": [8, 16]}).identity() != plain
+
+
 def test_what_cannot_be_computed_is_recorded_with_its_reason() -> None:
     refused = bench().measure(Point("nonet", "training", 64, "fp32"))
     assert refused.fits is None
@@ -184,21 +144,6 @@ def test_csv_has_a_row_a_point_and_pictures_are_written(tmp_path: Path) -> None:
     assert [row["patch"] for row in found] == ["32", "64", ""]
     assert found[0]["memory_bytes"] == str(taken(results.bench, 32).memory)
     assert to_csv([]) == "network\n"
-
-
-@pytest.mark.parametrize(
-    ("words", "wrong"),
-    [
-        ({"patches": "64;96"}, "--patches"),
-        ({"precisions": "fp64"}, "fp64"),
-        ({"checkpointing": "maybe"}, "--checkpointing"),
-        ({"work": "rest"}, "--work"),
-    ],
-)
-def test_a_wrong_word_is_named_with_what_is_allowed(words: dict[str, str], wrong: str) -> None:
-    given = {"patches": "64", "precisions": "fp32", "checkpointing": "both", "work": "both", **words}
-    with pytest.raises(UsageError, match=wrong):
-        make_selection(("unet",), whole=True, **given)
 
 
 @pytest.mark.slow

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from torchio_seg.config.comparing import flat
 from torchio_seg.config.resolve import choose, load
 from torchio_seg.config.sections import Experiment
-from torchio_seg.errors import UsageError
+from torchio_seg.errors import TrainingError, UsageError
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows import series
 from torchio_seg.workflows.repeats import Repeated, repeat
 from torchio_seg.workflows.runs import find_checkpoint, read_split
+from torchio_seg.workflows.train import Situation
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,42 @@ def test_where_every_case_trains_there_is_a_last_model_and_nothing_to_compare(
     assert find_checkpoint(run) == run / "checkpoints" / "last"
     assert len(read_split(run).training) == 3
     assert read_split(run).validation == ()
+
+
+ALONE = """
+import torch
+
+
+class Alone(torch.nn.Conv3d):
+    def forward(self, images):
+        if self.training and len(images) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+        return super().forward(images)
+
+
+def build(in_channels, out_channels, patch_size):
+    return Alone(in_channels, out_channels, 1)
+"""
+
+
+def test_each_repeat_finds_how_many_patches_fit_and_goes_on_with_as_many(
+    experiment: Experiment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "alone_network.py").write_text(ALONE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    changes = {**flat(experiment.model_dump(mode="json", exclude={"network"})), "network.name": "alone_network.build"}
+    wanted = choose("folders", None, changes | {"training.batch_size": 2})
+    folder = tmp_path / "series"
+    with pytest.raises(TrainingError, match=r"2 patches .* at once.*training.patches_at_once=1 .*--auto"):
+        repeat(wanted, 2, tmp_path, folder=folder)
+    result = repeat(wanted, 2, tmp_path, folder=folder, situation=Situation(may_shrink=True))
+    assert isinstance(result, Repeated)
+    settings = [load(folder / name / "config.yaml").training for name in result.runs]
+    assert [(each.batch_size, each.patches_at_once) for each in settings] == [(2, 1)] * 2
+    (folder / "seed_6" / series.FINISHED).unlink()
+    caplog.clear()
+    assert isinstance(repeat(wanted, 2, tmp_path, folder=folder), Repeated), "what was found is kept"
+    assert "out of memory" not in caplog.text
 
 
 def no_plan(dataset: str, changes: Mapping[str, Any]) -> series.Planned:

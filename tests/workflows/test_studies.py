@@ -220,6 +220,7 @@ def test_the_command_predicts_every_study_and_lists_those_that_it_could_not(
     cases = {case["id"]: case for case in json.loads(Path("out/summary.json").read_text())["cases"]}
     assert {name: case["status"] for name, case in cases.items()} == {"p1": "written", "p2": "failed", "p3": "written"}
     assert "Liver venous" in cases["p2"]["error"]
+    assert cases["p1"]["series"] == patient("p1").series_uid
     assert sorted(path.name for path in Path("out").glob("*.gz")) == ["p1_seg.nii.gz", "p3_seg.nii.gz"]
     assert read(Path("out/p1_seg.nii.gz")).shape == SHAPE
     np.testing.assert_allclose(read(Path("out/p1_seg.nii.gz")).affine, AFFINE, atol=1e-5)

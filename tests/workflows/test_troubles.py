@@ -17,7 +17,7 @@ from torchio_seg import checkpoint
 from torchio_seg.config.resolve import load, shipped
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import ConfigError, TrainingError
-from torchio_seg.workflows.train import Situation, resume, start, with_smaller_batches
+from torchio_seg.workflows.train import Situation, resume, start, with_fewer_at_once
 
 GREEDY = """
 import torch
@@ -72,44 +72,82 @@ def greedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_too_little_memory_is_said_with_what_to_set(tmp_path: Path, greedy: str) -> None:
     wanted = experiment(tmp_path, **{"network.name": greedy, "training.batch_size": 8})
-    with pytest.raises(TrainingError, match=r"batches of 8 patches of 16 x 16 x 16: CUDA out of memory") as caught:
+    with pytest.raises(TrainingError, match=r"8 patches of 16 x 16 x 16 at once: CUDA out of memory") as caught:
         start(wanted, tmp_path / "runs")
-    for cure in ("--batch-size 4", "training.accumulate=2", "--auto", "--patch-size", "activation_checkpointing"):
+    for cure in ("training.patches_at_once=4", "--auto", "--patch-size", "activation_checkpointing"):
         assert cure in str(caught.value)
 
 
-def test_auto_takes_the_same_steps_in_smaller_batches(tmp_path: Path, greedy: str) -> None:
-    changes = {"network.name": greedy, "training.batch_size": 8}
+@pytest.mark.parametrize(("batch_size", "found"), [(8, 2), (3, 2)])
+def test_auto_takes_the_same_steps_with_fewer_patches_at_once(
+    tmp_path: Path, greedy: str, batch_size: int, found: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """16 patches an epoch: batches of 3 leave one out, and are taken as 2 and 1."""
+    changes = {"network.name": greedy, "training.batch_size": batch_size}
     trained = start(experiment(tmp_path, **changes), tmp_path / "runs", situation=Situation(may_shrink=True))
     kept = checkpoint.read_card(trained.folder / "checkpoints" / "last").experiment["training"]
-    assert (kept["batch_size"], kept["accumulate"]) == (2, 4)
+    assert (kept["batch_size"], kept["accumulate"], kept["patches_at_once"]) == (batch_size, 1, found)
+    assert f"with {batch_size} patches at once: going on with" in caplog.text
 
     (tmp_path / "greedy_network.py").write_text(GREEDY.format(most=8))
     del sys.modules["greedy_network"]
     whole = start(experiment(tmp_path, **changes), tmp_path / "runs")
+    steps = [[record["loss"] for record in records(folder, "step")] for folder in (trained.folder, whole.folder)]
+    assert len(steps[0]) == 16 // batch_size
+    assert steps[0] == pytest.approx(steps[1], rel=1e-5)
+    norms = [[each["gradient_norm"] for each in records(folder, "step")] for folder in (trained.folder, whole.folder)]
+    assert norms[0] == pytest.approx(norms[1], rel=1e-4)
+
+
+def test_memory_that_runs_out_inside_an_epoch_goes_on_where_it_was_saved(tmp_path: Path, greedy: str) -> None:
+    """The network takes whole batches at first, and less from its fourth pass on."""
+    code = GREEDY.format(most=2).replace("self.training and", "self.training and self.is_late() and")
+    late = "    passes = 0\n\n    def is_late(self):\n        Greedy.passes += 1\n        return Greedy.passes > 3\n\n"
+    (tmp_path / "greedy_network.py").write_text(code.replace("    def forward", late + "    def forward"))
+    changes = {"network.name": greedy, "training.batch_size": 3, "training.save_every": 1}
+    trained = start(experiment(tmp_path, **changes), tmp_path / "runs", situation=Situation(may_shrink=True))
+    assert trained.position.step == 5
+    assert [record["step"] for record in records(trained.folder, "step")] == [1, 2, 3, 4, 5]
+
+    (tmp_path / "greedy_network.py").write_text(GREEDY.format(most=3))
+    del sys.modules["greedy_network"]
+    whole = start(experiment(tmp_path, **changes), tmp_path / "runs")
     losses = [[record["loss"] for record in records(folder, "step")] for folder in (trained.folder, whole.folder)]
-    assert len(losses[0]) == 2
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_a_run_goes_on_with_the_same_steps_in_smaller_batches_but_not_with_others(tmp_path: Path, greedy: str) -> None:
+def test_a_run_goes_on_with_fewer_patches_at_once_but_not_with_other_steps(tmp_path: Path, greedy: str) -> None:
     (tmp_path / "greedy_network.py").write_text(GREEDY.format(most=4))
     same = {"network.name": greedy, "training.batch_size": 4, "optimization.schedule": "constant"}
     whole = start(experiment(tmp_path, **same, **{"training.epochs": 2}), tmp_path / "runs")
     first = start(experiment(tmp_path, **same), tmp_path / "runs")
     with pytest.raises(ConfigError, match="batch_size differ"):
         resume(first.folder, {"training.epochs": 2, "training.batch_size": 2})
-    resume(first.folder, {"training.epochs": 2, "training.batch_size": 2, "training.accumulate": 2})
+    resume(first.folder, {"training.epochs": 2, "training.patches_at_once": 3})
     losses = [[record["loss"] for record in records(run.folder, "step")] for run in (whole, first)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-@pytest.mark.parametrize(("size", "smaller"), [(8, (4, 2)), (6, (3, 2)), (5, (1, 5)), (9, (3, 3))])
-def test_smaller_batches_are_parts_of_the_larger_one(tmp_path: Path, size: int, smaller: tuple[int, int]) -> None:
-    found = with_smaller_batches(experiment(tmp_path, **{"training.batch_size": size}))
-    assert found is not None
-    assert (found.training.batch_size, found.training.accumulate) == smaller
-    assert with_smaller_batches(experiment(tmp_path, **{"training.batch_size": 1})) is None
+@pytest.mark.parametrize(("size", "portions"), [(8, [4, 2, 1]), (6, [3, 2, 1]), (5, [3, 2, 1]), (1, [])])
+def test_fewer_patches_at_once_are_half_of_what_did_not_fit(tmp_path: Path, size: int, portions: list[int]) -> None:
+    wanted: Experiment | None = experiment(tmp_path, **{"training.batch_size": size})
+    found = []
+    while wanted is not None and (wanted := with_fewer_at_once(wanted)) is not None:
+        assert wanted.training.batch_size == size
+        found.append(wanted.training.portion)
+    assert found == portions
+
+
+def test_what_does_depend_on_patches_that_are_there_together_is_said(
+    tmp_path: Path, greedy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    code = GREEDY.format(most=2).replace(
+        "        self.layer =", "        self.norm = torch.nn.BatchNorm3d(channels)\n        self.layer ="
+    )
+    (tmp_path / "greedy_network.py").write_text(code.replace("self.layer(images)", "self.layer(self.norm(images))"))
+    changes = {"network.name": greedy, "training.batch_size": 4, "loss.name": "dice", "loss.batch": True}
+    start(experiment(tmp_path, **changes), tmp_path / "runs", situation=Situation(may_shrink=True))
+    assert "in the same steps, but for Dice of a batch and batch norm" in caplog.text
 
 
 @pytest.mark.slow  # by the clock, so nothing else may begin to load the machine meanwhile

@@ -11,6 +11,7 @@ from torchio_seg.cli.options import (
     EXPERIMENT,
     OUTPUT,
     SETTINGS,
+    Auto,
     BatchSize,
     ConfigFile,
     DatasetName,
@@ -24,6 +25,7 @@ from torchio_seg.cli.options import (
     Seed,
     Set,
     Steps,
+    TrustWeights,
     Wandb,
 )
 from torchio_seg.cli.plan import plan_here
@@ -52,11 +54,13 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
         ),
     ] = None,
     init_from: InitFrom = None,
+    trust: TrustWeights = False,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     seed: Seed = None,
     device: Device = None,
     wandb: Wandb = None,
+    auto: Auto = False,
     set_: Set = None,
     folds: Annotated[
         str | None,
@@ -104,11 +108,14 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     require_known(dataset, config, changes, begun=output)
     from torchio_seg.workflows.crossval import crossval as workflow
     from torchio_seg.workflows.series import Place, Stopped, settle
+    from torchio_seg.workflows.train import Situation
 
     experiment, papers = settle(dataset, config, changes, Place(output, "folds"), plan=plan_here)
-    result = workflow(experiment, runs, folder=output, folds=wanted, papers=papers, progress=Screen.shared())
+    situation = Situation(may_shrink=auto, trust=trust, papers=papers)
+    screen = Screen.shared()
+    result = workflow(experiment, runs, folder=output, folds=wanted, progress=screen, situation=situation)
     if isinstance(result, Stopped):
-        leave(result, "crossval" + (f" --folds {folds}" if folds else ""))
+        leave(result, "crossval" + (f" --folds {folds}" if folds else ""), situation)
     _report(result)
 
 

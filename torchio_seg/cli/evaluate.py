@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.cli import evaluate_options as only
+from torchio_seg.cli.means import show_means
 from torchio_seg.cli.options import (
     ConfigFile,
     DatasetName,
@@ -135,7 +136,9 @@ def _evaluate_weights(
 
     weights, dataset, config = named
     foreign = Foreign(weights, choose(dataset, config, changes), trust=trust)
-    loaded, evaluation = evaluate_weights(foreign, split or "validation", progress=Screen.shared(), measures=measures)
+    loaded, evaluation = evaluate_weights(
+        foreign, split or "validation", progress=Screen.shared(), measures=measures, output=output
+    )
     stem = None if output is None else write_evaluation(output, evaluation, loaded.card)
     _report(f"Dice on the {evaluation.part} cases", evaluation.scores, stem)
 
@@ -180,16 +183,11 @@ def _refuse(flags: Mapping[str, object], reason: str) -> None:
 
 def _report(title: str, scores: Sequence[RegionScore], stem: Path | None) -> None:
     """Dice of each case; what was scored, missed and invented; each metric with how sure its mean is."""
-    from torchio_seg.metrics import METRICS, mean_dice, measured, spreads, summarize
+    from torchio_seg.metrics import mean_dice, summarize
 
     screen, summaries = Screen.shared(), summarize(scores)
     screen.table_of_cases(scores)
     screen.table_of_scores(title, summaries, mean_dice(summaries))
-    screen.say("mean, how far cases lie apart (sd), and where the mean lies (95 %, bootstrap over the cases)")
-    metrics = [METRICS[name] for name in measured(scores)]
-    screen.table_of_spreads(
-        (f"{each.name} ({each.unit})" if each.unit in {"mm", "ml"} else each.name, spreads(scores, each.name))
-        for each in metrics
-    )
+    show_means(scores)
     if stem is not None:
         screen.say(f"written to {near(stem)}.csv and {stem.name}.json")

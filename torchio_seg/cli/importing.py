@@ -117,7 +117,8 @@ def _list_series(source: Path) -> None:
     for one, reason in list_series(source):  # two lines each: a UID alone may have 64 letters
         number = "?" if one.number is None else str(one.number)
         screen.say(
-            f"{one.patient}   series {number}   {one.modality}   {one.num_files} files   {one.description}".rstrip()
+            f"{one.patient}   {one.date or '-'}   series {number}   {one.modality}   {one.num_files} files   "
+            f"{one.description}".rstrip()
         )
         screen.say(f"    {f'no volume: {reason}' if reason else 'volume'}   {one.uid}")
 

@@ -43,7 +43,7 @@ Series = Annotated[
     str | None,
     typer.Option(
         metavar="WHICH",
-        help="Which DICOM series to use where there are several: its number, UID or description.",
+        help="Which DICOM series to use where there are several: its number, UID, description or *part of it*.",
     ),
 ]
 To = Annotated[

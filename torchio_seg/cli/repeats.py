@@ -11,19 +11,22 @@ from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import program, typed
 
 if TYPE_CHECKING:
-    from torchio_seg.workflows.series import Planned, Stopped
+    from torchio_seg.config.sections import Experiment
+    from torchio_seg.workflows.series import Stopped
+    from torchio_seg.workflows.train import Situation
 
 
-def show_repeats(planned: Planned, repeats: int, runs: Path, output: Path | None) -> None:
+def show_repeats(
+    experiment: Experiment, repeats: int, runs: Path, output: Path | None, *, situation: Situation
+) -> None:
     """Train the repeats that are not done, and show how far all of them lie apart."""
     from torchio_seg.workflows.repeats import repeat
     from torchio_seg.workflows.series import Stopped
 
     screen = Screen.shared()
-    experiment, papers = planned
-    result = repeat(experiment, repeats, runs, folder=output, papers=papers, progress=screen)
+    result = repeat(experiment, repeats, runs, folder=output, progress=screen, situation=situation)
     if isinstance(result, Stopped):
-        leave(result, f"train --repeats {repeats}")
+        leave(result, f"train --repeats {repeats}", situation)
     if result.part is None:
         screen.say("no case was kept to be scored, so there is nothing to compare")
     else:
@@ -34,9 +37,11 @@ def show_repeats(planned: Planned, repeats: int, runs: Path, output: Path | None
     screen.say(f"runs {result.folder}")
 
 
-def leave(stopped: Stopped, command: str) -> NoReturn:
+def leave(stopped: Stopped, command: str, situation: Situation) -> NoReturn:
     """Say where a series was stopped and how it goes on, and end with the signal's exit code."""
     screen = Screen.shared()
     screen.say(f"stopped in {stopped.run} after step {stopped.step}; everything is saved")
-    screen.say(f"go on with {program()} {command} -o {typed(stopped.folder)}")
+    again = {" --auto": situation.may_shrink, " --trust": situation.trust}
+    flags = "".join(flag for flag, is_given in again.items() if is_given)
+    screen.say(f"go on with {program()} {command}{flags} -o {typed(stopped.folder)}")
     raise typer.Exit(128 + stopped.signal)

@@ -13,9 +13,10 @@ from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import command, typed
 
 if TYPE_CHECKING:
-    from torchio_seg.workflows.overview import Overview
+    from torchio_seg.workflows.overview import Comparison, Overview
 
 app = typer.Typer(context_settings={"help_option_names": ["-h", "--help"]})
+LETTERS = ("A", "B")
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
 
@@ -55,18 +56,20 @@ def compare(
 
     screen = Screen.shared()
     result = workflow(one, other)
-    names = (one.resolve().name, other.resolve().name)
+    for letter, run in zip(LETTERS, result.runs, strict=True):
+        screen.say(f"{letter}  {typed(run.folder)}")
     if result.settings:
-        rows = [(key, *map(_setting, pair)) for key, pair in result.settings.items()]
-        screen.table(("setting", *names), rows)
+        screen.table(("setting", *LETTERS), [(key, *_settings(result, key)) for key in result.settings])
     else:
         screen.say("the same settings")
-    screen.say("Dice on the validation cases, at the best checkpoint of each")
-    screen.table(("region", *names), [(region, *map(number, pair)) for region, pair in result.dice.items()])
+    screen.say("on the validation cases, at the best checkpoint of each")
+    rows = [(f"Dice, {region}", *map(number, pair)) for region, pair in result.dice.items()]
+    rows += [(name, *map(number, pair)) for name, pair in result.measured.items()]
+    screen.table(("score", *LETTERS), rows)
     parts = sorted({part for run in result.runs for part in run.evaluations})
     rows = [("trained", *map(_progress, result.runs))]
-    rows += [(f"{part}, evaluated", *(number(run.evaluations.get(part)) for run in result.runs)) for part in parts]
-    screen.table(("", *names), rows)
+    rows += [(f"Dice, {part} cases", *(number(run.evaluations.get(part)) for run in result.runs)) for part in parts]
+    screen.table(("at the end", *LETTERS), rows)
 
 
 def _row(run: Overview) -> tuple[str, ...]:
@@ -95,5 +98,18 @@ def _ago(seconds: float) -> str:
     return "just now"
 
 
-def _setting(value: object) -> str:
-    return "not there" if value is None else str(value)
+def _settings(comparison: Comparison, key: str) -> list[str]:
+    """A setting in both runs, one of which may not have it."""
+    return [_told(run.settings[key]) if key in run.settings else "-" for run in comparison.runs]
+
+
+def _told(value: object) -> str:
+    """As in YAML; a list of parts with options line by line."""
+    if isinstance(value, list) and value and all(isinstance(each, dict) and "name" in each for each in value):
+        return "\n".join(map(_part, value))
+    return "null" if value is None else str(value)
+
+
+def _part(part: dict[str, object]) -> str:
+    options = ", ".join(f"{name} {value}" for name, value in part.items() if name != "name")
+    return f"{part['name']}: {options}" if options else str(part["name"])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 _SHORT = {"learning_rate": "rate", "dice": "Dice"}
+_WITH_BARS = 116
+"""Columns of a terminal from which on there is room for bars beside figures."""
 MOST_COLUMNS = 6
 """Regions that a table of cases shows beside each other; of more, it gives the mean and the lowest."""
 
@@ -86,15 +88,20 @@ class Screen(logging.Handler):
         if not self.errors.is_terminal:
             return
         if self._bars is None:
-            self._bars = _make_bars(self.errors)
+            self._bars = _make_bars(self.errors, with_bars=self._is_wide)
             self._bars.start()
         self._tasks.append(self._bars.add_task(what, total=total, figures=""))
 
     def advance(self, parts: int = 1, **figures: float) -> None:
         """Move the innermost bar."""
         if self._bars is not None and self._tasks:
-            text = "  ".join(_figure(name, value) for name, value in figures.items())
+            told = _figure if self._is_wide else _short_figure
+            text = "  ".join(told(name, value) for name, value in figures.items())
             self._bars.update(self._tasks[-1], advance=parts, figures=text)
+
+    @property
+    def _is_wide(self) -> bool:
+        return self.errors.width >= _WITH_BARS
 
     def finish(self) -> None:
         """Take the innermost bar away."""
@@ -156,15 +163,32 @@ class Screen(logging.Handler):
         self.results.print(table)
 
     def table(self, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Rows of words, shown as they are: what looks like markup is none."""
+        """Rows of words, shown as they are: what looks like markup is none, and what is too long is folded, not cut."""
         from rich.table import Table
         from rich.text import Text
 
-        table = Table()
-        for column in columns:
+        rows, table = list(rows), Table()
+        longest = max(len(row[0]) for row in (columns, *rows))
+        table.add_column(Text(columns[0]), overflow="fold", width=min(longest, self.results.width // 2))
+        for column in columns[1:]:
             table.add_column(Text(column), overflow="fold")
         for row in rows:
             table.add_row(*map(Text, row))
+        self.results.print(table)
+
+    def table_in_parts(self, title: str, columns: Sequence[str], parts: Mapping[str, Iterable[Sequence[str]]]) -> None:
+        """Rows of words under headings, what stands right of the first column flush right."""
+        from rich.table import Table
+        from rich.text import Text
+
+        table = Table(title=Text(title), title_justify="left", title_style="bold")
+        for place, column in enumerate(columns):
+            table.add_column(Text(column), justify="right" if place else "left")
+        for heading, rows in parts.items():
+            table.add_section()
+            table.add_row(Text(heading, style="italic"))
+            for first, *others in rows:
+                table.add_row(Text(f"  {first}"), *map(Text, others))
         self.results.print(table)
 
 
@@ -175,6 +199,15 @@ def _figure(name: str, value: float) -> str:
     if name == "memory":
         return in_units(value)
     return f"{_SHORT.get(name, name.replace('_per_second', '/s'))} {value:.3g}"
+
+
+def _short_figure(name: str, value: float) -> str:
+    """The same where there is little room."""
+    if name == "waiting":
+        return f"wait {100 * value:.0f}%"
+    if name.endswith("_per_second"):
+        return f"{value:.3g}/s"
+    return _figure(name, value)
 
 
 def _outline(values: Mapping[str, float | None]) -> tuple[str, str]:
@@ -210,12 +243,12 @@ def show_failure(error: BaseException) -> int:
     return 1
 
 
-def _make_bars(console: Any) -> Bars:
+def _make_bars(console: Any, *, with_bars: bool) -> Bars:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(bar_width=30),
+        *([BarColumn(bar_width=30)] if with_bars else []),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn("{task.fields[figures]}"),

@@ -162,7 +162,7 @@ def require_experiment(weights: Path | None, dataset: str | None, config: Path |
         raise UsageError("--config and --dataset say what the file of --weights is for; a model of ours needs neither")
 
 
-_UNITS = {"": 1, "b": 1} | {
+_UNITS = {"b": 1} | {
     f"{letter}{middle}b": int((1024 if middle else 1000) ** power)
     for power, letter in enumerate("kmgt", start=1)
     for middle in ("", "i")
@@ -170,7 +170,7 @@ _UNITS = {"": 1, "b": 1} | {
 
 
 def parse_bytes(text: str | None, option: str) -> int | None:
-    """An amount of memory as the user types it: 8GiB, 500MB, 1.5 GiB."""
+    """An amount of memory as the user types it: 8GiB, 500MB, 1.5 GiB. A bare number is refused: 10 of what?"""
     if text is None:
         return None
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())

@@ -22,7 +22,7 @@ def sync(
     entity: Annotated[str | None, typer.Option(metavar="NAME", help="User or team at W&B.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Send it even if all of it was sent before.")] = False,
 ) -> None:
-    """Send the curves, settings and best model of a run that was tracked offline or not at all.
+    """Send the curves, settings, best model and evaluations of a run that was tracked offline or not at all.
 
     torchio-seg track sync runs/latest
     """
@@ -30,8 +30,8 @@ def sync(
 
     screen = Screen.shared()
     changes = gather({"tracker.project": project, "tracker.entity": entity}, None)
-    place = workflow(run.resolve(), changes, again=again, progress=screen)
-    screen.say(f"sent to {place}")
+    for place in workflow(run.resolve(), changes, again=again, progress=screen):
+        screen.say(f"sent to {place}")
 
 
 app.command("sync")(command(sync))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from torchio_seg.cli.means import show_means
 from torchio_seg.cli.options import (
     EXPERIMENT,
     OUTPUT,
@@ -47,7 +48,6 @@ from torchio_seg.cli.shared import (
 )
 
 if TYPE_CHECKING:
-    from torchio_seg.distributed import Peers
     from torchio_seg.workflows.train import Situation, Trained
 
 Named = tuple[str | None, Path | None, dict[str, Any]]
@@ -130,6 +130,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         **tracking(wandb),
     }
     with told_once():
+        _require_no_resume(repeats, resume)
         _require_one_source([name for name, value in given.items() if value is not None])
         changes = one_length(gather(flags, set_))
         if resume is None:
@@ -140,11 +141,10 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     with joined() as peers:
         if not peers.is_main:
             Screen.shared().say_only_failures()
-        if repeats is not None:
-            _require_no_other(resume=resume is not None, auto=auto, trust=trust)
-            _repeat(repeats, (dataset, config, changes), runs, output, peers=peers)
-            return
         situation = Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
+        if repeats is not None:
+            _repeat(repeats, (dataset, config, changes), runs, output, situation=situation)
+            return
         if resume is not None:
             trained = _go_on(resume, changes, output, situation)
         else:
@@ -177,15 +177,15 @@ def _go_on(run: Path, changes: dict[str, Any], output: Path | None, situation: S
     return resume(run.resolve(), changes, progress=Screen.shared(), situation=situation)
 
 
-def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, peers: Peers) -> None:
+def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, situation: Situation) -> None:
     """The same training by several seeds."""
     from torchio_seg.workflows.ranks import require_one_process
     from torchio_seg.workflows.series import Place, settle
 
-    require_one_process(peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
+    require_one_process(situation.peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
     dataset, config, changes = named
-    planned = settle(dataset, config, changes, Place(output, "repeats"), plan=plan_here)
-    show_repeats(planned, repeats, runs, output)
+    experiment, papers = settle(dataset, config, changes, Place(output, "repeats"), plan=plan_here)
+    show_repeats(experiment, repeats, runs, output, situation=replace(situation, papers=papers))
 
 
 def _require_one_source(named: list[str]) -> None:
@@ -195,18 +195,12 @@ def _require_one_source(named: list[str]) -> None:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
 
 
-def _require_no_other(*, resume: bool, auto: bool, trust: bool) -> None:
+def _require_no_resume(repeats: int | None, resume: Path | None) -> None:
     """Refuse what repeats would not heed."""
     from torchio_seg.errors import UsageError
 
-    if resume:
+    if repeats is not None and resume is not None:
         raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
-    if auto:
-        raise UsageError(
-            "--auto might give each repeat other batches; find the size in one run, and give it by --batch-size"
-        )
-    if trust:
-        raise UsageError("--repeats takes no --trust; train one run from the archive, and give that to --init-from")
 
 
 def report(trained: Trained) -> None:
@@ -215,12 +209,16 @@ def report(trained: Trained) -> None:
     if trained.evaluation is not None:
         evaluation = trained.evaluation
         screen.table_of_scores(f"Dice on the {evaluation.part} cases", evaluation.summaries, evaluation.mean_dice)
+        if evaluation.measures.names not in {(), ("dice",)}:
+            show_means(evaluation.scores)
         if evaluation.part == "validation" and trained.model.name == "best":
             screen.say("these cases chose the model among its epochs, so that other cases will score a little less")
     if trained.stopped_by is None:
         screen.say(f"run        {trained.folder}")
         screen.say(f"model      {trained.model}")
         screen.say(f"curves     {trained.folder / 'curves.svg'}")
+        if (page := trained.folder / "pictures" / "train" / "predictions" / "index.html").is_file():
+            screen.say(f"pictures   {page}")
         screen.say(f"predict    {program()} predict VOLUME.nii.gz --model {typed(trained.folder)}")
     else:
         position = trained.position

@@ -147,9 +147,11 @@ class Training(Section):
     max_time: Duration | None = None
     """For the whole command, instead of epochs: 30m, 1h30m. The first steps are timed, so many follow as fit."""
     batch_size: PositiveInt = 2
-    """Patches a forward pass."""
+    """Patches of a batch."""
     accumulate: PositiveInt = 1
     """Batches whose gradients are averaged before the weights change."""
+    patches_at_once: PositiveInt | None = None
+    """Of a batch, those that go through the network together, where memory is short; null: all. Steps are the same."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"
     """Of the network's arithmetic; weights and sums stay fp32."""
     clip_norm: PositiveFloat | None = 12.0
@@ -160,9 +162,12 @@ class Training(Section):
     validation_every: PositiveInt = 5
     """Epochs between validations; training ends with one."""
     validation_cases: PositiveInt | None = None
-    """Of a validation in between, others each time; null: all. The last one always has all."""
+    """Predicted anew in a validation in between, others each time; null: all. The last one always has all. Models are
+    compared once each case had its turn, by the latest scores of all."""
     best: str = "mean_dice"
     """What tells the best model: mean_dice, loss, a region's name for its Dice, a metric (hd95), or hd95/REGION."""
+    metrics: tuple[str, ...] = ()
+    """What is measured beside Dice, in validations and at the end (docs/metrics.md): [hd95, surface_dice], or [all]."""
     patience: PositiveInt | None = None
     """Validations in a row that may bring nothing better before training ends; null: it goes on."""
     save_every: PositiveInt | None = None
@@ -173,6 +178,11 @@ class Training(Section):
     """Lay out weights and images channel by channel in each voxel, which many CPUs and GPUs convolve faster."""
     compile: bool = False
     """Compile the network by torch.compile; where that fails, one line says so and it runs as it is."""
+
+    @property
+    def portion(self) -> int:
+        """Patches that go through the network together."""
+        return min(self.batch_size, self.patches_at_once or self.batch_size)
 
     @model_validator(mode="after")
     def _require_one_length(self) -> Training:
@@ -192,6 +202,15 @@ class Prediction(Section):
     """Patches a forward pass."""
     blending: Literal["crop", "average", "hann", "gaussian"] = "gaussian"
     """crop: the middle of each patch. Others: weighted mean, by nothing, a Hann window or a Gaussian."""
+
+
+class Pictures(Section):
+    """Tables of slices that the run's own folder keeps, whatever else tracks it (docs/tracking.md)."""
+
+    slices: PositiveInt | Literal["all", "none"] = "none"
+    """Of each case, the most telling ones; all; none: no pictures are kept."""
+    cases: NonNegativeInt = 2
+    """Of each part of the data; 0: all."""
 
 
 class Experiment(Section):
@@ -222,5 +241,6 @@ class Experiment(Section):
     optimization: Optimization = Optimization()
     training: Training = Training()
     prediction: Prediction = Prediction()
+    pictures: Pictures = Pictures()
     tracker: Component = Component(name="wandb")
     """Folder torchio_seg/trackers/; metrics.jsonl is written in any case."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from torchio_seg.components import suggestion
 from torchio_seg.errors import UsageError
+from torchio_seg.metrics import overlap
 
 if TYPE_CHECKING:
     from torchio_seg.metrics.masks import Counts
@@ -78,6 +79,11 @@ class Measures:
     def need_spacing(self) -> bool:
         """Whether something is measured in millimetres."""
         return any(METRICS[name].unit in {"mm", "ml"} or name == "surface_dice" for name in self.names)
+
+    @property
+    def are_counts(self) -> bool:
+        """Whether counting voxels is enough, which takes no time beside a prediction."""
+        return set(self.names) <= set(overlap.NAMES)
 
     def settle(self, name: str, value: float | None, counts: Counts, diagonal_mm: float) -> float | None:
         """The number that counts: as measured, or what the rule for empty regions says."""

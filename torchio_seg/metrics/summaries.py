@@ -67,6 +67,16 @@ def measured(scores: Sequence[RegionScore]) -> list[str]:
     return ["dice", *scores[0].more] if scores else []
 
 
+def means(scores: Sequence[RegionScore]) -> dict[str, float | None]:
+    """Of each metric but Dice over the regions that have it, and of each region, as METRIC/REGION."""
+    found: dict[str, float | None] = {}
+    for name in measured(scores)[1:]:
+        regions = spreads(scores, name)
+        found[name] = mean_over_regions(regions)
+        found |= {f"{name}/{each.region}": each.mean for each in regions}
+    return found
+
+
 def spreads(scores: Iterable[RegionScore], metric: str = "dice") -> list[Spread]:
     """How the cases of each region differ, in the order in which regions first appear."""
     by_region: dict[str, list[float]] = {}

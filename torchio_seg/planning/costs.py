@@ -7,8 +7,8 @@ from math import prod
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from torchio_seg.levels import Levels
     from torchio_seg.planning.spacing import Size
-    from torchio_seg.planning.topology import Topology
 
 PARAMETER_BYTES = 16
 """Of a weight, its gradient, and the two averages of Adam in fp32."""
@@ -26,21 +26,20 @@ class Cost:
     """Weights of convolutions."""
 
 
-def cost_of(topology: Topology, patch_size: Size, batch_size: int, *, in_channels: int, out_channels: int) -> Cost:
+def cost_of(levels: Levels, patch_size: Size, batch_size: int, *, in_channels: int, out_channels: int) -> Cost:
     """Two convolutions on each level down; an enlargement, two convolutions and logits on each level up."""
     tally = _Tally()
     voxels = [prod(patch_size)]
-    for strides in topology.strides[1:]:
+    for strides in levels.strides[1:]:
         voxels.append(voxels[-1] // prod(strides))
     before = in_channels
-    for channels, kernel, places in zip(topology.channels, topology.kernel_sizes, voxels, strict=True):
+    for channels, kernel, places in zip(levels.channels, levels.kernel_sizes, voxels, strict=True):
         tally.convolve(before, channels, kernel, places)
         tally.convolve(channels, channels, kernel, places)
         before = channels
-    levels = range(len(voxels) - 2, -1, -1)
-    for level in levels:
-        channels, kernel, places = topology.channels[level], topology.kernel_sizes[level], voxels[level]
-        tally.enlarge(topology.channels[level + 1], channels, topology.strides[level + 1], places)
+    for level in range(len(voxels) - 2, -1, -1):
+        channels, kernel, places = levels.channels[level], levels.kernel_sizes[level], voxels[level]
+        tally.enlarge(levels.channels[level + 1], channels, levels.strides[level + 1], places)
         tally.convolve(2 * channels, channels, kernel, places)
         tally.convolve(channels, channels, kernel, places)
         tally.convolve(channels, out_channels, (1, 1, 1), places)

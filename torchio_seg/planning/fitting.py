@@ -10,7 +10,7 @@ from torchio_seg.errors import ConfigError
 from torchio_seg.machine import in_units
 from torchio_seg.memory import Outcome
 from torchio_seg.planning.costs import PARAMETER_BYTES
-from torchio_seg.planning.growth import through
+from torchio_seg.planning.growth import find_edge, through
 from torchio_seg.planning.ladder import Candidate
 
 MOST_TRIALS = 5
@@ -64,24 +64,26 @@ def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Tri
 
     Too slow is only what has something faster below it: the last one needs no more than to fit into memory.
     """
+    rising = ladder[::-1]
     trials: dict[int, Trial] = {}
-    low, high, at = len(ladder), -1, _first(ladder, limits)
-    while high < at < low:
-        trials[at] = measure(ladder[at])
-        if _is_good(trials[at], ladder, limits):
-            low = at
-        else:
-            high = at
-        guess = _largest(ladder, list(trials.values()), limits)
-        if low < len(ladder) and (guess >= low or len(trials) >= MOST_TRIALS):
-            break
-        is_last = low == len(ladder) and len(trials) >= MOST_TRIALS - 1
-        at = len(ladder) - 1 if is_last else max(high + 1, min(guess, low - 1))
+
+    def fits(place: int) -> bool:
+        trials[place] = measure(rising[place])
+        return _is_good(trials[place], rising[0], limits)
+
+    def guess() -> int:
+        known = list(trials.values())
+        is_found = any(_is_good(trial, rising[0], limits) for trial in known)
+        if len(known) >= MOST_TRIALS - (not is_found):
+            return 0
+        return _largest(rising, known, limits) if known else _first(rising, limits)
+
+    edge = find_edge(len(rising), guess, fits, trust=True)
     known = list(trials.values())
-    if low == len(ladder):
+    if edge.largest is None:
         raise _too_small(known[-1], limits)
-    larger = ladder[low - 1] if low else None
-    return Found(trials[low], tuple(known), larger, _lacking(larger, known, limits))
+    larger = rising[edge.largest + 1] if edge.largest + 1 < len(rising) else None
+    return Found(trials[edge.largest], tuple(known), larger, _lacking(larger, known, limits))
 
 
 def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float]:
@@ -102,31 +104,38 @@ def _ratio(one: Candidate, other: Candidate) -> float:
     return share - 1 if share > 1 else 1 / share - 1
 
 
-def _first(ladder: Sequence[Candidate], limits: Limits) -> int:
+def _first(rising: Sequence[Candidate], limits: Limits) -> int:
     """One that surely fits, and is large enough to tell about larger ones."""
-    for at, candidate in enumerate(ladder):
+
+    def is_safe(candidate: Candidate) -> bool:
         memory = FIRST_BYTES_AN_ACTIVATION * candidate.cost.activations + PARAMETER_BYTES * candidate.cost.parameters
-        if candidate.cost.products <= FIRST_PRODUCTS and memory < limits.memory / 2:
-            return at
-    return len(ladder) - 1
+        return candidate.cost.products <= FIRST_PRODUCTS and memory < limits.memory / 2
+
+    return _last(rising, is_safe)
 
 
-def _largest(ladder: Sequence[Candidate], trials: Sequence[Trial], limits: Limits) -> int:
-    """The first that should take no more than it may; the last where none does."""
+def _largest(rising: Sequence[Candidate], trials: Sequence[Trial], limits: Limits) -> int:
+    """The last that should take no more than it may."""
     if not any(trial.fits for trial in trials):
         smallest = min(trial.candidate.cost.activations for trial in trials)
-        return next((at for at, one in enumerate(ladder) if one.cost.activations < smallest / 3), len(ladder) - 1)
-    for at, candidate in enumerate(ladder):
+        return _last(rising, lambda candidate: candidate.cost.activations < smallest / 3)
+
+    def should_fit(candidate: Candidate) -> bool:
         memory, seconds = predict(candidate, trials)
-        if memory <= _MARGIN * limits.memory and limits.is_fast_enough(candidate, seconds):
-            return at
-    return len(ladder) - 1
+        return memory <= _MARGIN * limits.memory and limits.is_fast_enough(candidate, seconds)
+
+    return _last(rising, should_fit)
 
 
-def _is_good(trial: Trial, ladder: Sequence[Candidate], limits: Limits) -> bool:
+def _last(rising: Sequence[Candidate], is_right: Callable[[Candidate], bool]) -> int:
+    """The place of the last one of which it is true; the smallest where it is of none."""
+    return next((at for at in range(len(rising) - 1, 0, -1) if is_right(rising[at])), 0)
+
+
+def _is_good(trial: Trial, smallest: Candidate, limits: Limits) -> bool:
     if not trial.fits or trial.memory > limits.memory:
         return False
-    return trial.candidate == ladder[-1] or limits.is_fast_enough(trial.candidate, trial.seconds)
+    return trial.candidate == smallest or limits.is_fast_enough(trial.candidate, trial.seconds)
 
 
 def _lacking(candidate: Candidate | None, trials: Sequence[Trial], limits: Limits) -> str:

@@ -40,17 +40,21 @@ class Edge:
     largest: int | None
     """Place of the last that was measured to fit; None where not even the first does."""
     too_large: int | None
-    """Place of the next one, measured not to; None where all fit."""
+    """Place of the smallest that was measured not to; None where none was."""
 
 
-def find_edge(count: int, guess: Callable[[], int], fits: Callable[[int], bool]) -> Edge:
+def find_edge(count: int, guess: Callable[[], int], fits: Callable[[int], bool], *, trust: bool = False) -> Edge:
     """The place in a list of ever larger sizes, by measuring the guess, then what is next to it, on to where it ends.
 
-    Both sides of the edge are measured; what was measured before may change the guess.
+    What was measured before may change the guess. Both sides of the edge are measured; a guess that is trusted ends the
+    search as soon as something fits and it names nothing larger.
     """
     low, high = -1, count
     while low + 1 < high:
-        at = min(max(guess(), low + 1), high - 1)
+        at = guess()
+        if trust and low >= max(at, 0):
+            break
+        at = min(max(at, low + 1), high - 1)
         if fits(at):
             low = at
         else:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
 
+from torchio_seg.levels import Levels, design
 from torchio_seg.network_sizes import Sizes, fit
 from torchio_seg.planning.costs import Cost, cost_of
 from torchio_seg.planning.spacing import Size, Spacing, coarsened, edge_for, resampled
-from torchio_seg.planning.topology import LEVELED, NETWORK, Topology, admissible, design, shorter
+from torchio_seg.planning.topology import LEVELED, NETWORK, admissible, shorter
 
 WIDTHS = (32, 24, 16)
 """Features of the finest level; nnU-Net has 32."""
@@ -91,7 +92,7 @@ class Candidate:
     space: Space
 
     @cached_property
-    def topology(self) -> Topology:
+    def levels(self) -> Levels:
         """The levels of its network."""
         return design(self.patch_size, self.space.spacing, self.width)
 
@@ -100,7 +101,7 @@ class Candidate:
         """Of a step."""
         space = self.space
         return cost_of(
-            self.topology,
+            self.levels,
             self.patch_size,
             self.batch_size,
             in_channels=space.in_channels,

@@ -80,14 +80,14 @@ def whole_settings(
 
 def network_of(candidate: Candidate) -> dict[str, Any]:
     """The network with its levels, or as it comes."""
-    name, topology = candidate.space.network, candidate.topology
+    name, levels = candidate.space.network, candidate.levels
     if not candidate.space.has_levels:
         return {"name": name}
     return {
         "name": name,
-        "channels": list(topology.channels),
-        "strides": [list(strides) for strides in topology.strides],
-        "kernel_sizes": [list(kernel) for kernel in topology.kernel_sizes],
+        "channels": list(levels.channels),
+        "strides": [list(strides) for strides in levels.strides],
+        "kernel_sizes": [list(kernel) for kernel in levels.kernel_sizes],
         "deep_supervision": True,
         **({"residual": False} if name == NETWORK else {}),
     }

@@ -1,18 +1,13 @@
-"""The levels of a U-Net for a patch: where each axis is halved, and where kernels reach along it (nnU-Net's rules).
-
-An axis is halved while at least `SMALLEST_SIDE` voxels are left of it and while its voxels are less than twice as long
-as the shortest, so that voxels become cubes before all axes are halved together; as long as they are not, kernels do
-not reach along the long ones.
-"""
+"""Which patches a network takes whose levels follow from the patch, and the next smaller one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from math import prod
 from typing import Any
 
 from torchio_seg.errors import ConfigError
+from torchio_seg.levels import SMALLEST_SIDE, design
 from torchio_seg.planning.spacing import Size, Spacing
 
 NETWORK = "dynunet"
@@ -21,42 +16,6 @@ LEVELED = (NETWORK, "resencunet")
 """Networks whose levels are options; others come as they are."""
 PER_LEVEL = ("channels", "strides", "kernel_sizes")
 """Their options with an entry for each level."""
-SMALLEST_SIDE = 4
-"""Voxels of the coarsest level, at least."""
-MOST_CHANNELS = 320
-_TOO_LONG = 2.0
-
-
-@dataclass(frozen=True)
-class Topology:
-    """What a network needs to know, finest level first; the strides lead to each level from the one before."""
-
-    channels: tuple[int, ...]
-    strides: tuple[Size, ...]
-    kernel_sizes: tuple[Size, ...]
-
-    @property
-    def multiple_of(self) -> Size:
-        """What each side of a patch must be a multiple of."""
-        i, j, k = (prod(strides) for strides in zip(*self.strides, strict=True))
-        return i, j, k
-
-
-def design(patch_size: Size, spacing: Spacing, width: int) -> Topology:
-    """The levels for a patch of voxels of this size; the finest level has `width` channels."""
-    sides, edges = list(patch_size), list(spacing)
-    strides, kernels = [(1, 1, 1)], [(1, 1, 1)]
-    while axes := _to_halve(sides, edges):
-        kernels[-1] = _kernel(kernels[max(0, len(kernels) - 2)], edges)
-        for axis in axes:
-            sides[axis] //= 2
-            edges[axis] *= 2
-        i, j, k = (2 if axis in axes else 1 for axis in range(3))
-        strides.append((i, j, k))
-        kernels.append((1, 1, 1))
-    kernels[-1] = (3, 3, 3)
-    channels = tuple(min(width * 2**level, MOST_CHANNELS * width // 32) for level in range(len(strides)))
-    return Topology(channels, tuple(strides), tuple(kernels))
 
 
 def given_levels(network: str, changes: Mapping[str, Any]) -> dict[str, Sequence[object]]:
@@ -95,7 +54,7 @@ def admissible(size: Size, spacing: Spacing) -> Size:
             continue
         i, j, k = (
             -(-side // multiple) * multiple
-            for side, multiple in zip(size, design(size, spacing, 1).multiple_of, strict=True)
+            for side, multiple in zip(size, design(size, spacing, 1).sizes.multiple_of, strict=True)
         )
         if (i, j, k) == size:
             return size
@@ -118,20 +77,4 @@ def shorter(patch_size: Size, whole: Size, cover: Callable[[Size], Size]) -> Siz
 
 def _changed(size: Size, axis: int, side: int) -> Size:
     i, j, k = (side if each == axis else size[each] for each in range(3))
-    return i, j, k
-
-
-def _to_halve(sides: list[int], edges: list[float]) -> list[int]:
-    """The axes to be halved next: those long enough, but none whose voxels are much longer than others' are."""
-    long_enough = [axis for axis in range(3) if sides[axis] >= 2 * SMALLEST_SIDE]
-    shortest = min((edges[axis] for axis in long_enough), default=0.0)
-    axes = [axis for axis in long_enough if edges[axis] < _TOO_LONG * shortest]
-    if len(axes) == 1 and sides[axes[0]] < 3 * SMALLEST_SIDE:
-        return []
-    return axes
-
-
-def _kernel(before: Size, edges: list[float]) -> Size:
-    """3 along an axis from the level on at which its voxels are not much longer than the shortest."""
-    i, j, k = (3 if before[axis] == 3 or edges[axis] < _TOO_LONG * min(edges) else 1 for axis in range(3))
     return i, j, k

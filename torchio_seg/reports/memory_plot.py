@@ -19,6 +19,11 @@ _SCALE = 2
 """Pixels of the PNG for each unit of the SVG."""
 _GREY, _PALE = "#555555", "#dddddd"
 _LINE, _SAMPLE, _DASH = 18, 26, 7.0
+_LEGEND = (
+    "dots: measured patches",
+    "curves: a + b x voxels, fitted to the dots",
+    "coloured dashes: the whole volume",
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,9 @@ class Series:
     curve: Sequence[tuple[float, float]]
     """The same as fitted; empty where there is none."""
     whole: float | None
-    """Bytes of the whole volume; None where it was not measured or did not fit."""
+    """Bytes of the whole volume; None where nothing is known of it."""
+    whole_is_measured: bool = True
+    """Else the curve tells them."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,8 @@ class Text:
     color: str = _GREY
     anchor: str = "start"
     is_bold: bool = False
+    is_above: bool = False
+    """White around it hides the lines below."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +97,11 @@ def draw(title: str, what: str, series: Sequence[Series]) -> list[Mark]:
         *_axes(place, ends, (low, high)),
         *_cards(place, ends),
         *[mark for number, each in enumerate(series) for mark in _series(each, number, place, ends)],
-        Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * len(series), "dots: measured; curves: a + b x voxels, fitted"),
-        Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * (len(series) + 1), "to the dots; coloured dashes: whole volume"),
+        *_card_names(place, ends),
+        *[
+            Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * (2 * len(series) + number), words)
+            for number, words in enumerate(_LEGEND)
+        ],
     ]
 
 
@@ -119,9 +131,13 @@ def _axes(place: Placer, ends: Ends, heights: Ends) -> Iterator[Mark]:
 
 def _cards(place: Placer, ends: Ends) -> Iterator[Mark]:
     for card in CARDS:
-        start, end = place(ends[0], card * GIB), place(ends[1], card * GIB)
-        yield Stroke((start, end), _GREY, 1.0)
-        yield Text(end[0] - 4, end[1] - 4, f"{card} GB card", anchor="end")
+        yield Stroke((place(ends[0], card * GIB), place(ends[1], card * GIB)), _GREY, 1.0)
+
+
+def _card_names(place: Placer, ends: Ends) -> Iterator[Mark]:
+    for card in CARDS:
+        x, y = place(ends[1], card * GIB)
+        yield Text(x - 4, y - 4, f"{card} GB card", anchor="end", is_above=True)
 
 
 def _series(each: Series, number: int, place: Placer, ends: Ends) -> Iterator[Mark]:
@@ -132,10 +148,18 @@ def _series(each: Series, number: int, place: Placer, ends: Ends) -> Iterator[Ma
         yield Stroke((place(ends[0], each.whole), place(ends[1], each.whole)), color, 1.4, is_dashed=True)
     for point in each.points:
         yield Dot(*place(*point), color)
-    x, y = WIDTH - RIGHT + 14, TOP + 4 + _LINE * number
+    x, y = WIDTH - RIGHT + 14, TOP + 4 + 2 * _LINE * number
     yield Stroke(((x, y - 4), (x + _SAMPLE, y - 4)), color, 1.6)
     yield Dot(x + _SAMPLE / 2, y - 4, color)
     yield Text(x + _SAMPLE + 6, y, each.name, color)
+    yield Text(x + _SAMPLE + 6, y + _LINE - 2, _told_of_whole(each))
+
+
+def _told_of_whole(each: Series) -> str:
+    if each.whole is None:
+        return "whole volume: not known"
+    amount = f"{each.whole / GIB:.3g} GiB"
+    return f"whole volume: {amount}" if each.whole_is_measured else f"whole volume: about {amount}, by the curve"
 
 
 def to_svg(marks: Sequence[Mark]) -> str:
@@ -143,9 +167,10 @@ def to_svg(marks: Sequence[Mark]) -> str:
     parts = []
     for mark in marks:
         if isinstance(mark, Text):
-            weight = ' font-weight="bold"' if mark.is_bold else ""
+            look = ' font-weight="bold"' if mark.is_bold else ""
+            look += ' paint-order="stroke" stroke="white" stroke-width="4"' if mark.is_above else ""
             parts.append(
-                f'<text x="{mark.x:.1f}" y="{mark.y:.1f}" fill="{mark.color}" text-anchor="{mark.anchor}"{weight}>'
+                f'<text x="{mark.x:.1f}" y="{mark.y:.1f}" fill="{mark.color}" text-anchor="{mark.anchor}"{look}>'
                 f"{escape(mark.words)}</text>"
             )
         elif isinstance(mark, Dot):
@@ -171,9 +196,9 @@ def to_png(marks: Sequence[Mark]) -> bytes:
     anchors = {"start": "ls", "middle": "ms", "end": "rs"}
     for mark in marks:
         if isinstance(mark, Text):
-            bold = 1 if mark.is_bold else 0
+            edge, rim = (2 * _SCALE, "white") if mark.is_above else (int(mark.is_bold), mark.color)
             where = (mark.x * _SCALE, mark.y * _SCALE)
-            pen.text(where, mark.words, mark.color, font, anchors[mark.anchor], stroke_width=bold)
+            pen.text(where, mark.words, mark.color, font, anchors[mark.anchor], stroke_width=edge, stroke_fill=rim)
         elif isinstance(mark, Dot):
             pen.circle((mark.x * _SCALE, mark.y * _SCALE), 3.5 * _SCALE, mark.color)
         else:

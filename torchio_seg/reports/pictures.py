@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 COMPARISON_COLUMNS = ("Case", "Slice Index", "Ground Truth", "Prediction", "Dice")
 _PLACE = ("Split", "Data Index", "Slice Index")
 _TRUE, _PREDICTED = 1, 2
+NEARLY = 0.75
+"""Share of a region's largest area at which it counts as shown."""
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,29 @@ class Scan:
     dice: Mapping[str, float | None]
 
     def telling_slices(self, wanted: Slices) -> list[int]:
-        """Where most lies in truth or prediction, and others spread over what they reach."""
-        masks = list(self.predicted.values())
-        if self.label_map is not None:
-            masks.append(np.isin(self.label_map, [label for labels in self.regions.values() for label in labels]))
-        areas = sum((np.count_nonzero(mask, axis=(0, 1)) for mask in masks), np.zeros(self.image.shape[3], dtype=int))
+        """Those that show each region large, and others spread over what they reach in truth and prediction."""
         if wanted == "all":
-            return list(range(len(areas)))
-        occupied = np.flatnonzero(areas) if areas.any() else np.arange(len(areas))
-        largest = middle_of_largest(areas)
-        others = occupied[occupied != largest]
-        if wanted == 1 or not len(others):
-            return [largest]
-        spread = others[np.linspace(0, len(others) - 1, wanted + 1).round().astype(int)[1:-1]]
-        return sorted({largest, *spread.tolist()})
+            return list(range(self.image.shape[3]))
+        shares = self._shares
+        chosen = _showing_all(shares, wanted)
+        occupied = np.flatnonzero(shares.any(axis=0)) if shares.any() else np.arange(shares.shape[1])
+        others = np.setdiff1d(occupied, chosen)
+        if (more := wanted - len(chosen)) and len(others):
+            chosen += others[np.linspace(0, len(others) - 1, more + 2).round().astype(int)[1:-1]].tolist()
+        return sorted(set(chosen))
+
+    @cached_property
+    def _shares(self) -> Array:
+        """Of each region's largest area in each slice: in truth, then half of that in prediction.
+
+        Apart, so that a prediction of nearly everything does not hide where the truth is.
+        """
+        true = [] if self.label_map is None else [np.isin(self.label_map, labels) for labels in self.regions.values()]
+        masks = (*true, *self.predicted.values())
+        areas = np.array([np.count_nonzero(mask, axis=(0, 1)) for mask in masks]).reshape(-1, self.image.shape[3])
+        shares: Array = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
+        shares[len(true) :] /= 2
+        return shares
 
     def true(self, index: int) -> dict[str, Array]:
         """The mask of each region in a slice."""
@@ -72,6 +84,19 @@ class Scan:
         """A slice in 256 greys."""
         grey = to_grey(self.image[channel, :, :, index], self.windows[channel])
         return as_seen(np.rint(grey * 255).astype(np.uint8))
+
+
+def _showing_all(shares: Array, most: int) -> list[int]:
+    """At least one slice, then those that add most, until each region is shown at nearly its largest."""
+    shown = np.zeros(len(shares))
+    chosen: list[int] = []
+    while len(chosen) < most:
+        gains = np.maximum(shares - shown[:, None], 0)
+        if chosen and gains.max(initial=0) <= 1 - NEARLY:
+            break
+        chosen.append(middle_of_largest(gains.sum(axis=0)))
+        shown = np.maximum(shown, shares[:, chosen[-1]])
+    return chosen
 
 
 def data_columns(num_channels: int) -> tuple[str, ...]:

@@ -41,7 +41,7 @@ def build(  # noqa: PLR0913, PLR0917 (options are what a section of the configur
     names: dict[str, str] | None = None,
 ) -> Tracker:
     """The run's copy at W&B; where W&B cannot be had, nothing, and one line says why."""
-    require_known(names or {}, [region["name"] for region in run.facts.get("regions", ())])
+    require_known(names or {}, [region["name"] for region in run.facts.get("regions", ())], run.metrics)
     choice = choose(mode)
     if choice.mode == "disabled":
         if choice.reason:
@@ -57,7 +57,7 @@ def build(  # noqa: PLR0913, PLR0917 (options are what a section of the configur
     if session.is_offline:
         reason = session.trouble or choice.reason
         files = session.folder / "wandb" / "offline-run-*"
-        later = f"torchio-seg track sync {run.folder}" if run.job == "train" else f"wandb sync {files}"
+        later = f"torchio-seg track sync {run.folder}" if run.job != "inference" else f"wandb sync {files}"
         log.info("W&B: offline%s; to send it later: %s", reason and f", {reason}", later)
     else:
         shows = "" if slices == "none" else "; slices of cases are sent too, tracker.slices=none keeps them here"

@@ -52,7 +52,7 @@ def figures(record: Mapping[str, Any]) -> dict[str, float]:
     kind = record["kind"]
     found = {name: record.get(key) for key, name in _NAMES.get(kind, {}).items()}
     if kind == "validation":
-        found |= {f"validation/mean_dice_{region}": value for region, value in record["dice"].items()}
+        found |= _of_regions(record)
     return _known(found)
 
 
@@ -64,21 +64,22 @@ def outcome(record: Mapping[str, Any], best: str) -> dict[str, float | str]:
         return {**_known({BEST: value}), BEST_EPOCH: record["epoch"]}
     if record["kind"] == "evaluation":
         found = {name: record.get(key) for key, name in _EVALUATION.items()}
-        found |= {f"evaluation/mean_dice_{region}": value for region, value in record.get("dice", {}).items()}
+        found |= _of_regions(record)
         return {**_known(found), "evaluation/part": record["part"]}
     return {}
 
 
-def all_names(regions: Iterable[str]) -> set[str]:
-    """Every name that may be logged of a run with these regions."""
+def all_names(regions: Iterable[str], metrics: Iterable[str] = ("dice",)) -> set[str]:
+    """Every name that may be logged of a run with these regions and metrics."""
     names = {name for kind in (*_NAMES.values(), _EVALUATION) for name in kind.values()}
-    names |= {f"{part}/mean_dice_{region}" for region in regions for part in ("validation", "evaluation")}
+    means = [f"{part}/mean_{metric}" for part in ("validation", "evaluation") for metric in metrics]
+    names |= {*means, *(f"{mean}_{region}" for region in regions for mean in means)}
     return names | {BEST, BEST_EPOCH, DATA, VALIDATION, PREDICTIONS, TEST, "evaluation/part"}
 
 
-def require_known(given: Iterable[str], regions: Iterable[str]) -> None:
+def require_known(given: Iterable[str], regions: Iterable[str], metrics: Iterable[str] = ("dice",)) -> None:
     """Refuse to rename what is never logged."""
-    known = all_names(regions)
+    known = all_names(regions, metrics)
     for name in given:
         if name not in known:
             raise ConfigError(f"tracker.names: nothing is logged as '{name}'{suggestion(name, tuple(sorted(known)))}")
@@ -88,6 +89,16 @@ def axis_of(name: str) -> str | None:
     """The axis that a metric of this name belongs to; None for the axes themselves, and for what is no curve."""
     axis = AXES.get(f"{name.split('/', maxsplit=1)[0]}/*")
     return None if axis == name else axis
+
+
+def _of_regions(record: Mapping[str, Any]) -> dict[str, float | None]:
+    """The Dice of each region; what else was measured, over all of them and of each."""
+    found = {("dice", region): value for region, value in record.get("dice", {}).items()}
+    for name, value in record.get("measured", {}).items():
+        metric, _, region = name.partition("/")
+        found[metric, region] = value
+    means = {"_".join(filter(None, ("mean", *names))): value for names, value in found.items()}
+    return {f"{record['kind']}/{name}": value for name, value in means.items()}
 
 
 def _known(found: Mapping[str, Any]) -> dict[str, float]:

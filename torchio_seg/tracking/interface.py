@@ -32,12 +32,23 @@ class Run:
     """Every setting."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What followed from the settings and the files: split, fingerprint of the data, versions, commits ..."""
+    metrics: tuple[str, ...] = ("dice",)
+    """By name, all that there are."""
     group: str | None = None
     """The series that the run is one of, as folds are."""
+    part: str | None = None
+    """Of the cases, which an evaluation scores."""
+    was_tracked: bool = False
+    """Whether a tracker was told of this evaluation before."""
+
+    @property
+    def label(self) -> str:
+        """Which run of the folder's it is."""
+        return "-".join(filter(None, (self.job, self.part)))
 
     @property
     def name(self) -> str:
-        return self.folder.name if self.job == "train" else f"{self.folder.name}-{self.job}"
+        return self.folder.name if self.job == "train" else f"{self.folder.name}-{self.label}"
 
     @property
     def place(self) -> Path:

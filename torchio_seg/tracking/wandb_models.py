@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_json
 from torchio_seg.tracking.environment import environment, is_installed
-from torchio_seg.tracking.interface import FOLDER
+from torchio_seg.tracking.interface import Run
 from torchio_seg.tracking.wandb_mode import LOGIN, has_key, host
-from torchio_seg.tracking.wandb_session import FINISH_S, recall
+from torchio_seg.tracking.wandb_session import FINISH_S, recall, record_file
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.wandb_session import Session
@@ -42,7 +42,7 @@ def name_of(checkpoint: Path) -> str | None:
     """What a checkpoint, downloaded or in a run that was sent, is called at W&B; None where it is not there."""
     with suppress(OSError, ValueError, KeyError, TypeError):
         return str(json.loads((checkpoint / SOURCE).read_text(encoding="utf-8"))["artifact"])
-    known = recall(checkpoint.resolve().parents[1] / FOLDER)
+    known = recall(record_file(Run(checkpoint.resolve().parents[1], experiment="")))
     if known is None or not known.get("is_sent"):
         return None
     alias = "best" if checkpoint.name == "best" else "latest"

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,14 +15,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from torchio_seg.errors import DataError
 from torchio_seg.files import write_json
 from torchio_seg.tracking.environment import environment
+from torchio_seg.tracking.wandb_mode import LOGIN, host
 
 if TYPE_CHECKING:
     from torchio_seg.tracking.interface import Run
 
-RECORD = "wandb.json"
-"""In the run's tracking folder: which run of W&B it is."""
 INIT_S, FINISH_S = 30, 300
 """How long a server may take to begin a run, and to take in what is left at its end."""
+_REFUSED = re.compile(r"(?i)\b401\b|API[ _]key (must|invalid)")
+_SILENT = re.compile(r"(?i)deadline exceeded|timed? ?out|connection (refused|reset)|no such host|unreachable")
 _FLUSH_S = 1.0
 """What a kill may cost of an offline run's file."""
 
@@ -31,10 +34,10 @@ class Session:
     def __init__(self, run: Run, where: Mapping[str, Any], mode: Literal["online", "offline"]) -> None:
         self.folder = run.place.resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.is_training = run.job == "train"
+        self._record_file = None if run.job == "inference" else record_file(run)
         self.trouble = ""
         """Why it is offline although it was to be online."""
-        self._record: dict[str, Any] = {"id": _identity(self.folder, is_training=self.is_training)}
+        self._record: dict[str, Any] = {"id": _identity(run)}
         self._open = ExitStack()
         self._settings = {**where, "id": self._record["id"], "name": run.name, "job_type": run.job}
         self.mode = mode
@@ -56,7 +59,7 @@ class Session:
 
         try:
             self.run.finish(exit_code=int(failed))
-            self._keep(is_sent=not self.is_offline)
+            self._keep(is_sent=not self.is_offline, ended=time.time())
         except Exception:
             with suppress(Exception):  # its process may be dead; at the end of ours it would be looked for again
                 wandb.teardown()
@@ -67,8 +70,8 @@ class Session:
     def _keep(self, **facts: Any) -> None:
         """Remember which run this is, for whoever goes on with it."""
         self._record |= facts
-        if self.is_training:
-            write_json(self.folder / RECORD, self._record)
+        if self._record_file is not None:
+            write_json(self._record_file, self._record)
 
     def _begin(self) -> Any:
         """The run, begun on the server; where that cannot be reached, here."""
@@ -83,7 +86,7 @@ class Session:
         except (wandb.Error, OSError, TimeoutError) as error:
             if self.is_offline:
                 raise
-            self.trouble = f"the server does not answer ({next(iter(str(error).splitlines()), '')})"
+            self.trouble = trouble_of(str(error))
         self.mode = "offline"
         os.environ["WANDB_MODE"] = self.mode
         if wandb.run is None:  # its process still waits for the server, and would refuse another run of this id
@@ -105,9 +108,22 @@ class Session:
         return wandb.init(dir=self.folder, resume="allow", reinit="create_new", settings=settings, **self._settings)
 
 
-def recall(folder: Path) -> dict[str, Any] | None:
-    """Which run of W&B a training is, by its tracking folder; None where it is none yet."""
-    path = folder / RECORD
+def trouble_of(said: str) -> str:
+    """What kept a run from being online, in words of ours where W&B's are those of a program."""
+    if _REFUSED.search(said):
+        return f"{host()} does not take the key ({LOGIN})"
+    if _SILENT.search(said):
+        return f"no answer from {host()}"
+    return f"{host()} says: {next(iter(said.splitlines()), '')}"
+
+
+def record_file(run: Run) -> Path:
+    """Where it stands which run of W&B a training, or an evaluation, is."""
+    return run.place / ("wandb.json" if run.job == "train" else f"wandb-{run.label}.json")
+
+
+def recall(path: Path) -> dict[str, Any] | None:
+    """Which run of W&B it is, as such a file says; None where it is none yet."""
     if not path.is_file():
         return None
     try:
@@ -119,6 +135,7 @@ def recall(folder: Path) -> dict[str, Any] | None:
         ) from error
 
 
-def _identity(folder: Path, *, is_training: bool) -> str:
-    known = recall(folder) if is_training else None
+def _identity(run: Run) -> str:
+    """A training goes on in its run; an evaluation is one of its own each time, unless it is told again."""
+    known = recall(record_file(run)) if run.job == "train" or run.was_tracked else None
     return known["id"] if known is not None else secrets.token_hex(4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,8 +13,13 @@ from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.dicom_grid import Grid, arrange
 from torchio_seg.volumes.dicom_pixels import is_whole, read_planes
 from torchio_seg.volumes.dicom_series import DAMAGED, Contents, Series, find_identity, find_image, scan, told, walk
+from torchio_seg.volumes.header import Geometry, Layout
+from torchio_seg.volumes.reading import Volume
+from torchio_seg.volumes.scan import Scan, spooled
+from torchio_seg.volumes.scratch import HELD_BYTES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torchio_seg.volumes.geometry import Affine, Array
@@ -26,6 +33,7 @@ __all__ = [
     "arrange",
     "find_identity",
     "find_image",
+    "open_series",
     "read_series",
     "scan",
     "told",
@@ -57,14 +65,36 @@ def read_series(series: Series, *, max_bytes: int = _MAX_BYTES) -> SeriesVolume:
             f"{series.label}: {grid.shape} voxels need {needed / 2**30:.2f} GiB, the budget is "
             f"{max_bytes / 2**30:.2f} GiB; crop the series or raise the budget"
         )
-    stack = np.empty((depth, rows, columns), np.int32 if is_whole(grid.slices) else np.float32)
+    stack = np.empty((depth, rows, columns), _dtype(grid))
+    for place, plane in _planes(grid):
+        stack[place] = plane
+    return SeriesVolume(grid, _smallest(stack).transpose(2, 1, 0)[None])
+
+
+@contextmanager
+def open_series(path: Path, series: Series, *, held_bytes: int = HELD_BYTES) -> Iterator[Scan]:
+    """The series at this path: in memory where it is small, else decoded once into a file and read a slab at a time."""
+    grid = arrange(series)
+    dtype = _dtype(grid)
+    if prod(grid.shape) * dtype.itemsize <= held_bytes:
+        yield Scan.of(Volume(path, read_series(series).array, grid.affine, grid))
+        return
+    layout = Layout(Geometry(path, grid.shape, 1, grid.affine, dtype), grid, dtype, offset=0, slope=1, intercept=0)
+    with spooled(layout, _planes(grid)) as scan:
+        yield scan
+
+
+def _dtype(grid: Grid) -> np.dtype[np.generic]:
+    return np.dtype(np.int32 if is_whole(grid.slices) else np.float32)
+
+
+def _planes(grid: Grid) -> Iterator[tuple[int, Array]]:
+    """Places along K and what is there, rows x columns, a file at a time."""
     by_file: dict[Path, list[int]] = {}
     for place, part in enumerate(grid.slices):
         by_file.setdefault(part.path, []).append(place)
     for path, places in by_file.items():
-        for place, plane in zip(places, read_planes(path, [grid.slices[at] for at in places]), strict=True):
-            stack[place] = plane
-    return SeriesVolume(grid, _smallest(stack).transpose(2, 1, 0)[None])
+        yield from zip(places, read_planes(path, [grid.slices[at] for at in places]), strict=True)
 
 
 def _smallest(stack: Array) -> Array:

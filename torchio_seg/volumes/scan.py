@@ -7,7 +7,7 @@ must be known of them before anything is computed.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,6 +115,22 @@ def open_scan(
             require_finite(layout, num_bad)
         geometry = layout.geometry
         yield Scan(geometry.path, source, geometry.affine, layout.header, ranges, samples, num_bad)
+
+
+@contextmanager
+def spooled(layout: Layout, planes: Iterable[tuple[int, Array]]) -> Iterator[Scan]:
+    """A scan of one channel whose planes J I come one by one, in any order, in a file without a name until the end."""
+    geometry, num_bytes = layout.geometry, layout.content_size
+    with scratch_file(num_bytes, str(geometry.path)) as file:
+        for place, plane in planes:
+            piece = np.ascontiguousarray(plane, layout.stored).data.cast("B")
+            file.seek(place * len(piece))
+            with room_for(num_bytes, str(geometry.path)):
+                while piece:
+                    piece = piece[file.write(piece) :]
+        source = Stored(OpenFile(file), layout, 0)
+        ranges, samples, _ = _survey(source)
+        yield Scan(geometry.path, source, geometry.affine, layout.header, ranges, samples)
 
 
 @contextmanager

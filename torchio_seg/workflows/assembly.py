@@ -19,7 +19,7 @@ from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
 from torchio_seg.predictor.grid import Window
 from torchio_seg.splits import divide
-from torchio_seg.targets import leave_out_ignored
+from torchio_seg.targets import leave_out_ignored, leave_out_ignored_of_all
 from torchio_seg.transforms.normalization import learn_landmarks, learn_statistics
 from torchio_seg.transforms.preprocessing import Grids, find_grids
 from torchio_seg.transforms.recipe import Recipe
@@ -176,30 +176,26 @@ def _overlap(overlap: float | str, patch_size: tuple[int, int, int]) -> float | 
 
 def build_loss(experiment: Experiment, dataset: Dataset, peers: Peers = ALONE) -> Loss:
     """The loss, blind to the voxels that the data set leaves open; of a batch of which peers have other parts."""
-    exclusive, section = dataset.labels.exclusive, experiment.loss.section
-    pooled = section.get("batch") is True
+    pooled = experiment.loss.section.get("batch") is True
     if peers.num_ranks > 1 and pooled:
-        _require_pooling(experiment, dataset, peers)
-    if dataset.labels.ignore is not None:
-        return leave_out_ignored(components.assemble("losses", section, exclusive), pooled=pooled, pool=peers.pool)
+        _require_pooling(experiment, peers)
+    section, exclusive = experiment.loss.section, dataset.labels.exclusive
     loss: Loss = components.assemble("losses", section, exclusive, pool=peers.pool)
-    return loss
+    if dataset.labels.ignore is None:
+        return loss
+    blind = leave_out_ignored_of_all if pooled else leave_out_ignored
+    return blind(loss, pool=peers.pool if peers.num_ranks > 1 else None)
 
 
-def _require_pooling(experiment: Experiment, dataset: Dataset, peers: Peers) -> None:
+def _require_pooling(experiment: Experiment, peers: Peers) -> None:
     """Refuse a loss over a whole batch that cannot see the samples of other processes."""
     name = experiment.loss.name
-    if dataset.labels.ignore is None and components.accepts("losses", name, "pool"):
-        return
-    cure = (
-        "set loss.batch=false"
-        if dataset.labels.ignore is not None
-        else "set loss.batch=false, or give its build() an argument pool, as losses/dice.py has"
-    )
-    raise ConfigError(
-        f"loss '{name}' with batch: true sees the {experiment.training.batch_size} samples of its own process, not "
-        f"those of the {peers.num_ranks} that learn together: {cure}"
-    )
+    if not components.accepts("losses", name, "pool"):
+        raise ConfigError(
+            f"loss '{name}' with batch: true sees the {experiment.training.batch_size} samples of its own process, not "
+            f"those of the {peers.num_ranks} that learn together: set loss.batch=false, or give its build() an "
+            "argument pool, as losses/dice.py has"
+        )
 
 
 def _require_parts(experiment: Experiment, dataset: Dataset) -> None:

@@ -23,6 +23,7 @@ from torchio_seg.workflows.cases import anchored, find_classes, load_dataset, ne
 from torchio_seg.workflows.choosing import Choice, choose_steps
 from torchio_seg.workflows.models import require_alike
 from torchio_seg.workflows.out_of_fold import FOLDER, predict_out_of_fold
+from torchio_seg.workflows.train import Situation
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +52,11 @@ def crossval(
     *,
     folder: Path | None = None,
     folds: Sequence[int] | None = None,
-    papers: Mapping[str, str] = series.NO_PAPERS,
     progress: Progress | None = None,
+    situation: Situation | None = None,
 ) -> Gathered | series.Stopped:
     """Train these folds, or all, as far as they are not finished, and gather what all finished ones predict."""
-    progress = progress or Silent()
+    progress, situation = progress or Silent(), situation or Situation()
     if experiment.split.fold is not None:
         raise ConfigError(
             f"split.fold is {experiment.split.fold}, but a cross-validation trains every fold; leave it null. --folds "
@@ -70,9 +71,10 @@ def crossval(
     splits = _divide(experiments, dataset, progress)
     experiment, experiments = _with_one_grid(experiments, dataset, splits)
     chosen = _choose(list(experiments), folds)
-    folder = series.open_folder(series.Place(folder, "folds"), runs_folder, (experiment, papers)).resolve()
+    place, planned = series.Place(folder, "folds"), (experiment, situation.papers)
+    folder = series.open_folder(place, runs_folder, planned).resolve()
     _require_same_cases(folder, splits)
-    if stopped := series.run_all(folder, {name: experiments[name] for name in chosen}, progress):
+    if stopped := series.run_all(folder, {name: experiments[name] for name in chosen}, progress, situation):
         return stopped
     try:
         with runs.locked(folder):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.archive import unpacked
-from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, read_series, scan, told
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, open_series, read_series, scan, told
 from torchio_seg.volumes.nifti import Volume
 from torchio_seg.volumes.scan import Scan, open_scan
 from torchio_seg.volumes.scratch import HELD_BYTES
@@ -70,15 +70,22 @@ def open_images(
 
 @contextmanager
 def open_image(path: Path, *, wanted: str | None, nonfinite: Nonfinite, num_images: int) -> Iterator[Scan]:
-    """One of so many images of a case.
-
-    Of a file a slab is in memory at a time, and it stays open meanwhile; a series is read whole.
-    """
-    if is_dicom(path):
-        yield Scan.of(read_dicom(path, wanted))
+    """One of so many images of a case, of which a slab is in memory at a time where it is large."""
+    held_bytes = HELD_BYTES // num_images
+    if not is_dicom(path):
+        with open_scan(path, nonfinite=nonfinite, held_bytes=held_bytes) as scan:
+            yield scan
         return
-    with open_scan(path, nonfinite=nonfinite, held_bytes=HELD_BYTES // num_images) as scan:
+    with ExitStack() as stack:
+        with _series_in(path) as found:
+            opening = open_series(path, _chosen(path, found, wanted), held_bytes=held_bytes)
+            scan = stack.enter_context(opening)  # after which the files are not needed
         yield scan
+
+
+def uid_of_series(scan: Scan) -> str | None:
+    """The UID of the series that it was read from, of several channels the first; None where it was no DICOM."""
+    return scan.header.series.uid if isinstance(scan.header, Grid) else None
 
 
 @contextmanager
@@ -91,10 +98,15 @@ def opened(path: Path, wanted: str | None) -> Iterator[Grid]:
 def read_dicom(path: Path, wanted: str | None = None) -> Volume:
     """The voxels of the series; the header that comes with them is its grid."""
     with _series_in(path) as found:
-        chosen = choose(path, found, wanted)
-        log.info("%s: series %s '%s' (%s)", path, chosen.number, chosen.description, chosen.uid)
-        volume = read_series(chosen)
+        volume = read_series(_chosen(path, found, wanted))
         return Volume(path, volume.array, volume.affine, volume.grid)
+
+
+def _chosen(path: Path, found: Sequence[Series], wanted: str | None) -> Series:
+    """The series that is meant, which is said."""
+    chosen = choose(path, found, wanted)
+    log.info("%s: series %s '%s' (%s)", path, chosen.number, chosen.description, chosen.uid)
+    return chosen
 
 
 def choose(path: Path, found: Sequence[Series], wanted: str | None) -> Series:

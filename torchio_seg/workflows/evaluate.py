@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from torchio_seg import machine
 from torchio_seg.distributed import ALONE, Peers
-from torchio_seg.metrics import DICE_ONLY, Measures, Summary, mean_dice, region_masks, score_case, summarize
+from torchio_seg.metrics import DICE_ONLY, Measures, Summary, mean_dice, means, region_masks, score_case, summarize
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.scores import write_scores
 from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.transforms.preprocessing import labels_to_model_grid
 from torchio_seg.volumes.geometry import spacing_of
+from torchio_seg.workflows import side_by_side
 from torchio_seg.workflows.budgets import Budgets, Fitting
+from torchio_seg.workflows.runs import EVALUATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,7 +29,7 @@ if TYPE_CHECKING:
 
     from torchio_seg.checkpoint import ModelCard
     from torchio_seg.predictor.native import Predictor
-    from torchio_seg.records import Case, Dataset, RegionScore
+    from torchio_seg.records import Case, Dataset, Labels, RegionScore
     from torchio_seg.volumes.nifti import Volume
 
 
@@ -49,7 +53,8 @@ class Evaluation:
     def record(self) -> dict[str, Any]:
         """What metrics.jsonl says of it."""
         dice = {summary.region: summary.mean_dice for summary in self.summaries}
-        return {"kind": "evaluation", "part": self.part, "mean_dice": self.mean_dice, "dice": dice}
+        found = {"mean_dice": self.mean_dice, "dice": dice, "measured": means(self.scores)}
+        return {"kind": "evaluation", "part": self.part, **found}
 
 
 @dataclass(frozen=True)
@@ -64,8 +69,20 @@ class Predicted:
     """Of each region, R I J K, as predicted."""
     scores: list[RegionScore]
 
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the record of an evaluation says of it."""
+        dice = {score.region: score.dice for score in self.scores}
+        more = {f"{name}/{score.region}": value for score in self.scores for name, value in score.more.items()}
+        return {"kind": "case", "case": self.case.id, "dice": dice, "measured": more}
+
 
 OnPrediction = Callable[[Predicted], None]
+OnLogits = Callable[["torch.Tensor", "torch.Tensor"], Any]
+Unscored = tuple["Case", "Volume", "NDArray[Any]", "NDArray[np.bool_]"]
+"""What a `Predicted` begins with."""
+MOST_BESIDE = 4
+"""Cases that are scored while the next ones are predicted: each is kept in memory."""
 
 
 def evaluate_cases(  # noqa: PLR0913 (who is told of what)
@@ -74,49 +91,74 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     dataset: Dataset,
     *,
     progress: Progress | None = None,
-    on_logits: Callable[[torch.Tensor, torch.Tensor], Any] | None = None,
+    on_logits: OnLogits | None = None,
     on_prediction: OnPrediction | None = None,
     peers: Peers = ALONE,
     measures: Measures = DICE_ONLY,
 ) -> list[RegionScore]:
     """Predict each case whole and score it on its own grid.
 
-    `on_logits` also sees logits and labels as trained on, `on_prediction` each case with its scores.
+    `on_logits` also sees logits and labels as trained on, `on_prediction` each case with its scores, in their order.
 
     Peers divide the cases among them, and all get all scores.
     """
     progress = progress or Silent()
-    names = [region.name for region in dataset.labels.regions]
     scores: list[list[RegionScore]] = []
     own = peers.part(cases)
     fitting = Fitting(predictor, len(dataset.channels), Budgets())
+    predict = partial(_predict, predictor, fitting, dataset=dataset, on_logits=on_logits, progress=progress)
+    score = partial(_score, labels=dataset.labels, measures=measures)
+    spare = peers.of_machine(machine.num_processors()) - 1
+    beside = 0 if measures.are_counts else min(spare, MOST_BESIDE)
     progress.start("cases", len(own))
     try:
-        for case in own:
-            image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
-            label = read_case_label(case, sorted(dataset.labels.names))
-            [placed] = fitting.placed_for(image)
-            if on_logits is None:
-                prediction = placed(image.array, image.affine, progress, probabilities=False)
-            else:
-                logits, grids = placed.logits(image.array, image.affine, progress)
-                on_logits(logits, labels_to_model_grid(label.array, grids))
-                prediction = placed.finish(logits, grids, probabilities=False)
-            predicted = prediction.masks & (label.array[0] != dataset.labels.ignore)
-            truth = region_masks(label.array[0], dataset.labels)
-            spacing = spacing_of(label.affine)
-            scores.append(score_case(case.id, predicted, truth, names, measures=measures, spacing=spacing))
+        for predicted in side_by_side.trailing(score, map(predict, own), beside, num_bytes=_num_bytes):
+            scores.append(predicted.scores)
             if on_prediction is not None:
-                on_prediction(Predicted(case, image, label.array[0], predicted, scores[-1]))
+                on_prediction(predicted)
             progress.advance()
     finally:
         progress.finish()
     return [score for of_case in peers.whole(scores) for score in of_case]
 
 
+def _predict(
+    predictor: Predictor,
+    fitting: Fitting,
+    case: Case,
+    *,
+    dataset: Dataset,
+    on_logits: OnLogits | None,
+    progress: Progress,
+) -> Unscored:
+    image = read_channels(case.images, len(dataset.channels), nonfinite=predictor.recipe.nonfinite)
+    label = read_case_label(case, sorted(dataset.labels.names))
+    [placed] = fitting.placed_for(image)
+    if on_logits is None:
+        prediction = placed(image.array, image.affine, progress, probabilities=False)
+    else:
+        logits, grids = placed.logits(image.array, image.affine, progress)
+        on_logits(logits, labels_to_model_grid(label.array, grids))
+        prediction = placed.finish(logits, grids, probabilities=False)
+    return case, image, label.array[0], prediction.masks & (label.array[0] != dataset.labels.ignore)
+
+
+def _score(unscored: Unscored, labels: Labels, measures: Measures) -> Predicted:
+    case, image, label_map, masks = unscored
+    names, truth = [region.name for region in labels.regions], region_masks(label_map, labels)
+    spacing = spacing_of(image.affine)
+    return Predicted(*unscored, score_case(case.id, masks, truth, names, measures=measures, spacing=spacing))
+
+
+def _num_bytes(unscored: Unscored) -> int:
+    """What a case takes until it is scored."""
+    _, image, label_map, masks = unscored
+    return image.array.nbytes + label_map.nbytes + 3 * masks.nbytes
+
+
 def stem_of(run: Path, part: str) -> Path:
     """The file of a part's scores, without suffix."""
-    return run / "evaluation" / part
+    return run / EVALUATION / part
 
 
 def what_scores_depend_on(card: ModelCard, settings: Mapping[str, Any]) -> dict[str, Any]:

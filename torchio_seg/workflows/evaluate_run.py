@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchio_seg.ensemble import RECORD
 from torchio_seg.errors import UsageError
@@ -24,10 +26,15 @@ from torchio_seg.workflows.evaluate import (
     what_scores_depend_on,
     write_evaluation,
 )
-from torchio_seg.workflows.gallery import Gallery
-from torchio_seg.workflows.ledger import tracked, training_of
+from torchio_seg.workflows.ledger import gallery_of, tracked, training_of
 from torchio_seg.workflows.models import LoadedModel
-from torchio_seg.workflows.runs import read_facts, read_split, run_of
+from torchio_seg.workflows.runs import EVALUATION, Journal, read_facts, read_split, run_of
+
+if TYPE_CHECKING:
+    from torchio_seg.checkpoint import ModelCard
+    from torchio_seg.workflows.evaluate import OnPrediction, Predicted
+
+Log = Callable[[Mapping[str, Any]], None]
 
 
 def evaluate_run(
@@ -48,21 +55,24 @@ def evaluate_run(
             "scores of the cases by those that did not see them. evaluate scores one run: name a fold's folder"
         )
     run = run_of(loaded.folder)
-    part, ids = choose_part(read_split(run), part, str(run))
+    split = read_split(run)
+    part, ids = choose_part(split, part, str(run))
     settings = loaded.experiment.model_dump(mode="json")
     if not overwrite:
         require_none_lost(stem_of(run, part), what_scores_depend_on(loaded.card, settings), measures)
     dataset = load_known(loaded.experiment, loaded.card, progress=progress)
     cases = dataset.choose(ids)
-    about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate")
-    with tracked(loaded.experiment.tracker, about) as tracker:
+    about = replace(training_of(loaded.experiment, run, read_facts(run)), job="evaluate", part=part)
+    with tracked(loaded.experiment.tracker, about) as tracker, recorded(run, part, tracker.log) as log:
         tracker.used(loaded.folder)
-        with Gallery(tracker, dataset, loaded.experiment.preprocessing).predictions(part, True) as on_prediction:
+        gallery = gallery_of(loaded.experiment, tracker, about, dataset, split=split, progress=progress)
+        with gallery.predictions(part, True) as pictured:
+            tell = partial(_tell, log, pictured)
             scores = evaluate_cases(
-                loaded.predictor, cases, dataset, progress=progress, on_prediction=on_prediction, measures=measures
+                loaded.predictor, cases, dataset, progress=progress, on_prediction=tell, measures=measures
             )
         evaluation = Evaluation(part, scores, measures)
-        tracker.log(evaluation.record)
+        log(evaluation.record | about_model(loaded.card, settings, measures))
     return evaluation, write_evaluation(run, evaluation, loaded.card, settings)
 
 
@@ -90,6 +100,36 @@ def _what_is_lost(path: Path, made_from: Mapping[str, Any], measures: Measures) 
     tolerance = before.tolerance_mm if "surface_dice" in before.names else measures.tolerance_mm
     same = replace(before, names=measures.names, tolerance_mm=tolerance) == measures
     return None if same else "by another --empty or --tolerance"
+
+
+def _tell(log: Log, pictured: OnPrediction | None, predicted: Predicted) -> None:
+    log(predicted.record)
+    if pictured is not None:
+        pictured(predicted)
+
+
+@contextmanager
+def recorded(folder: Path, part: str, tell: Log) -> Iterator[Log]:
+    """What writes a record of this part into evaluation/PART.jsonl in the folder, and then tells others."""
+    place = folder / EVALUATION
+    place.mkdir(parents=True, exist_ok=True)
+    journal = Journal(place / f"{part}.jsonl", "make room and evaluate again")
+
+    def log(record: Mapping[str, Any]) -> None:
+        record = {**record, "part": part}
+        journal.log(record)
+        tell(record)
+
+    try:
+        yield log
+    finally:
+        journal.finish()
+
+
+def about_model(card: ModelCard, settings: Mapping[str, Any], measures: Measures) -> dict[str, Any]:
+    """Which model was scored, and how."""
+    position: dict[str, Any] = {key: value for key, value in card.progress.items() if key in {"epoch", "step"}}
+    return {**position, **what_scores_depend_on(card, settings), "measures": asdict(measures)}
 
 
 def choose_part(split: Split, part: str | None, whose: str) -> tuple[str, tuple[str, ...]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,7 @@ from torchio_seg.weights.reading import Weights, read
 from torchio_seg.workflows.assembly import learn, make_window, resolve_grids
 from torchio_seg.workflows.cases import find_classes, load_dataset
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases
-from torchio_seg.workflows.evaluate_run import choose_part
+from torchio_seg.workflows.evaluate_run import about_model, choose_part, recorded
 from torchio_seg.workflows.models import LoadedModel, ready, trained_axes
 from torchio_seg.workflows.provenance import versions
 from torchio_seg.workflows.storing import prepare_cases
@@ -67,8 +69,9 @@ def evaluate_weights(
     *,
     progress: Progress | None = None,
     measures: Measures = DICE_ONLY,
+    output: Path | None = None,
 ) -> tuple[LoadedModel, Evaluation]:
-    """The model and its scores on one part of the cases, as the experiment divides them."""
+    """The model and its scores on one part of the cases, as the experiment divides them; a record in `output`."""
     weights = read(foreign.weights, trust=foreign.trust)
     dataset = load_dataset(foreign.experiment, progress=progress)
     split = _divided(foreign.experiment, dataset, progress=progress)
@@ -76,8 +79,21 @@ def evaluate_weights(
     model = _assemble(foreign, weights, dataset, _recipe(foreign.experiment, dataset, split, progress=progress))
     log.info("%d %s cases, as %s: %s", len(ids), part, split.origin, ", ".join(ids))
     [predictor] = model.members
-    scores = evaluate_cases(predictor, dataset.choose(ids), dataset, progress=progress, measures=measures)
-    return model, Evaluation(part, scores, measures)
+    with nullcontext(_nowhere) if output is None else recorded(output, part, _nowhere) as note:
+        scores = evaluate_cases(
+            *(predictor, dataset.choose(ids), dataset),
+            progress=progress,
+            on_prediction=lambda predicted: note(predicted.record),
+            measures=measures,
+        )
+        evaluation = Evaluation(part, scores, measures)
+        settings = foreign.experiment.model_dump(mode="json")
+        note(evaluation.record | about_model(model.card, settings, measures))
+    return model, evaluation
+
+
+def _nowhere(record: Mapping[str, Any]) -> None:
+    """Nobody is told."""
 
 
 def declared(experiment: Experiment) -> Dataset | None:

@@ -1,11 +1,13 @@
-"""Tables of a training's cases for its tracker: the data before the first step, predictions after validations."""
+"""Tables of a training's cases, for its tracker and its own folder: data before training, predictions after it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.reports.pictures import (
@@ -24,8 +26,6 @@ from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.workflows.preview import choose_paints, window_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
     from numpy.typing import NDArray
 
     from torchio_seg.config.sections import Preprocessing
@@ -36,80 +36,149 @@ if TYPE_CHECKING:
     from torchio_seg.volumes.nifti import Volume
     from torchio_seg.workflows.evaluate import OnPrediction, Predicted
 
+log = logging.getLogger(__name__)
+
 Place = tuple[str, int]
 """A part of the data, and the number of a case in it."""
-Table = tuple["Rows", "Callable[[Scan, Slices], Iterator[tuple[Cell, ...]]]"]
-"""With what makes its rows."""
+Audience = tuple["Guarded", Shown]
+"""Who wants to see something, and how much."""
+Make = Callable[[Scan, "Slices"], "Iterator[tuple[Cell, ...]]"]
 
-MOST_IN_BETWEEN = 3
-"""Cases, of each of which one slice is shown, after a validation: training waits while they are drawn."""
+FEW = 3
+"""Cases, and slices of each, that are shown after a validation, and of training cases: training waits for them."""
+_NAMES = {"training": "train"}
+"""What tables call a part, where that is not its name."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What one of those who want to see something is shown."""
+
+    audience: Guarded
+    shown: Shown
+    rows: Rows
+    make: Make
+    only: str | None = None
+    """The part of which it shows cases; None: of all."""
+
+    def wants(self, part: str, number: int) -> bool:
+        """Whether it shows the n-th case of a part."""
+        return self.only in {None, part} and (not self.shown.cases or number < self.shown.cases)
 
 
 class Gallery:
-    """Shows a tracker what it wants to see of the cases; should drawing fail, the tracker is let go of."""
+    """Shows cases to each of several what it wants to see of them; for whom drawing fails, nothing more is drawn."""
 
-    def __init__(self, tracker: Guarded, dataset: Dataset, preprocessing: Preprocessing) -> None:
-        self.tracker = tracker
+    def __init__(
+        self,
+        audiences: Sequence[Guarded],
+        dataset: Dataset,
+        preprocessing: Preprocessing,
+        *,
+        split: Split,
+        progress: Progress,
+    ) -> None:
+        self.audiences = audiences
         self.dataset = dataset
         self.preprocessing = preprocessing
+        self.progress = progress
+        self._parts = {"train": split.training, "validation": split.validation, "test": split.test}
+        self._places = {case: (part, n) for part, ids in self._parts.items() for n, case in enumerate(ids)}
         self._paints = choose_paints(dataset)
 
-    def show_data(self, split: Split, progress: Progress) -> None:
+    @property
+    def trained_on(self) -> tuple[str, ...]:
+        """The training cases that are predicted at the end, only to be looked at."""
+        wanted = [_few(shown).cases for _, shown in self._watching()]
+        return self._parts["train"][: max(wanted, default=0)]
+
+    def show_data(self) -> None:
         """A table of training and validation cases with what is labelled in them."""
-        if (shown := self.tracker.shown) is None:
+        columns = data_columns(len(self.dataset.channels))
+        tables = [_Table(who, shown, who.table(DATA, columns), data_rows) for who, shown in self._watching()]
+        parts = ("train", "validation")
+        chosen = [
+            (case_id, (part, number))
+            for part in parts
+            for number, case_id in enumerate(self._parts[part])
+            if any(table.wants(part, number) for table in tables)
+        ]
+        if not chosen:
             return
-        parts = {"train": split.training, "validation": split.validation}
-        chosen = [(part, n, case) for part, ids in parts.items() for n, case in enumerate(_first(ids, shown.cases))]
-        rows = self.tracker.table(DATA, data_columns(len(self.dataset.channels)))
-        progress.start("drawing cases", len(chosen))
+        if any(table.shown.slices == "all" for table in tables):
+            log.info("drawing every slice of %d cases before training begins", len(chosen))
+        self.progress.start("drawing cases", len(chosen))
         try:
-            for part, number, case_id in chosen:
+            for case_id, place in chosen:
                 [case] = self.dataset.choose([case_id])
-                self.tracker.attempt(partial(self._add_data, rows, case, (part, number), shown.slices), None)
-                progress.advance()
+                self._draw(tables, place, place[1], partial(self._labelled, case, place))
+                self.progress.advance()
         finally:
-            progress.finish()
-        rows.finish()
+            self.progress.finish()
+        for table in tables:
+            table.rows.finish()
 
     @contextmanager
     def predictions(self, part: str, is_last: bool) -> Iterator[OnPrediction | None]:
         """What to call with each case that is predicted inside the block; its end shows them.
 
-        After a validation a few cases are shown, at the end all that is wanted, and a table of the test too.
+        After a validation a few cases are shown, at the end all that is wanted, and a table of the part alone too.
         """
-        if (shown := self.tracker.shown) is None:
+        tables = [table for each in self._watching() for table in self._of_predictions(each, part, is_last=is_last)]
+        if not tables:
             yield None
             return
-        shown = shown if is_last else _few(shown)
-        regions = [region.name for region in self.dataset.labels.regions]
-        columns = prediction_columns(len(self.dataset.channels), regions)
-        tables: list[Table] = [(self.tracker.table(PREDICTIONS if is_last else VALIDATION, columns), prediction_rows)]
-        if is_last:
-            tables.append((self.tracker.table(TEST, COMPARISON_COLUMNS), comparison_rows))
-        num_seen = 0
+        seen: Counter[str] = Counter()
 
         def show(predicted: Predicted) -> None:
-            nonlocal num_seen
-            num_seen += 1
-            if not shown.cases or num_seen <= shown.cases:
-                self.tracker.attempt(partial(self._add_predicted, tables, predicted, (part, num_seen - 1), shown), None)
+            place = self._places.get(predicted.case.id, (part, seen.total()))
+            self._draw(tables, place, seen[place[0]], partial(self._predicted, predicted, place))
+            seen[place[0]] += 1
 
         yield show
-        for rows, _ in tables if num_seen else ():
-            rows.finish()
+        for table in tables if seen else ():
+            table.rows.finish()
 
-    def _add_data(self, rows: Rows, case: Case, place: Place, slices: Slices) -> None:
+    def _watching(self) -> list[Audience]:
+        return [(each, shown) for each in self.audiences if (shown := each.shown) is not None]
+
+    def _of_predictions(self, audience: Audience, part: str, *, is_last: bool) -> Iterator[_Table]:
+        who, shown = audience
+        columns = prediction_columns(len(self.dataset.channels), [each.name for each in self.dataset.labels.regions])
+        if not is_last:
+            yield _Table(who, _few(shown), who.table(VALIDATION, columns), prediction_rows)
+            return
+        yield _Table(who, shown, who.table(PREDICTIONS, columns), prediction_rows)
+        yield _Table(who, shown, who.table(TEST, COMPARISON_COLUMNS), comparison_rows, only=_NAMES.get(part, part))
+
+    def _draw(self, tables: Sequence[_Table], place: Place, number: int, look: Callable[[], Scan]) -> None:
+        """Rows of a case, the n-th of its part that is looked at, for each table that wants it."""
+        look = cache(look)
+        for table in tables:
+            if table.wants(place[0], number):
+                table.audience.attempt(partial(self._add, table, look), None)
+
+    def _add(self, table: _Table, look: Callable[[], Scan]) -> None:
+        scan = look()
+        self.progress.start(f"slices of {scan.case}", len(scan.telling_slices(table.shown.slices)))
+        try:
+            for row in table.make(scan, table.shown.slices):
+                table.rows.add(*row)
+                self.progress.advance()
+        finally:
+            self.progress.finish()
+
+    def _labelled(self, case: Case, place: Place) -> Scan:
         image = read_channels(case.images, len(self.dataset.channels), nonfinite=self.preprocessing.nonfinite)
         label_map = read_case_label(case, sorted(self.dataset.labels.names)).array[0]
-        for row in data_rows(self._scan(case, place, image, label_map), slices):
-            rows.add(*row)
+        return self._scan(case, place, image, label_map)
 
-    def _add_predicted(self, tables: Sequence[Table], predicted: Predicted, place: Place, shown: Shown) -> None:
+    def _predicted(self, predicted: Predicted, place: Place) -> Scan:
         scan = self._scan(predicted.case, place, predicted.image, predicted.label_map)
-        scan = self._with_prediction(scan, predicted)
-        for rows, make in tables:
-            for row in make(scan, shown.slices):
-                rows.add(*row)
+        masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
+        names = (region.name for region in self.dataset.labels.regions)
+        dice = {score.region: score.dice for score in predicted.scores}
+        return replace(scan, predicted=dict(zip(names, masks, strict=True)), dice=dice)
 
     def _scan(self, case: Case, place: Place, image: Volume, label_map: NDArray[Any]) -> Scan:
         orientation = Orientation.to_ras(image.affine)
@@ -119,16 +188,7 @@ class Gallery:
         regions = {region.name: region.labels for region in self.dataset.labels.regions}
         return Scan(case.id, place, turned, windows=windows, label_map=labels, regions=regions, predicted={}, dice={})
 
-    def _with_prediction(self, scan: Scan, predicted: Predicted) -> Scan:
-        masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
-        names = (region.name for region in self.dataset.labels.regions)
-        dice = {score.region: score.dice for score in predicted.scores}
-        return replace(scan, predicted=dict(zip(names, masks, strict=True)), dice=dice)
-
-
-def _first(ids: tuple[str, ...], number: int) -> tuple[str, ...]:
-    return ids[:number] if number else ids
-
 
 def _few(shown: Shown) -> Shown:
-    return Shown(cases=min(shown.cases or MOST_IN_BETWEEN, MOST_IN_BETWEEN), slices=1)
+    slices = FEW if shown.slices == "all" else min(shown.slices, FEW)
+    return Shown(min(shown.cases or FEW, FEW), slices)

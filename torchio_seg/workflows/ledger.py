@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from torchio_seg import checkpoint, components, devices, machine
 from torchio_seg.files import write_text
+from torchio_seg.metrics import METRICS
+from torchio_seg.reports.album import Album
 from torchio_seg.reports.curves import curves
 from torchio_seg.tracking.guarded import Guarded
-from torchio_seg.tracking.interface import Run
+from torchio_seg.tracking.interface import Run, Shown
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.gallery import Gallery
 from torchio_seg.workflows.starvation import Adviser
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
     from torchio_seg.config.values import Component
     from torchio_seg.progress import Progress
+    from torchio_seg.records import Dataset, Split
     from torchio_seg.workflows.evaluate import OnPrediction
     from torchio_seg.workflows.job import Job
 
@@ -40,6 +43,8 @@ class Ledger:
     """A checkpoint of this name lies in the folder."""
     pictured: Callable[[str, bool], AbstractContextManager[OnPrediction | None]] = lambda *_: nullcontext()
     """Who looks at predictions of a part of the cases, and whether they are the last."""
+    trained_on: tuple[str, ...] = ()
+    """Training cases that are to be predicted for them at the end."""
 
 
 @contextmanager
@@ -59,14 +64,16 @@ def opened(job: Job, folder: Path, progress: Progress) -> Iterator[Ledger]:
 def _kept(job: Job, folder: Path, progress: Progress) -> Iterator[Ledger]:
     experiment = job.experiment
     journal = runs.Journal(folder / "metrics.jsonl")
+    about = training_of(experiment, folder, job.facts)
     try:
-        with tracked(experiment.tracker, training_of(experiment, folder, job.facts)) as tracker:
-            gallery = Gallery(tracker, job.plan.dataset, experiment.preprocessing)
+        with tracked(experiment.tracker, about) as tracker:
+            gallery = gallery_of(experiment, tracker, about, job.plan.dataset, split=job.plan.split, progress=progress)
             if not checkpoint.exists(folder / "checkpoints" / "last"):
-                gallery.show_data(job.plan.split, progress)
+                gallery.show_data()
             adviser = Adviser(experiment, job.device.type, job.peers.of_machine(machine.num_processors()))
             scribe = _Scribe(folder, journal, tracker, adviser)
-            yield Ledger(_measured(scribe.log, job), journal.keep_until, scribe.saved, gallery.predictions)
+            log_record = _measured(scribe.log, job)
+            yield Ledger(log_record, journal.keep_until, scribe.saved, gallery.predictions, gallery.trained_on)
     finally:
         journal.finish()
 
@@ -83,6 +90,17 @@ def tracked(section: Component, run: Run) -> Iterator[Guarded]:
     tracker.finish()
 
 
+def gallery_of(
+    experiment: Experiment, tracker: Guarded, run: Run, dataset: Dataset, *, split: Split, progress: Progress
+) -> Gallery:
+    """What shows cases to a run's tracker, and keeps pictures in its folder where that is wished."""
+    audiences, wanted = [tracker], experiment.pictures
+    if wanted.slices != "none":
+        shown = Shown(wanted.cases, wanted.slices)
+        audiences.append(Guarded("pictures", lambda: Album(run, shown)))
+    return Gallery(audiences, dataset, experiment.preprocessing, split=split, progress=progress)
+
+
 def training_of(experiment: Experiment, folder: Path, facts: Mapping[str, Any]) -> Run:
     """What trackers are told of a training."""
     is_one_of_several = (folder.parent / runs.SERIES).is_file()
@@ -91,6 +109,7 @@ def training_of(experiment: Experiment, folder: Path, facts: Mapping[str, Any]) 
         experiment=experiment.name,
         config=experiment.model_dump(mode="json"),
         facts=facts,
+        metrics=tuple(METRICS),
         group=folder.parent.name if is_one_of_several else None,
     )
 
@@ -149,7 +168,9 @@ def _say(record: Mapping[str, Any]) -> None:
         )
     elif record["kind"] == "validation":
         regions = "  ".join(f"{name} {_number(value)}" for name, value in record["dice"].items())
-        log.info("validation  Dice %s  (%s)", _number(record["mean_dice"]), regions)
+        means = "".join(f"  {name} {_number(value)}" for name, value in record["measured"].items() if "/" not in name)
+        so_far = "" if record.get("is_complete", True) else f"  of {record['num_cases']} cases so far"
+        log.info("validation  Dice %s  (%s)%s%s", _number(record["mean_dice"]), regions, means, so_far)
 
 
 def _number(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.network_sizes import Size
 from torchio_seg.progress import Progress
-from torchio_seg.workflows.memory_benchmark import Results
+from torchio_seg.workflows.memory_benchmark import Results, Selection
 from torchio_seg.workflows.memory_points import Bench, Point
 from torchio_seg.workflows.train import start
 
@@ -22,13 +22,15 @@ log = logging.getLogger(__name__)
 def train_all(
     results: Results,
     experiment: Experiment,
-    points: Sequence[Point],
+    selection: Selection,
     *,
     max_time: str,
     progress: Progress | None = None,
 ) -> None:
-    """Train each network on each patch and on the whole, unless it was already; best model, validation cases."""
-    for point in dict.fromkeys(points):
+    """Train each network on each patch and whole whose step fits, unless it was already, and score the best model."""
+    for point in selection.points():
+        if point.work != "training" or point.checkpointing or not results.points[point].fits:
+            continue
         about = {"network": point.network, "patch": point.patch, "precision": point.precision, "max_time": max_time}
         if any(all(each[key] == value for key, value in about.items()) for each in results.accuracy):
             continue

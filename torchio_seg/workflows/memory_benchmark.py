@@ -6,29 +6,27 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from torchio_seg import machine
-from torchio_seg.errors import ConfigError, DataError, UsageError
+from torchio_seg.errors import DataError, UsageError
 from torchio_seg.files import write_json
 from torchio_seg.machine import in_units
-from torchio_seg.planning.growth import Edge, Line, find_edge, fit
+from torchio_seg.planning.growth import Line, fit
 from torchio_seg.planning.telling import size_text, time_text
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.workflows.memory_points import PACKAGES, Aggregation, Bench, Measured, Point
 from torchio_seg.workflows.memory_work import FULL_MODES
 
+if TYPE_CHECKING:
+    from torchio_seg.workflows.memory_answers import Answer
+
 log = logging.getLogger(__name__)
 
 POINTS = "points.json"
-_STEP = 8
-"""Voxels between two edges that are tried, where a network takes them."""
-_BESIDE = 2**30
-"""Of main memory, what imports take beside that which stands for a GPU's."""
 BLENDINGS = ("gaussian", "hann", "average", "crop")
 
 
@@ -67,37 +65,6 @@ def _predictions(network: str, precision: str, edges: Sequence[int | None]) -> I
             yield Point(network, "prediction", edges[0], precision, False, blending, aggregation)
 
 
-@dataclass(frozen=True)
-class Budget:
-    """What the largest patch is asked for."""
-
-    num_bytes: int
-    as_gpu: bool
-    """Of a GPU's memory; else of a process's."""
-
-    def counted(self, found: Measured) -> int:
-        """What of a point it must hold."""
-        return found.counted(as_gpu=self.as_gpu)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The largest patch for a budget."""
-
-    point: Point
-    """Without a patch: what all sizes have in common."""
-    budget: Budget
-    line: Line | None
-    """None where fewer than two sizes were measured."""
-    named: int | None
-    """The edge that the line named first."""
-    largest: Measured | None
-    """None where not even the smallest fits, or nothing was verified."""
-    too_large: Measured | None
-    """The next size; None where the whole volume fits, or nothing was verified."""
-    verified: bool
-
-
 @dataclass
 class Results:
     """The file of a benchmark, written anew after every point."""
@@ -106,6 +73,8 @@ class Results:
     bench: Bench
     points: dict[Point, Measured] = field(default_factory=dict)
     accuracy: list[dict[str, Any]] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    """The largest patches that this run named."""
 
     @classmethod
     def open(cls, path: Path, bench: Bench, *, overwrite: bool = False) -> Results:
@@ -125,21 +94,28 @@ class Results:
         results.accuracy = found["accuracy"]
         return results
 
-    def known(self, point: Point) -> Measured | None:
-        """What an earlier run found, as far as it tells what happens under the limit of this one."""
-        found, limit = self.points.get(point), self.bench.limit
-        if found is None or found.fits is None or found.limit == limit:
-            return found
-        if found.fits:
-            too_much = found.taken > limit
-            return replace(found, fits=False, why="memory", limit=limit, asked=found.taken) if too_much else found
-        return found if found.limit >= limit and found.why != "time" else None
+    @property
+    def is_gpu(self) -> bool:
+        """Whether a GPU was measured."""
+        return any(found.reserved is not None for found in self.points.values())
 
-    def take(self, point: Point) -> Measured:
-        """The point, measured unless it is there already."""
+    def known(self, point: Point) -> Measured | None:
+        """What an earlier run found, as far as it tells what happens under the limits of this one."""
+        found, limit = self.points.get(point), self.bench.limit
+        if found is None:
+            return None
+        if found.fits is None or found.why == "time":
+            return found if found.most_seconds >= self.bench.most_seconds else None
+        if not found.fits:
+            return found if found.limit >= limit else None
+        too_much = found.taken > limit
+        return replace(found, fits=False, why="memory", limit=limit, asked=found.taken) if too_much else found
+
+    def take(self, point: Point, reason: str | None = None) -> Measured:
+        """The point, measured unless it is there already, or there is a reason not to."""
         found = self.known(point)
         if found is None:
-            found = self.bench.measure(point)
+            found = self.bench.measure(point, reason)
             log.info("%s: %s", told(point), outcome(found))
         if found != self.points.get(point):
             self.points[point] = found
@@ -149,8 +125,9 @@ class Results:
     def save(self) -> None:
         """Whole or not at all."""
         about = self.bench.identity() | {"commit": machine.commit(), "machine": machine.describe(PACKAGES)}
-        points = [asdict(each) for each in self.points.values()]
-        write_json(self.path, {"about": about, "points": points, "accuracy": self.accuracy})
+        content = {"about": about, "points": [asdict(each) for each in self.points.values()]}
+        answers = [each.to_json() for each in self.answers]
+        write_json(self.path, content | {"accuracy": self.accuracy, "answers": answers})
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -164,16 +141,26 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def run(results: Results, selection: Selection, progress: Progress | None = None) -> None:
-    """Every point; what does not fit does not keep the others from being measured."""
+    """Every point; one that does not fit keeps no other from being measured, one that lasts too long slower ones."""
     progress = progress or Silent()
     points = list(selection.points())
+    too_slow: dict[Point, Measured] = {}
     progress.start("points", len(points))
     try:
         for point in points:
-            results.take(point)
+            slow = too_slow.get(_no_faster(point))
+            reason = None if slow is None else f"{size_text(slow.size)} took too long already"
+            found = results.take(point, reason)
+            if found.why == "time":
+                too_slow.setdefault(_no_faster(point), found)
             progress.advance()
     finally:
         progress.finish()
+
+
+def _no_faster(point: Point) -> Point:
+    """The same for points of which a later one takes no less time: larger steps, other blendings of a prediction."""
+    return point.series if point.work == "training" else replace(point, blending=None, aggregation=None)
 
 
 def lines(points: Mapping[Point, Measured], amount: Callable[[Measured], int]) -> dict[Point, Line]:
@@ -184,45 +171,6 @@ def lines(points: Mapping[Point, Measured], amount: Callable[[Measured], int]) -
             groups.setdefault(point.series, []).append((found.voxels, amount(found)))
     fitted = {series: fit(group) for series, group in groups.items()}
     return {series: line for series, line in fitted.items() if line is not None}
-
-
-def find_largest_patch(results: Results, series: Point, budget: Budget, *, verify: bool) -> Answer:
-    """By the line which size to try, by measuring whether it fits; by the line alone where the machine has no room."""
-    ladder = _ladder(results.bench, series)
-
-    def line() -> Line | None:
-        return lines(results.points, budget.counted).get(series)
-
-    def guess() -> int:
-        found = line()
-        return 0 if found is None else sum(found(voxels) <= budget.num_bytes for _, voxels in ladder) - 1
-
-    def fits(place: int) -> bool:
-        found = results.take(replace(series, patch=ladder[place][0]))
-        return bool(found.fits) and budget.counted(found) <= budget.num_bytes
-
-    first = guess()
-    named = ladder[first][0] if first >= 0 and line() is not None else None
-    if not verify or budget.num_bytes + (_BESIDE if budget.as_gpu else 0) > results.bench.limit:
-        return Answer(series, budget, line(), named, None, None, verified=False)
-    edge: Edge = find_edge(len(ladder), guess, fits)
-    ends = [
-        None if place is None else replace(series, patch=ladder[place][0]) for place in (edge.largest, edge.too_large)
-    ]
-    largest, too_large = (None if end is None else results.points[end] for end in ends)
-    return Answer(series, budget, line(), named, largest, too_large, verified=True)
-
-
-def _ladder(bench: Bench, series: Point) -> list[tuple[int, int]]:
-    """Edges that the network takes, and their voxels, up to the volume's longest side."""
-    found: dict[int, int] = {}
-    for edge in range(_STEP, max(bench.shape) + _STEP, _STEP):
-        try:
-            size = bench.size_of(replace(series, patch=edge))
-        except ConfigError:
-            continue
-        found[prod(size)] = max(size)
-    return [(edge, voxels) for voxels, edge in sorted(found.items())]
 
 
 def told(point: Point) -> str:

@@ -1,4 +1,4 @@
-"""The memory benchmark for people: rows beside the whole volume, a CSV file, pictures."""
+"""The memory benchmark in files: rows beside the whole volume, as CSV, and pictures."""
 
 from __future__ import annotations
 
@@ -9,15 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from torchio_seg.files import write_bytes, write_text
-from torchio_seg.machine import in_units
 from torchio_seg.planning.growth import Line
-from torchio_seg.planning.telling import size_text, time_text
 from torchio_seg.reports.memory_plot import Series, draw, to_png, to_svg
-from torchio_seg.workflows.memory_benchmark import Answer, lines, outcome
+from torchio_seg.workflows.memory_benchmark import lines
 from torchio_seg.workflows.memory_points import Measured, Point
 
 TABLE = "points.csv"
-COLUMNS = ("network", "work", "patch", "voxels", "how", "memory", "of whole", "all", "time", "Dice")
 _CURVE_STEPS = 40
 
 Points = Mapping[Point, Measured]
@@ -34,9 +31,9 @@ def rows(points: Points, accuracy: Sequence[Mapping[str, Any]] = ()) -> list[dic
 
 
 def _estimate(found: Measured, totals: Mapping[Point, Line]) -> int | None:
-    """What one that did not fit would take, by the line of its series."""
+    """What one that did not fit, or was not tried, would take, by the line of its series."""
     line = totals.get(found.point.series)
-    return round(line(found.voxels)) if found.fits is False and line is not None else None
+    return None if found.fits or line is None else round(line(found.voxels))
 
 
 def _dice_of(point: Point, dice: Mapping[Any, float]) -> float | None:
@@ -72,6 +69,7 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Line]) -> dict[
         "device_used_bytes": found.device_used,
         "asked_bytes": found.asked or None,
         "limit_bytes": found.limit,
+        "limit_seconds": found.most_seconds,
         "seconds": found.seconds,
         "parameters": found.parameters,
     }
@@ -82,30 +80,6 @@ def _whole_of(point: Point) -> Point:
     if point.work == "training":
         return point.series
     return Point(point.network, "prediction", None, point.precision, False, "gaussian", "streaming")
-
-
-def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """A row as the screen shows it, under `COLUMNS`."""
-    how = [row["precision"], *(["checkpointing"] if row["checkpointing"] else [])]
-    how += [row["blending"], row["aggregation"]] if row["blending"] else []
-    share = "" if row["of_whole"] is None else f"{'~' if row['whole_is_estimated'] else ''}{row['of_whole']:.2g}"
-    dice = "" if row["dice"] is None else f"{row['dice']:.3f}"
-    first = (row["network"], row["work"], "whole" if row["patch"] is None else str(row["patch"]))
-    if not row["fits"]:
-        return (*first, size_text(row["size"]), ", ".join(how), _failure(row), "", "", "", dice)
-    total = in_units(row["device_used_bytes"] or row["process_bytes"])
-    memory, seconds = in_units(row["memory_bytes"]), time_text(row["seconds"])
-    return (*first, size_text(row["size"]), ", ".join(how), memory, share, total, seconds, dice)
-
-
-def _failure(row: Mapping[str, Any]) -> str:
-    if row["fits"] is None:
-        return f"not measured: {row['why']}"
-    if row["why"] == "time":
-        return "takes too long"
-    asked = f"asked for {in_units(row['asked_bytes'])} when it was ended" if row["asked_bytes"] else row["why"]
-    estimate = f", about {in_units(row['estimated_bytes'])} by the line" if row["estimated_bytes"] else ""
-    return f"does not fit {in_units(row['limit_bytes'])}: {asked}{estimate}"
 
 
 def write(folder: Path, points: Points, accuracy: Sequence[Mapping[str, Any]] = (), *, is_gpu: bool) -> list[Path]:
@@ -156,9 +130,12 @@ def series_of(points: Points, *, is_gpu: bool) -> list[Series]:
         whole, line = points.get(series), fitted.get(series)
         if not own and (whole is None or not whole.fits):
             continue
-        curve = _curve(line, own) if line is not None else []
         name = f"{series.work}, {series.precision}{', checkpointing' if series.checkpointing else ''}"
-        found.append(Series(name, own, curve, amount(whole) if whole is not None and whole.fits else None))
+        is_measured = whole is not None and bool(whole.fits)
+        level = amount(whole) if whole is not None and is_measured else None
+        if whole is not None and not is_measured and line is not None:
+            level = round(line(whole.voxels))
+        found.append(Series(name, own, [] if line is None else _curve(line, own), level, is_measured))
     return found
 
 
@@ -166,32 +143,3 @@ def _curve(line: Line, points: Sequence[tuple[float, float]]) -> list[tuple[floa
     first, last = points[0][0], max(points[-1][0] * 1.25, points[0][0] + 1)
     edges = [first + (last - first) * step / _CURVE_STEPS for step in range(_CURVE_STEPS + 1)]
     return [(edge, line(edge**3)) for edge in edges if line(edge**3) > 0]
-
-
-def answer_text(answer: Answer) -> str:
-    """The largest patch for a budget, and how that is known."""
-    point, budget = answer.point, in_units(answer.budget.num_bytes)
-    how = f"{point.network}, {point.precision}{', checkpointing' if point.checkpointing else ''}"
-    if answer.line is None and not answer.verified:
-        return f"{how}: fewer than two patches were measured, so nothing tells the largest one for {budget}"
-    line = "" if answer.line is None else f" ({_line_text(answer)})"
-    if not answer.verified:
-        named = "no patch" if answer.named is None else f"a patch of {answer.named}"
-        return f"{how}: {named} for {budget} by the line alone{line}; not tried"
-    if answer.largest is None:
-        least = "" if answer.too_large is None else f"; {_took(answer, answer.too_large)}"
-        return f"{how}: no patch fits {budget}{least}"
-    more = "the volume has no larger one" if answer.too_large is None else f"next, {_took(answer, answer.too_large)}"
-    return f"{how}: the largest patch for {budget} is {_took(answer, answer.largest)}; {more}{line}"
-
-
-def _line_text(answer: Answer) -> str:
-    assert answer.line is not None  # noqa: S101 (the caller has looked)
-    apiece = f"{answer.line.apiece:.0f} bytes a voxel"
-    return f"{in_units(max(0.0, answer.line.fixed))} + {apiece}, named {answer.named or 'none'} first"
-
-
-def _took(answer: Answer, found: Measured) -> str:
-    if not found.fits:
-        return f"{size_text(found.size)}: {outcome(found).removeprefix(size_text(found.size)).strip()}"
-    return f"{size_text(found.size)} with {in_units(answer.budget.counted(found))}"

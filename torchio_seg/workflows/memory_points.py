@@ -58,6 +58,8 @@ class Measured:
     why: str = ""
     limit: int = 0
     """Bytes that it might take."""
+    most_seconds: float = 0.0
+    """Seconds that it might last."""
     asked: int = 0
     """Where it did not fit: bytes that it had when it was ended, at least; 0 where only torch's words tell."""
     held: int = 0
@@ -118,16 +120,23 @@ class Bench:
         about = machine.describe(PACKAGES)
         training = self.base.training
         return {
+            "data": self.dataset.name,
             "shape": list(self.shape),
             "channels": len(self.dataset.channels),
             "classes": self.dataset.labels.num_channels,
             "batch_size": training.batch_size,
             "overlap": self.base.prediction.overlap,
-            "network": self.base.network.section,
+            "network": self._own_network(),
             "device": devices.describe(device),
             "processor": about["processor"],
             "versions": about["versions"],
         }
+
+    def _own_network(self) -> dict[str, Any] | None:
+        """Its section, where options differ from those that a network of its name has by itself."""
+        section = self.base.network.section
+        plain = {"name": "plain", "dataset": {"name": "phantom"}, "network": {"name": self.base.network.name}}
+        return None if section == resolve(plain, {}, "the network").network.section else section
 
     def experiment(self, point: Point, size: Size) -> Experiment:
         """The experiment whose step, or prediction, this point is."""
@@ -167,15 +176,15 @@ class Bench:
         except RuntimeError:  # it looks at values, as swinunetr does
             return sizes_of(build_network(experiment, self.dataset, size))
 
-    def measure(self, point: Point) -> Measured:
-        """In a process of its own; whatever does not fit, or cannot be computed so, is a result."""
+    def measure(self, point: Point, reason: str | None = None) -> Measured:
+        """In a process of its own, unless there is a reason not to; what does not fit, or cannot be, is a result."""
         try:
             size = self.size_of(point)
-            if (reason := self._refusal(point)) is not None:
-                return Measured(point, size, None, reason, self.limit)
-            return self._measure(point, size, self.limit)
+            reason = reason or self._refusal(point)
+            found = self._measure(point, size) if reason is None else Measured(point, size, None, reason)
         except (ConfigError, TrainingError) as error:
-            return Measured(point, self.shape, None, str(error), self.limit)
+            found = Measured(point, self.shape, None, str(error))
+        return replace(found, limit=self.limit, most_seconds=self.most_seconds)
 
     def _refusal(self, point: Point) -> str | None:
         device = devices.choose(self.base.device)
@@ -183,19 +192,18 @@ class Bench:
             return f"this CPU has no instructions for {point.precision} and would compute in fp32"
         return None
 
-    def _measure(self, point: Point, size: Size, limit: int) -> Measured:
+    def _measure(self, point: Point, size: Size) -> Measured:
         is_gpu = devices.choose(self.base.device).type == "cuda"
-        task, argument = self._task(point, size, limit if is_gpu else None)
-        most_bytes = None if is_gpu else limit
+        task, argument = self._task(point, size, self.limit if is_gpu else None)
+        most_bytes = None if is_gpu else self.limit
         found = memory.measure(task, argument, most_bytes=most_bytes, most_seconds=self.most_seconds)
         if not found.fits:
-            return Measured(point, size, False, found.said or found.why, limit, asked=found.peak)
+            return Measured(point, size, False, found.said or found.why, asked=found.peak)
         answer = found.answer
         took = Measured(
             point,
             size,
             True,
-            limit=limit,
             held=self._held(point, size, answer["parameters"]),
             before=answer["before_step"],
             peak=found.peak,

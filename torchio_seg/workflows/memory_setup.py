@@ -13,6 +13,7 @@ from torchio_seg.config.resolve import choose, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import UsageError
 from torchio_seg.network_sizes import Size
+from torchio_seg.planning.telling import size_text
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.workflows.assembly import resolve_grids
 from torchio_seg.workflows.cases import load_dataset
@@ -21,6 +22,8 @@ from torchio_seg.workflows.memory_points import Bench
 
 CHANNELS, CLASSES, SHAPE = 4, 4, (240, 240, 155)
 """Of BraTS."""
+PHANTOM_SHAPE = (128, 128, 128)
+"""Of phantoms that are trained on."""
 _SHARE = 0.9
 """Of the free memory, which a point may take."""
 _PRECISIONS = ("fp32", "bf16", "fp16")
@@ -28,9 +31,25 @@ _CHECKPOINTING = {"off": (False,), "on": (True,), "both": (False, True)}
 _WORK = ("training", "prediction", "both")
 
 
+USUAL_EDGES, SMALL_EDGES = (64, 96, 128, 160), (16, 24, 32, 48)
+"""Of patches; the small ones for volumes that are no larger than the smallest of the usual ones."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Which points the user asks for, as typed."""
+
+    all_networks: bool = False
+    patches: str | None = None
+    precisions: str = "fp32,bf16"
+    checkpointing: str = "both"
+    work: str = "both"
+    whole: bool = True
+
+
 @dataclass(frozen=True)
 class Wishes:
-    """What the user asks for."""
+    """What the user wants to be measured, and within which limits."""
 
     dataset: str | None = None
     config: Path | None = None
@@ -64,9 +83,11 @@ def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
 
 
 def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
-    """Of the data set that is named, or phantom brains; its largest case, or the box that holds every one."""
+    """Of the data set that is named, or large phantom brains; its largest case, or the box that holds every one."""
     changes = dict(wishes.changes)
-    name = wishes.dataset or (None if wishes.config else "phantom")
+    name = wishes.dataset
+    if wishes.dataset is None and wishes.config is None:
+        name, changes = "phantom", {"dataset.shape": list(PHANTOM_SHAPE)} | changes
     if wishes.channels is not None or wishes.classes is not None:
         raise UsageError("--channels and --classes are those of the data set; leave them out, or leave out --dataset")
     if name == "phantom" and wishes.shape is not None:
@@ -84,7 +105,7 @@ def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
 
 
 def _made_up(channels: int, classes: int) -> Dataset:
-    labels = Labels.of_classes({number: f"class {number}" for number in range(max(2, classes))})
+    labels = Labels.of_classes({number: f"class {number}" for number in range(classes)})
     return Dataset("noise", tuple(f"channel {number}" for number in range(channels)), labels, ())
 
 
@@ -93,35 +114,44 @@ def _free(experiment: Experiment) -> int:
     return machine.free_memory() if device.type != "cuda" else devices.free_memory(device)
 
 
-def make_selection(
-    networks: Sequence[str] | None,
-    *,
-    patches: str,
-    precisions: str,
-    checkpointing: str,
-    work: str,
-    whole: bool,
-) -> Selection:
-    """The points in the user's words; all shipped networks where none is named."""
-    edges = [part.strip() for part in patches.split(",") if part.strip()]
-    if not edges or not all(edge.isdecimal() and int(edge) for edge in edges):
-        raise UsageError(f"--patches {patches}: give edges in voxels, as 64,96,128")
-    wanted = [part.strip() for part in precisions.split(",")]
+def make_selection(bench: Bench, words: Words) -> Selection:
+    """The points in the user's words: of the benchmark's network, or of all that are shipped."""
+    wanted = [part.strip() for part in words.precisions.split(",")]
     if unknown := sorted(set(wanted) - set(_PRECISIONS)):
-        raise UsageError(f"--precisions {precisions}: {', '.join(unknown)} is none of {', '.join(_PRECISIONS)}")
-    if checkpointing not in _CHECKPOINTING:
-        raise UsageError(f"--checkpointing {checkpointing}: give one of {', '.join(_CHECKPOINTING)}")
-    if work not in _WORK:
-        raise UsageError(f"--work {work}: give one of {', '.join(_WORK)}")
-    names = tuple(networks) if networks is not None else components.names("networks")
-    for name in names:
-        components.find("networks", name)
+        raise UsageError(f"--precisions {words.precisions}: {', '.join(unknown)} is none of {', '.join(_PRECISIONS)}")
+    if words.checkpointing not in _CHECKPOINTING:
+        raise UsageError(f"--checkpointing {words.checkpointing}: give one of {', '.join(_CHECKPOINTING)}")
+    if words.work not in _WORK:
+        raise UsageError(f"--work {words.work}: give one of {', '.join(_WORK)}")
     return Selection(
-        names,
-        tuple(sorted({int(edge) for edge in edges})),
+        components.names("networks") if words.all_networks else (bench.base.network.name,),
+        _edges(words.patches, bench.shape),
         tuple(dict.fromkeys(wanted)),
-        _CHECKPOINTING[checkpointing],
-        training=work != "prediction",
-        prediction=work != "training",
-        whole=whole,
+        _CHECKPOINTING[words.checkpointing],
+        training=words.work != "prediction",
+        prediction=words.work != "training",
+        whole=words.whole,
     )
+
+
+def require_training(selection: Selection, flags: Mapping[str, object]) -> None:
+    """Refuse what only a training has an answer to where none is measured."""
+    if asked := [flag for flag, value in flags.items() if value and not selection.training]:
+        raise UsageError(f"{asked[0]} is about training, which --work prediction leaves out; leave out one of the two")
+
+
+def _edges(text: str | None, shape: Size) -> tuple[int, ...]:
+    """Those that are asked for, or the usual ones; a patch that covers the volume is the whole volume."""
+    longest = max(shape)
+    if text is None:
+        usual = [edge for edge in USUAL_EDGES if edge < longest]
+        return tuple(usual or [edge for edge in SMALL_EDGES if edge < longest])
+    edges = [part.strip() for part in text.split(",") if part.strip()]
+    if not edges or not all(edge.isdecimal() and int(edge) for edge in edges):
+        raise UsageError(f"--patches {text}: give edges in voxels, as 64,96,128")
+    if covering := [edge for edge in edges if int(edge) >= longest]:
+        raise UsageError(
+            f"--patches {text}: a patch of {', '.join(covering)} is the whole volume, {size_text(shape)}; give smaller "
+            "ones, or leave the option out"
+        )
+    return tuple(sorted({int(edge) for edge in edges}))

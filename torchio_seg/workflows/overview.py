@@ -12,6 +12,7 @@ from typing import Any
 from torchio_seg.config.comparing import flat
 from torchio_seg.config.reading import read_mapping
 from torchio_seg.errors import ConfigError, DataError, UsageError
+from torchio_seg.workflows.runs import EVALUATION, read_journal
 
 CONFIG, RECORD = "config.yaml", "metrics.jsonl"
 MEAN = "mean"
@@ -53,6 +54,8 @@ class Comparison:
     """Those that are not the same."""
     dice: Mapping[str, tuple[float | None, float | None]]
     """Of the validation cases at the best checkpoints: each region's, and the mean."""
+    measured: Mapping[str, tuple[float | None, float | None]]
+    """What else was measured of them, over all regions."""
 
 
 def survey_runs(folder: Path) -> tuple[list[Overview], list[str]]:
@@ -79,6 +82,7 @@ def look_at(run: Path) -> Overview:
         last = json.loads(whole[-1]) if whole else {}
         lines = [json.loads(line) for line in whole if _A_STEP not in line]  # of those there may be 100 000
         kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in _KINDS}
+        evaluations = sorted([*kinds["evaluation"], *_evaluations(run)], key=lambda line: line.get("time", 0))
         changed = record.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError, ConfigError) as error:
         raise DataError(f"{run} cannot be read: {error}") from error
@@ -89,7 +93,7 @@ def look_at(run: Path) -> Overview:
         {name: int(last.get(name) or 0) for name in ("epoch", "step")},
         _planned(settings, kinds["budget"]),
         improved[-1] if improved else None,
-        {line["part"]: line["mean_dice"] for line in kinds["evaluation"]},
+        {line["part"]: line["mean_dice"] for line in evaluations},
         changed,
         _is_locked(run / ".lock"),
     )
@@ -102,10 +106,13 @@ def compare(one: Path, other: Path) -> Comparison:
     pairs = {key: (runs[0].settings.get(key), runs[1].settings.get(key)) for key in keys}
     dice = [{**run.best["dice"], MEAN: run.best["mean_dice"]} if run.best else {} for run in runs]
     regions = [name for name in dict.fromkeys([*dice[0], *dice[1]]) if name != MEAN]
+    more = [run.best.get("measured", {}) if run.best else {} for run in runs]
+    names = [name for name in dict.fromkeys([*more[0], *more[1]]) if "/" not in name]
     return Comparison(
         runs,
         {key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
         {name: (dice[0].get(name), dice[1].get(name)) for name in (*regions, MEAN)},
+        {name: (more[0].get(name), more[1].get(name)) for name in names},
     )
 
 
@@ -121,6 +128,12 @@ def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
             yield path
         elif depth > 1:
             yield from _runs_below(path, depth - 1)
+
+
+def _evaluations(run: Path) -> list[dict[str, Any]]:
+    """Those that `torchio-seg evaluate` has recorded."""
+    records = [record for path in sorted((run / EVALUATION).glob("*.jsonl")) for record in read_journal(path)]
+    return [record for record in records if record["kind"] == "evaluation"]
 
 
 def _planned(settings: Mapping[str, Any], budgets: list[dict[str, Any]]) -> tuple[str, int] | None:

@@ -15,6 +15,7 @@ from torchio_seg import devices, memory
 from torchio_seg.config.resolve import choose, resolve, to_yaml
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
+from torchio_seg.levels import design
 from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.planning.coarseness import longest_edge
 from torchio_seg.planning.costs import PARAMETER_BYTES
@@ -26,7 +27,7 @@ from torchio_seg.planning.schedule import SHORT, is_enough, plan_schedule
 from torchio_seg.planning.settings import merged, preprocessing_of, whole_settings
 from torchio_seg.planning.spacing import Target, choose_spacing, resampled
 from torchio_seg.planning.telling import Line, size_text, to_comments
-from torchio_seg.planning.topology import LEVELED, NETWORK, design, given_levels, require_levels
+from torchio_seg.planning.topology import LEVELED, NETWORK, given_levels, require_levels
 from torchio_seg.progress import Silent
 from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.network import build_network

@@ -23,7 +23,7 @@ from torchio_seg.volumes.nifti import write_like
 from torchio_seg.volumes.reading import counted
 from torchio_seg.volumes.writing import slabs_of, write_slabs_like
 from torchio_seg.workflows import dicom_outputs
-from torchio_seg.workflows.dicom_inputs import open_images
+from torchio_seg.workflows.dicom_inputs import open_images, uid_of_series
 from torchio_seg.workflows.guards import inspect
 from torchio_seg.workflows.predictions import Effort, Predictions, Written
 
@@ -159,7 +159,8 @@ def write_case(model: LoadedModel, computed: Computed, output: Output) -> Writte
     voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
     voxel_mm3 = float(abs(np.linalg.det(opened.scan.affine[:3, :3])))
     files = tuple(opened.planned.files.values())
-    return Written(opened.planned.case, files, voxels, voxel_mm3, effort, opened.warnings, computed.skipped)
+    more = (opened.warnings, computed.skipped, uid_of_series(opened.scan))
+    return Written(opened.planned.case, files, voxels, voxel_mm3, effort, *more)
 
 
 def _count(label_map: np.ndarray) -> Counter[int]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import TorchioSegError
-from torchio_seg.metrics import region_masks
+from torchio_seg.metrics import METRICS, region_masks
 from torchio_seg.reports.pictures import Scan, found_columns, found_rows
 from torchio_seg.reports.slices import find_window
 from torchio_seg.subjects import read_channels
@@ -65,8 +65,8 @@ def _about(model: LoadedModel, place: Path) -> Run:
         "versions": versions(),
         "commits": commits(),
     }
-    config = model.experiment.model_dump(mode="json")
-    return Run(place.resolve(), model.experiment.name, job="inference", config=config, facts=facts)
+    config, metrics = model.experiment.model_dump(mode="json"), tuple(METRICS)
+    return Run(place.resolve(), model.experiment.name, job="inference", config=config, facts=facts, metrics=metrics)
 
 
 def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:

@@ -43,6 +43,8 @@ class Written:
     """What is odd about the case, or unlike those that the model was trained on."""
     skipped_patches: int | None = None
     """How many the networks were not asked about, there being nothing in them; None where all are asked about."""
+    series: str | None = None
+    """The UID of the series that the first channel was read from, where it was DICOM."""
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in the summary."""
@@ -50,6 +52,7 @@ class Written:
         regions = {name: {"voxels": count, "mm3": count * self.voxel_mm3} for name, count in self.voxels.items()}
         return {
             **_named(self.case, "written"),
+            "series": self.series,
             "files": [str(file) for file in self.files],
             "regions": regions,
             "seconds": {name.removesuffix("_s"): effort[name] for name in ("read_s", "network_s", "write_s")},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from torchio_seg.reports.repeats import Row, write_repeats
 from torchio_seg.workflows import series
 from torchio_seg.workflows.cases import anchored, needs_root, require_root
 from torchio_seg.workflows.runs import read_split
+from torchio_seg.workflows.train import Situation
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,11 @@ def repeat(
     runs_folder: Path,
     *,
     folder: Path | None = None,
-    papers: Mapping[str, str] = series.NO_PAPERS,
     progress: Progress | None = None,
+    situation: Situation | None = None,
 ) -> Repeated | series.Stopped:
     """Train with this many seeds, the experiment's and those after it, as far as that is not done yet."""
-    progress = progress or Silent()
+    progress, situation = progress or Silent(), situation or Situation()
     devices.choose(experiment.device)
     if needs_root(experiment):
         require_root(experiment)
@@ -54,8 +55,9 @@ def repeat(
         f"seed_{seed}": experiment.model_copy(update={"seed": seed})
         for seed in range(experiment.seed, experiment.seed + number)
     }
-    folder = series.open_folder(series.Place(folder, "repeats"), runs_folder, (experiment, papers)).resolve()
-    if stopped := series.run_all(folder, experiments, progress):
+    place, planned = series.Place(folder, "repeats"), (experiment, situation.papers)
+    folder = series.open_folder(place, runs_folder, planned).resolve()
+    if stopped := series.run_all(folder, experiments, progress, situation):
         return stopped
     names = list(experiments)
     split = read_split(folder / names[0])

@@ -35,6 +35,8 @@ ADJECTIVES = (
 NOUNS = ("alder", "birch", "brook", "cedar", "falcon", "heron", "lark", "maple", "otter", "robin", "willow", "wren")
 KEPT = "make room and --resume: the last checkpoint is kept"
 LATEST = "latest"
+EVALUATION = "evaluation"
+"""In a run's folder: the scores of the parts of its cases, and the record of each evaluation."""
 SERIES = "series.json"
 """In the folder of runs that belong together."""
 
@@ -141,8 +143,10 @@ def read_split(run: Path) -> Split:
 class Journal:
     """metrics.jsonl: one record a line, flushed at once."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: str = KEPT) -> None:
         self.path = path
+        self._kept = kept
+        """What to do where it cannot be written."""
         self.records: list[dict[str, Any]] = []
         """All but those of single steps, of which there may be hundreds of thousands."""
         self._file = path.open("a", encoding="utf-8")
@@ -166,7 +170,7 @@ class Journal:
             self._file.write(json.dumps(clean, allow_nan=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise DataError(f"{self.path} could not be written: {error.strerror or error}; {KEPT}") from error
+            raise DataError(f"{self.path} could not be written: {error.strerror or error}; {self._kept}") from error
 
     def finish(self) -> None:
         """Close the file."""

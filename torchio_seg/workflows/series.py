@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from torchio_seg.errors import ConfigError, DataError, UsageError
 from torchio_seg.files import write_json, write_text
 from torchio_seg.progress import Progress
 from torchio_seg.workflows import runs
-from torchio_seg.workflows.train import Trained, resume, start
+from torchio_seg.workflows.train import Situation, Trained, resume, start
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ Planned = tuple[Experiment, Mapping[str, str]]
 """An experiment, and texts that tell how it came about, by the names of their files."""
 NO_PAPERS: Mapping[str, str] = MappingProxyType({})
 FINISHED = "finished.json"
-FREE = ("device", "dataset.root", "sampling.num_workers", "sampling.store")
+FREE = ("device", "dataset.root", "sampling.num_workers", "sampling.store", "training.patches_at_once")
 """What may change while a series is under way: nothing that its numbers follow from."""
 _BEGUN = {
     ".lock",
@@ -42,6 +43,7 @@ _BEGUN = {
     "curves.svg",
     "checkpoints",
     "evaluation",
+    "pictures",
     "tracking",
     FINISHED,
 }
@@ -123,7 +125,9 @@ def open_folder(place: Place, runs_folder: Path, planned: Planned) -> Path:
     return folder
 
 
-def run_all(folder: Path, experiments: Mapping[str, Experiment], progress: Progress) -> Stopped | None:
+def run_all(
+    folder: Path, experiments: Mapping[str, Experiment], progress: Progress, situation: Situation
+) -> Stopped | None:
     """Train every run of these that is not finished; where that was stopped, or None."""
     for name, experiment in experiments.items():  # what cannot go on is said before anything trains
         if (folder / name / "config.yaml").is_file():
@@ -134,7 +138,8 @@ def run_all(folder: Path, experiments: Mapping[str, Experiment], progress: Progr
             continue
         log.info("%s, %d of %d", name, number + 1, len(experiments))
         try:
-            trained = _train(folder / name, experiment, progress)
+            own = replace(situation, began=time.monotonic(), papers=NO_PAPERS)
+            trained = _train(folder / name, experiment, progress, own)
         except KeyboardInterrupt as stop:
             stop.add_note(f"stopped in {name}; what was saved is kept, and the same command with -o {folder} goes on")
             raise
@@ -168,14 +173,16 @@ def model_of(run: Path) -> Path:
     return run / "checkpoints" / "last"
 
 
-def _train(run: Path, experiment: Experiment, progress: Progress) -> Trained:
+def _train(run: Path, experiment: Experiment, progress: Progress, situation: Situation) -> Trained:
     """A run from its beginning, or from where it was stopped."""
     if checkpoint.exists(model_of(run)):
         changes = differing(load(run / "config.yaml"), experiment)
-        return resume(run, changes, progress=progress)
+        if experiment.training.patches_at_once is None:
+            changes.pop("training.patches_at_once", None)  # found to fit where nobody had said what does
+        return resume(run, changes, progress=progress, situation=situation)
     if run.exists():
         _clear(run)
-    return start(experiment, run.parent, folder=run, progress=progress)
+    return start(experiment, run.parent, folder=run, progress=progress, situation=situation)
 
 
 def _clear(run: Path) -> None:
@@ -196,7 +203,9 @@ def _mark(run: Path) -> None:
 
 def _require_same(folder: Path, kept: Experiment, wanted: Experiment) -> None:
     changes: Mapping[str, Any] = differing(kept, wanted)
-    if other := [f"{key}={changes[key]}" for key in changes if key not in FREE and not key.startswith("tracker.")]:
+    if other := [
+        f"{key}={changes[key]}" for key in changes if key not in FREE and not key.startswith(("tracker.", "pictures."))
+    ]:
         raise ConfigError(
             f"{folder} was begun with other settings: {', '.join(other[:5])} would be new. All runs of a series have "
             "the same; leave these as they were, or name another folder with -o"

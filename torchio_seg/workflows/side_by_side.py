@@ -1,14 +1,16 @@
-"""The same work on many items, in processes beside each other."""
+"""The same work on many items: in processes beside each other, or in threads while the next items are made."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, TypeVar
 
+from torchio_seg import machine
 from torchio_seg.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,3 +62,22 @@ def _in_processes(
 def _leave_stopping_to_main() -> None:
     """Ctrl-C reaches every process of a terminal; one traceback is enough."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def trailing(
+    work: Callable[[Item], Result], items: Iterable[Item], num_threads: int, *, num_bytes: Callable[[Item], int]
+) -> Iterator[Result]:
+    """What the work makes of each item, in their order, by threads while the next items are made.
+
+    Half of the memory that is free bounds how many wait; where it has no room for one, each is awaited at once.
+    """
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(max(1, num_threads)) as pool:
+        for item in items:
+            room = machine.free_memory() // (2 * max(1, num_bytes(item)))
+            waiting.append(pool.submit(work, item))
+            del item
+            while len(waiting) > min(num_threads, room):
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torchio_seg import checkpoint, devices
 from torchio_seg.checkpoint import ModelCard
@@ -29,6 +29,9 @@ from torchio_seg.workflows.ledger import opened
 from torchio_seg.workflows.ranks import plan_together, require_one_process, tell_of_ranks
 from torchio_seg.workflows.stopping import stop_requests
 from torchio_seg.workflows.storing import open_store
+
+if TYPE_CHECKING:
+    import torch
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +144,7 @@ def _recall(folder: Path, changes: Mapping[str, Any]) -> tuple[Experiment, Model
 def _train_somehow(
     job: Job, replan: Callable[[Experiment], Plan], folder: Path, progress: Progress, *, situation: Situation
 ) -> Trained:
-    """Train; where memory is short, with smaller batches if that was allowed."""
+    """Train; where memory is short, with fewer patches at once if that was allowed."""
     while True:
         try:
             return _train(job, folder, progress, situation)
@@ -150,35 +153,40 @@ def _train_somehow(
                 raise
             said, experiment = str(error).partition(". ")[0], job.experiment
         job.release()
-        smaller = with_smaller_batches(experiment) if situation.may_shrink else None
+        smaller = with_fewer_at_once(experiment) if situation.may_shrink else None
         if smaller is None:
-            raise TrainingError(_short_of_memory(said, experiment, job.plan.patch_size))
+            raise TrainingError(_short_of_memory(said, job))
         log.warning(
-            "out of memory with batches of %d: going on with %d, of which %d make a step",
-            *(experiment.training.batch_size, smaller.training.batch_size, smaller.training.accumulate),
+            "out of memory with %d patches at once: going on with %d, in the same steps%s",
+            *(experiment.training.portion, smaller.training.portion, _but(smaller, job.network)),
         )
         job = Job(smaller, replan(smaller), job.peers)
 
 
-def with_smaller_batches(experiment: Experiment) -> Experiment | None:
-    """The same steps in smaller batches; None where a batch is one patch already."""
-    size = experiment.training.batch_size
-    if size == 1:
+def with_fewer_at_once(experiment: Experiment) -> Experiment | None:
+    """The same steps, half as much of a batch at a time; None where that is one patch already."""
+    if (size := experiment.training.portion) == 1:
         return None
-    smaller = max(part for part in range(1, size) if size % part == 0)
-    accumulate = experiment.training.accumulate * (size // smaller)
-    training = experiment.training.model_copy(update={"batch_size": smaller, "accumulate": accumulate})
+    training = experiment.training.model_copy(update={"patches_at_once": (size + 1) // 2})
     return experiment.model_copy(update={"training": training})
 
 
-def _short_of_memory(said: str, experiment: Experiment, patch_size: Sequence[int]) -> str:
-    size, patch = experiment.training.batch_size, " x ".join(map(str, patch_size))
+def _but(experiment: Experiment, network: torch.nn.Module) -> str:
+    """What of a step depends on how many patches there are at once, if anything does."""
+    together = ["Dice of a batch"] if experiment.loss.section.get("batch") is True else []
+    if any(hasattr(module, "num_batches_tracked") for module in network.modules()):
+        together.append("batch norm")
+    return f", but for {' and '.join(together)}, which see no more than those" if together else ""
+
+
+def _short_of_memory(said: str, job: Job) -> str:
+    size, patch = job.experiment.training.portion, " x ".join(map(str, job.plan.patch_size))
     fewer = ""
-    if smaller := with_smaller_batches(experiment):
-        batch, accumulate = smaller.training.batch_size, smaller.training.accumulate
-        fewer = f"--batch-size {batch} --set training.accumulate={accumulate} (the same steps, as by --auto), or "
+    if smaller := with_fewer_at_once(job.experiment):
+        same = f"as by --auto: the same steps{_but(smaller, job.network)}"
+        fewer = f"--set training.patches_at_once={smaller.training.portion} ({same}), or "
     return (
-        f"out of memory with batches of {size} patches of {patch}: {said}. Use {fewer}--set "
+        f"out of memory with {size} patches of {patch} at once: {said}. Use {fewer}--set "
         "training.activation_checkpointing=true, with --resume where something was saved; or begin anew with a smaller "
         "--patch-size"
     )
@@ -194,7 +202,8 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
                 return peers.any(request.signal is not None)
 
             surroundings = Surroundings(
-                folder, ledger.log, progress, should_stop, situation.began, ledger.saved, ledger.pictured
+                *(folder, ledger.log, progress, should_stop, situation.began, ledger.saved, ledger.pictured),
+                trained_on=ledger.trained_on,
             )
             resume = peers.from_main(lambda: checkpoint.exists(folder / "checkpoints" / "last"))
             trainer = job.trainer(surroundings, resume=resume)
@@ -225,13 +234,8 @@ def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:
         "sampling.store",
         "training.validation_every",
         "training.activation_checkpointing",
+        "training.patches_at_once",
     }
-    if _patches_a_step(experiment) == _patches_a_step(earlier):
-        free |= {"training.batch_size", "training.accumulate"}
-    changed = [key for key in differing(earlier, experiment) if not key.startswith("tracker.")]
+    changed = [key for key in differing(earlier, experiment) if not key.startswith(("tracker.", "pictures."))]
     if forbidden := [key for key in changed if key not in free]:
         raise ConfigError(f"a resumed training keeps its settings, but {', '.join(forbidden)} differ; start a new one")
-
-
-def _patches_a_step(experiment: Experiment) -> int:
-    return experiment.training.batch_size * experiment.training.accumulate

@@ -1,0 +1,62 @@
+"""The largest patch for a budget."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from measured_points import MEGA, TRAINING, bench, filled, taken
+
+from torchio_seg.workflows.memory_answers import Answer, Budget, find_largest_patch, read_budgets, sizes_of
+from torchio_seg.workflows.memory_tables import answer_notes, answer_tables
+
+
+def shown(answer: Answer) -> str:
+    (table,) = answer_tables([answer])
+    return " ".join(word for part in table.parts.values() for row in part for word in row)
+
+
+def test_the_largest_patch_fits_and_the_next_does_not(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 48, 64, 80, 96, 112, 128))
+    budget = Budget(round(300 * MEGA + 500 * 100**3), as_gpu=False)
+    answer = find_largest_patch(results, TRAINING, sizes_of(results.bench, "unet"), budget, verify=True)
+    assert answer.largest is not None
+    assert answer.next is not None
+    assert (answer.largest.size, answer.next.size) == ((96, 96, 96), (112, 112, 96))
+    assert answer.largest.num_bytes <= budget.num_bytes < answer.next.num_bytes
+    assert shown(answer) == "fp32 96x96x96 742 MB 112x112x96 902 MB"
+    assert answer.to_json()["largest"] == {"size": [96, 96, 96], "bytes": 742368000, "tried": True, "why": ""}
+
+
+def test_a_budget_beyond_what_may_be_taken_is_answered_by_the_line_and_says_so(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64), bench(limit=500 * MEGA))
+    answer = find_largest_patch(
+        results, TRAINING, sizes_of(results.bench, "unet"), Budget(800 * MEGA, as_gpu=False), verify=True
+    )
+    assert answer.largest is not None
+    assert answer.largest.found is None
+    assert shown(answer) == "fp32 96x96x96 ~742 MB 112x112x96 ~902 MB"
+    assert any("by the line alone" in note for note in answer_notes([answer], is_gpu=False))
+
+
+def test_a_size_that_took_too_long_is_not_named_and_larger_ones_are_not_tried(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64, 80))
+    slow = replace(TRAINING, patch=96)
+    results.points[slow] = replace(taken(results.bench, 96), fits=False, why="time", most_seconds=600.0)
+    answer = find_largest_patch(
+        results, TRAINING, sizes_of(results.bench, "unet"), Budget(10**12, as_gpu=False), verify=True
+    )
+    assert shown(answer) == "fp32 80x80x80 556 MB 96x96x96 too slow"
+    assert len(results.points) == 4
+
+
+def test_too_few_patches_name_nothing(tmp_path: Path) -> None:
+    budget = Budget(10**9, as_gpu=True)
+    answer = find_largest_patch(filled(tmp_path, (32,)), TRAINING, {32: (32, 32, 32)}, budget, verify=False)
+    assert shown(answer).strip() == "fp32 not known"
+    assert len(list(answer_notes([answer], is_gpu=False))) == 2, "why, and that a CPU is no GPU"
+
+
+def test_budgets_are_those_that_were_given() -> None:
+    assert read_budgets(None, None) == []
+    assert read_budgets(10, 20) == [Budget(10, as_gpu=False), Budget(20, as_gpu=True)]

@@ -1,0 +1,44 @@
+"""Which points the user's words stand for."""
+
+from __future__ import annotations
+
+import pytest
+from measured_points import bench
+
+from torchio_seg.errors import UsageError
+from torchio_seg.network_sizes import Size
+from torchio_seg.workflows.memory_setup import Words, make_selection, require_training
+
+
+@pytest.mark.parametrize(
+    ("words", "wrong"),
+    [
+        ({"patches": "64;96"}, "--patches"),
+        ({"patches": "64,160"}, "160 is the whole volume, 160 x 160 x 96"),
+        ({"precisions": "fp64"}, "fp64"),
+        ({"checkpointing": "maybe"}, "--checkpointing"),
+        ({"work": "rest"}, "--work"),
+    ],
+)
+def test_a_wrong_word_is_named_with_what_is_allowed(words: dict[str, str], wrong: str) -> None:
+    with pytest.raises(UsageError, match=wrong):
+        make_selection(bench(), Words(**words))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("shape", "patches"),
+    [((240, 240, 155), (64, 96, 128, 160)), ((100, 90, 40), (64, 96)), ((35, 50, 36), (16, 24, 32, 48))],
+)
+def test_patches_are_smaller_than_the_volume(shape: Size, patches: tuple[int, ...]) -> None:
+    assert make_selection(bench(shape), Words()).patches == patches
+
+
+def test_all_networks_are_those_that_are_shipped() -> None:
+    assert {"unet", "segresnet", "swinunetr"} <= set(make_selection(bench(), Words(all_networks=True)).networks)
+
+
+@pytest.mark.parametrize("flag", ["--ram-budget", "--vram-budget", "--with-accuracy"])
+def test_what_only_a_training_answers_is_refused_where_there_is_none(flag: str) -> None:
+    with pytest.raises(UsageError, match=flag):
+        require_training(make_selection(bench(), Words(work="prediction")), {"--other": None, flag: 1})
+    require_training(make_selection(bench(), Words()), {flag: 1})

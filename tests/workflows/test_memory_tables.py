@@ -1,0 +1,48 @@
+"""The memory benchmark's tables."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from measured_points import TRAINING, bench, filled, taken
+
+from torchio_seg.workflows.memory_benchmark import Selection
+from torchio_seg.workflows.memory_output import rows
+from torchio_seg.workflows.memory_tables import notes, tables
+
+
+def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_path: Path) -> None:
+    own = bench()
+    results = filled(tmp_path, (32, 64, None), own)
+    table = rows(results.points)
+    assert [row["of_whole"] for row in table] == [
+        pytest.approx(found.memory / taken(own, None).memory, abs=1e-4) for found in results.points.values()
+    ]
+    refused = replace(taken(own, None), fits=False, why="memory", asked=2 * 10**9)
+    results.points[TRAINING] = refused
+    estimated = rows(results.points)
+    assert [row["of_whole"] for row in estimated[:2]] == [row["of_whole"] for row in table[:2]]
+    (table_of_training,) = tables(estimated)
+    first, _, last = table_of_training.parts["fp32"]
+    assert first[2].startswith("~")
+    assert last == ("whole 160x160x96", "too much", "", "~1.53 GB", "")
+    assert any(note.startswith("too much: more than") for note in notes(estimated))
+    assert estimated[2]["asked_bytes"] == 2 * 10**9
+    assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
+
+
+def test_every_table_fits_eighty_columns(tmp_path: Path) -> None:
+    own = bench((240, 240, 155))
+    results = filled(tmp_path, (), own)
+    for point in Selection(("resencunet",), (128,), ("fp32",)).points():
+        found = taken(own, point.patch)
+        failed = replace(found, fits=False, why="memory", asked=999 * 10**9)
+        results.points[point] = replace(found if point.patch else failed, point=point, seconds=3599.0, peak=999 * 10**9)
+    dice = [{"network": "resencunet", "patch": 128, "precision": "fp32", "dice": 0.9}]
+    for table in tables(rows(results.points, dice)):
+        lines_ = [table.columns, *(("  " + row[0], *row[1:]) for part in table.parts.values() for row in part)]
+        widths = [max(len(line[place]) for line in lines_) for place in range(len(table.columns))]
+        headings = max(map(len, table.parts))
+        assert max(widths[0], headings) + sum(widths[1:]) + 3 * len(widths) + 1 <= 80, table.title
