@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
+from torchio_seg.cli import train_options as only
 from torchio_seg.cli.options import (
-    EXPERIMENT,
-    OUTPUT,
-    SETTINGS,
     Auto,
     BatchSize,
     ConfigFile,
@@ -42,45 +38,22 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
+    folds: only.Folds = None,
     network: Network = None,
     epochs: Epochs = None,
     steps: Steps = None,
-    max_time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="How long each fold may take, as 30m or 1h30m, in place of epochs.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None,
-    init_from: InitFrom = None,
-    trust: TrustWeights = False,
+    max_time: only.FoldTime = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     seed: Seed = None,
     device: Device = None,
-    wandb: Wandb = None,
-    auto: Auto = False,
+    init_from: InitFrom = None,
+    trust: TrustWeights = False,
     set_: Set = None,
-    folds: Annotated[
-        str | None,
-        typer.Option(
-            metavar="K,K,...",
-            help="Train only these folds now, counted from 0; otherwise all.",
-            rich_help_panel=EXPERIMENT,
-        ),
-    ] = None,
+    auto: Auto = False,
+    output: only.SeriesFolder = None,
     runs: RunsFolder = Path("runs"),
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FOLDER",
-            help="Folder of it all, otherwise a new one below --runs; what was begun in it goes on.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
+    wandb: Wandb = None,
 ) -> None:
     """Train a model for each fold, score every case by the one that has not seen it, and join them in an ensemble.
 

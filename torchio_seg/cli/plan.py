@@ -6,12 +6,10 @@ import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from torchio_seg.cli import train_options as only
 from torchio_seg.cli.options import (
-    OUTPUT,
     ConfigFile,
     DatasetName,
     Device,
@@ -22,7 +20,6 @@ from torchio_seg.cli.options import (
     Set,
     Steps,
 )
-from torchio_seg.cli.places import place
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import gather, one_length, parse_bytes, parse_fold, program, require_known, typed
 
@@ -30,56 +27,23 @@ if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
     from torchio_seg.workflows.plan import Planned
 
-BUDGETS = "Budgets"
-
 
 def plan(  # noqa: PLR0913 (flags are what the command line is made of)
     *,
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
-    max_time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="How long the whole training may take, as 15m or 2h30m.", rich_help_panel=BUDGETS
-        ),
-    ] = None,
-    ram_budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="How much memory it may use; otherwise 8GiB, or what is free if that is less.",
-            rich_help_panel=BUDGETS,
-        ),
-    ] = None,
-    vram_budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SIZE",
-            help="How much memory of the GPU it may use; otherwise 8GiB, or what is free if that is less.",
-            rich_help_panel=BUDGETS,
-        ),
-    ] = None,
+    max_time: only.PlannedTime = None,
+    ram_budget: only.RamBudget = None,
+    vram_budget: only.VramBudget = None,
     network: Network = None,
     epochs: Epochs = None,
     steps: Steps = None,
     fold: Fold = None,
     device: Device = None,
     set_: Set = None,
-    output: Annotated[
-        Path,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FILE",
-            parser=place,
-            help="YAML file to write the plan to.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = Path("plan.yaml"),
-    overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace a plan that is there.", rich_help_panel=OUTPUT)
-    ] = False,
+    output: only.PlanFile = Path("plan.yaml"),
+    overwrite: only.Overwrite = False,
 ) -> None:
     """Plan a training: choose its settings by the data and by what fits into this machine, as measured here.
 

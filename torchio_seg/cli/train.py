@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from torchio_seg.cli import train_options as only
 from torchio_seg.cli.means import show_means
 from torchio_seg.cli.options import (
-    EXPERIMENT,
-    OUTPUT,
-    SETTINGS,
     Auto,
     BatchSize,
     ConfigFile,
@@ -59,50 +57,24 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
     dataset: DatasetName = None,
     config: ConfigFile = None,
     root: Root = None,
+    resume: only.Resume = None,
+    repeats: only.Repeats = None,
     network: Network = None,
     epochs: Epochs = None,
     steps: Steps = None,
-    max_time: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="How long the whole command may take, as 30m or 1h30m, in place of epochs.",
-            rich_help_panel=SETTINGS,
-        ),
-    ] = None,
-    init_from: InitFrom = None,
-    trust: TrustWeights = False,
+    max_time: only.TrainingTime = None,
     batch_size: BatchSize = None,
     patch_size: PatchSize = None,
     fold: Fold = None,
     seed: Seed = None,
     device: Device = None,
-    wandb: Wandb = None,
-    auto: Auto = False,
+    init_from: InitFrom = None,
+    trust: TrustWeights = False,
     set_: Set = None,
+    auto: Auto = False,
+    output: only.RunFolder = None,
     runs: RunsFolder = Path("runs"),
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FOLDER",
-            help="Folder of this run, otherwise a new one below --runs.",
-            rich_help_panel=OUTPUT,
-        ),
-    ] = None,
-    repeats: Annotated[
-        int | None,
-        typer.Option(
-            min=1, metavar="N", help="Train with N different seeds and compare them.", rich_help_panel=EXPERIMENT
-        ),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="RUN", help="Go on with a run that was stopped, or train it longer.", rich_help_panel=EXPERIMENT
-        ),
-    ] = None,
+    wandb: Wandb = None,
 ) -> None:
     """Train a network on a data set, and score it on the cases that are kept apart.
 

@@ -16,6 +16,7 @@ from torchio_seg.network_sizes import Size
 from torchio_seg.planning.telling import size_text
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.workflows.assembly import resolve_grids
+from torchio_seg.workflows.beforehand import require_word
 from torchio_seg.workflows.cases import load_dataset
 from torchio_seg.workflows.memory_benchmark import Selection
 from torchio_seg.workflows.memory_points import Bench
@@ -118,11 +119,9 @@ def make_selection(bench: Bench, words: Words) -> Selection:
     """The points in the user's words: of the benchmark's network, or of all that are shipped."""
     wanted = [part.strip() for part in words.precisions.split(",")]
     if unknown := sorted(set(wanted) - set(_PRECISIONS)):
-        raise UsageError(f"--precisions {words.precisions}: {', '.join(unknown)} is none of {', '.join(_PRECISIONS)}")
-    if words.checkpointing not in _CHECKPOINTING:
-        raise UsageError(f"--checkpointing {words.checkpointing}: give one of {', '.join(_CHECKPOINTING)}")
-    if words.work not in _WORK:
-        raise UsageError(f"--work {words.work}: give one of {', '.join(_WORK)}")
+        require_word("--precisions", unknown[0], _PRECISIONS)
+    require_word("--checkpointing", words.checkpointing, tuple(_CHECKPOINTING))
+    require_word("--work", words.work, tuple(_WORK))
     return Selection(
         components.names("networks") if words.all_networks else (bench.base.network.name,),
         _edges(words.patches, bench.shape),
