@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +19,7 @@ from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.volumes.scan import open_scan
+from torchio_seg.volumes.source import InMemory
 from torchio_seg.volumes.writing import write_slabs_like
 
 LABELS = {
@@ -60,6 +62,30 @@ def scan(folder: Path, number: int) -> Path:
     path = folder / f"scan_{number}{'.nii.gz' if number % 2 else '.nii'}"
     nib.save(image, path)
     return path
+
+
+class Watched(InMemory):
+    """A volume that keeps how many planes along an axis, and what part of it, were read at a time."""
+
+    shares: ClassVar[list[float]] = []
+
+    def read(self, axis: int, first: int, end: int) -> np.ndarray:
+        self.shares.append((end - first) / self.shape[1 + axis])
+        return super().read(axis, first, end)
+
+
+def test_a_long_scan_of_which_the_model_sees_few_voxels_is_not_read_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torchio_seg.transforms.prepared.CHUNK_BYTES", 10_000)
+    array = np.random.default_rng(0).normal(size=(2, 40, 36, 64)).astype(np.float32) * 50
+    recipe = Recipe((4.0, 4.0, 4.0), None, "zscore")  # 10 x 9 x 16 voxels
+    own, models = 8 * 40 * 36 * 64, 8 * 10 * 9 * 16
+    found = []
+    for held_bytes in (own, 2 * models):
+        Watched.shares.clear()
+        found.append(predictor(LABELS["classes"], recipe, "hann", held_bytes)(Watched(array), np.eye(4)))
+        assert (max(Watched.shares) == 1) == (held_bytes == own)
+    assert np.array_equal(found[0].label_map, found[1].label_map)
+    assert max(Watched.shares) < 0.3
 
 
 @pytest.mark.parametrize("kind", LABELS)

@@ -79,7 +79,8 @@ class Part:
 
     def is_long(self, channels: int) -> bool:
         """Whether the volume is seen a window at a time."""
-        return FLOAT * channels * prod(self.way.patches.shape) > self.member.held_bytes
+        most = max(prod(self.way.patches.shape), prod(self.way.grids.turned_shape))
+        return FLOAT * channels * most > self.member.held_bytes
 
 
 def volumes(parts: Sequence[Part], image: Image) -> tuple[int, int]:

@@ -89,8 +89,8 @@ class Planes:
 
     @property
     def num_bytes(self) -> int:
-        """Of the whole volume in float32."""
-        return 4 * self.num_channels * prod(self.shape)
+        """Of the whole volume in float32, on its own grid or the model's, whichever has more voxels."""
+        return 4 * self.num_channels * max(prod(self.shape), prod(self.source.shape[1:]))
 
     def chunks(self, first: int, end: int) -> Iterator[torch.Tensor]:
         """Planes of the volume that the network sees, C I J K, some at a time."""
