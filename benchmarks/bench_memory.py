@@ -3,8 +3,8 @@
 `torchio-seg benchmark memory` with a fixed selection, a network after the other: BraTS's size in 4 channels and 4
 classes, patches of 64 to 160 and the whole volume, with and without activation checkpointing, fp32, and bf16 where the
 machine computes it; prediction, with every blending, for two networks. A point that does not fit into the memory limit,
-or takes longer than the time limit, is marked and the rest goes on, without larger patches of what was too slow: about
-two hours on two cores. Run again, it goes on where it was; the result is written after each network.
+or takes longer than the time limit, is marked and the rest goes on, without larger patches of what was too slow: that
+holds it to a few hours on two cores. Run again, it goes on where it was; the result is written after each part.
 
     python benchmarks/bench_memory.py [--memory-limit 20GiB] [--networks unet segresnet] [--quick]
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from measured_points import MEGA, TRAINING, bench, filled, taken
 
 from torchio_seg.workflows.memory_answers import Answer, Budget, find_largest_patch, read_budgets, sizes_of
@@ -48,6 +49,19 @@ def test_a_size_that_took_too_long_is_not_named_and_larger_ones_are_not_tried(tm
     )
     assert shown(answer) == "fp32 80x80x80 556 MB 96x96x96 too slow"
     assert len(results.points) == 4
+
+
+@pytest.mark.parametrize(
+    ("budget", "title"),
+    [
+        (Budget(6 * 2**30, as_gpu=False), "largest patch for 6 GiB (6.44 GB)"),
+        (Budget(12 * 2**30, as_gpu=True), "largest patch for 12 GiB (12.9 GB) of a GPU"),
+        (Budget(700 * MEGA, as_gpu=False), "largest patch for 700 MB"),
+    ],
+)
+def test_a_budget_is_told_as_it_was_given(budget: Budget, title: str) -> None:
+    (table,) = answer_tables([Answer(TRAINING, budget, None, None, None)])
+    assert table.title == title
 
 
 def test_too_few_patches_name_nothing(tmp_path: Path) -> None:

@@ -100,8 +100,13 @@ def answer_tables(answers: Sequence[Answer]) -> Iterator[Table]:
             if answer.budget == budget:
                 parts.setdefault(answer.series.network, []).append(_answer_cells(answer))
         of = " of a GPU" if budget.as_gpu else ""
-        gib = f"{budget.num_bytes / 2**30:.4g} GiB"
-        yield Table(f"largest patch for {gib}{of} ({in_units(budget.num_bytes)})", ANSWER_COLUMNS, parts)
+        yield Table(f"largest patch for {_as_typed(budget.num_bytes)}{of}", ANSWER_COLUMNS, parts)
+
+
+def _as_typed(num_bytes: int) -> str:
+    """In GiB too, where that is a round number."""
+    gib = num_bytes / 2**30
+    return in_units(num_bytes) if gib % 0.25 else f"{gib:g} GiB ({in_units(num_bytes)})"
 
 
 def _answer_cells(answer: Answer) -> tuple[str, ...]:
