@@ -69,7 +69,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each rank found, and in which order they came."""
     folder = tmp_path_factory.mktemp("found")
     command = launch(Path(__file__).with_name("two_ranks.py"), folder)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert done.returncode == 0, done.stderr
     facts: list[dict[str, Any]] = [json.loads((folder / f"rank_{rank}.json").read_text()) for rank in (0, 1)]
     assert (folder / "order").read_text().split() == ["0", "1"], "not in turn"

@@ -92,7 +92,7 @@ class Stepper:
 
     def _learn(self, pairs: Sequence[Pair]) -> float:
         """The gradients of all batches, portion by portion; peers exchange them once, with the last one's."""
-        portions = [portion for pair in pairs for portion in _portions(pair, self.settings.portion)]
+        portions = [portion for pair in pairs for portion in _portions(pair, self.settings.patches_at_once)]
         total = 0.0
         for number, (portion, share) in enumerate(zip(portions, self._shares(portions), strict=True), start=1):
             with nullcontext() if number == len(portions) else self.peers.apart(self._shared):
@@ -160,9 +160,10 @@ def _require_gradients(network: torch.nn.Module) -> None:
         )
 
 
-def _portions(pair: Pair, most: int) -> list[Pair]:
-    """The samples of a batch, so many at a time."""
+def _portions(pair: Pair, most: int | None) -> list[Pair]:
+    """The samples of a batch, so many at a time; None: all."""
     images, masks = pair
+    most = most or len(images)
     return list(zip(images.split(most), masks.split(most), strict=True))
 
 
