@@ -53,7 +53,7 @@ LARGE = [
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peaks are reset on Linux")
 def test_no_more_is_taken_than_was_said_whatever_is_asked_for() -> None:
-    """Nor more than was said before the slack, by more than the slack's pieces of the allocator."""
+    """In a process for each, so that none finds what another left."""
     for name, case in SMALL.items():
         [found] = measure("budget_tasks:compare", {"cases": [case]}).answer["cases"]
         assert found["measured"] <= found["reckoned"], name
@@ -69,7 +69,7 @@ def test_what_is_taken_is_little_less_than_what_was_reckoned(monkeypatch: pytest
     for case, each in zip(LARGE[1:], others, strict=True):
         reckoned, measured = (each[key] - small[key] for key in ("reckoned", "measured"))
         assert measured <= reckoned + 16 * MEBI, case
-        assert measured >= 0.6 * reckoned - 48 * MEBI, case
+        assert measured >= 0.8 * reckoned - 16 * MEBI, case
 
 
 def predictor(batch_size: int = 4, **changes: Any) -> Predictor:

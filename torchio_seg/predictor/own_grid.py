@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torchio_seg.records import Labels
     from torchio_seg.transforms.preprocessing import Grids
 
-KEPT_BYTES = 16 * 2**20
+KEPT_BYTES = 8 * 2**20
 """Of what lies in a file so much is in memory, and what came last."""
 
 
