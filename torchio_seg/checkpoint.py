@@ -144,7 +144,10 @@ def read_weights(folder: Path, card: ModelCard) -> dict[str, torch.Tensor]:
             raise DataError(f"{path}: sha256 is {found[:12]}..., the card says {card.sha256[:12]}...; it is damaged")
         return dict(load_file(path))
     except (OSError, SafetensorError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataError(
+            f"{path}: cannot be read: {reason}; give another checkpoint with --model, or train again"
+        ) from error
 
 
 def read_trainer_state(folder: Path) -> dict[str, Any]:

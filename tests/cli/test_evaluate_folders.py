@@ -170,6 +170,7 @@ def test_labels_outside_the_set_are_named(work: Path, call: Call) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["predicted", "--truth", "./predicted"], "predicted and --truth are one folder"),
         (["predicted", "--truth", "nowhere"], "nowhere is not there; give a folder of label maps"),
         (["--truth", "truth"], "name the folder of the predicted ones before it"),
         (["predicted", "--truth", "truth", "--split", "test"], "--split goes with a run or --weights, not --truth"),

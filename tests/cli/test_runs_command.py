@@ -98,6 +98,16 @@ def test_what_differs_is_shown_and_nothing_else(tmp_path: Path) -> None:
         compare(one, tmp_path)
 
 
+def test_scores_of_other_cases_are_said_to_be(tmp_path: Path, call: Call) -> None:
+    folders = [write(tmp_path / name, [validation(1, 0.4, improved=True)]) for name in ("one", "other", "third")]
+    for folder, cases in zip(folders, (["a", "b"], ["b", "a"], ["a", "c"]), strict=True):
+        split = {"training": [], "validation": cases, "test": [], "origin": "as given"}
+        (folder / "run.json").write_text(json.dumps({"split": split}))
+    assert [compare(folders[0], other).same_cases for other in folders[1:]] == [True, False]
+    assert "do not compare the models" in call("runs", "compare", folders[0], folders[2]).out
+    assert "do not compare the models" not in call("runs", "compare", folders[0], folders[1]).out
+
+
 def test_the_command_lists_and_compares(tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     one = write(tmp_path / "runs" / "a" / "one", [validation(2, 0.4, improved=True)], training__epochs=3)

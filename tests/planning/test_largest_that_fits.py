@@ -65,6 +65,8 @@ def test_less_time_gives_cheaper_steps() -> None:
 
 def test_where_nothing_is_fast_enough_the_cheapest_is_taken() -> None:
     assert search(8e9, most_seconds=1e-6).best.candidate == LADDER[-1]
+    assert not search(8e9, most_seconds=1e-9).is_enough
+    assert search(8e9, most_seconds=2.0).is_enough
 
 
 def test_a_wrong_guess_is_mended_by_what_was_measured() -> None:

@@ -63,6 +63,8 @@ def compare(
     else:
         screen.say("the same settings")
     screen.say("on the validation cases, at the best checkpoint of each")
+    if result.same_cases is False:
+        screen.say("these are other cases for A than for B, so that the scores do not compare the models")
     rows = [(f"Dice, {region}", *map(number, pair)) for region, pair in result.dice.items()]
     rows += [(name, *map(number, pair)) for name, pair in result.measured.items()]
     screen.table(("score", *LETTERS), rows)

@@ -57,6 +57,8 @@ class Found:
     """The next larger one, if there is any."""
     lacks: str
     """What that one is too large for: memory, time, or nothing where there is none."""
+    is_enough: bool = True
+    """Whether its steps are fast enough; the last of the ladder may be taken without."""
 
 
 def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Trial], limits: Limits) -> Found:
@@ -83,7 +85,9 @@ def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Tri
     if edge.largest is None:
         raise _too_small(known[-1], limits)
     larger = rising[edge.largest + 1] if edge.largest + 1 < len(rising) else None
-    return Found(trials[edge.largest], tuple(known), larger, _lacking(larger, known, limits))
+    best = trials[edge.largest]
+    is_enough = limits.is_fast_enough(best.candidate, best.seconds)
+    return Found(best, tuple(known), larger, _lacking(larger, known, limits), is_enough)
 
 
 def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float]:

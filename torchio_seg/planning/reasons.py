@@ -174,6 +174,8 @@ def _batch(settled: Settled) -> Line:
 def _limit(settled: Settled) -> str:
     if settled.found.lacks == "memory":
         return "it fits the memory budget"
+    if not settled.found.is_enough:
+        return f"nothing smaller is left, though {FEWEST_STEPS} steps, none over {LONGEST_STEP_S:.0f} s, do not fit"
     return f"{FEWEST_STEPS} steps, none over {LONGEST_STEP_S:.0f} s, fit the time"
 
 

@@ -110,7 +110,8 @@ class ByteStream:
         self.position += num_read
         if num_read < len(view):
             raise VolumeError(
-                f"{self.path}: truncated: {self.position} of {expected} bytes are there; copy or download it again"
+                f"{self.path}: truncated: {self.position} of {expected} bytes are there"
+                f"{', unpacked' if self.compressed else ''}; copy or download it again"
             )
 
     def finish(self, expected: int) -> None:

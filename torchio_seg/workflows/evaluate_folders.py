@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torchio_seg import machine
+from torchio_seg.errors import UsageError
 from torchio_seg.metrics import Measures, mean_dice, summarize
 from torchio_seg.reports.scores import require_free, write_scores
 from torchio_seg.workflows import side_by_side
@@ -43,6 +44,10 @@ def evaluate_folders(
     folders: Folders, measures: Measures, *, num_workers: int | None = None, progress: Progress
 ) -> tuple[list[RegionScore], Path]:
     """The scores of all cases, and where they were written (without suffix)."""
+    if folders.predicted.resolve() == folders.truth.resolve():
+        raise UsageError(
+            f"{folders.predicted} and --truth are one folder; name the predictions and the true label maps"
+        )
     stem = (folders.output or folders.predicted) / "scores"
     require_free(stem, overwrite=folders.overwrite)
     regions = parse_regions(list(folders.regions), folders.ignore)

@@ -12,7 +12,7 @@ from typing import Any
 from torchio_seg.config.comparing import flat
 from torchio_seg.config.reading import read_mapping
 from torchio_seg.errors import ConfigError, DataError, UsageError
-from torchio_seg.workflows.runs import EVALUATION, read_journal
+from torchio_seg.workflows.runs import EVALUATION, read_journal, read_split
 
 CONFIG, RECORD = "config.yaml", "metrics.jsonl"
 MEAN = "mean"
@@ -56,6 +56,8 @@ class Comparison:
     """Of the validation cases at the best checkpoints: each region's, and the mean."""
     measured: Mapping[str, tuple[float | None, float | None]]
     """What else was measured of them, over all regions."""
+    same_cases: bool | None
+    """Whether the same cases of the same data validated; None where a run does not tell."""
 
 
 def survey_runs(folder: Path) -> tuple[list[Overview], list[str]]:
@@ -113,7 +115,19 @@ def compare(one: Path, other: Path) -> Comparison:
         {key: pair for key, pair in pairs.items() if pair[0] != pair[1]},
         {name: (dice[0].get(name), dice[1].get(name)) for name in (*regions, MEAN)},
         {name: (more[0].get(name), more[1].get(name)) for name in names},
+        _are_of_the_same_cases(runs),
     )
+
+
+def _are_of_the_same_cases(runs: tuple[Overview, Overview]) -> bool | None:
+    """Whether both were validated on the same cases, by their ids and their data sets' names."""
+    try:
+        (one, of_one), (other, of_other) = (
+            (run.settings.get("dataset.name"), set(read_split(run.folder).validation)) for run in runs
+        )
+    except DataError:
+        return None
+    return one == other and of_one == of_other
 
 
 _KINDS = ("validation", "evaluation", "budget")

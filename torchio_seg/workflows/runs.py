@@ -137,7 +137,7 @@ def read_split(run: Path) -> Split:
         parts = {part: tuple(split[part]) for part in ("training", "validation", "test")}
         return Split(**parts, origin=split["origin"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{run / 'run.json'} does not tell the run's split: {error}") from error
+        raise DataError(f"{run / 'run.json'} is damaged and does not tell the run's split: {error}") from error
 
 
 class Journal:

@@ -33,7 +33,9 @@ USUAL_BUDGET = 8 * 2**30
 """Of RAM or of a GPU's memory, where nobody gives one and so much is free."""
 _LARGEST_SHARE = 0.8
 """Of what is free."""
-_MOST_SECONDS = 180.0
+_MOST_SECONDS, _LEAST_SECONDS = 180.0, 20.0
+_MOST_OF_TIME = 0.1
+"""Of the time for the training, a trial."""
 _BUSY = 0.5
 """Of the processors, over the last minute."""
 _FASTEST_BF16 = 8
@@ -146,7 +148,7 @@ class Tryer:
             f"{trial.__name__}:{trial.take_steps.__name__}",
             argument,
             most_bytes=None if rig.is_gpu else max(1, rig.ram_budget - self._beside(candidate)),
-            most_seconds=_MOST_SECONDS,
+            most_seconds=min(_MOST_SECONDS, max(_LEAST_SECONDS, _MOST_OF_TIME * rig.seconds)),
         )
         found = self._judge(candidate, outcome)
         took = time_text(found.seconds) if outcome.fits else f"too much {outcome.why}"
