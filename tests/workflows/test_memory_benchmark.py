@@ -136,6 +136,36 @@ def test_what_cannot_be_computed_is_recorded_with_its_reason() -> None:
     assert "nonet" in refused.why
 
 
+CRASHING = """
+import os
+import torch
+
+class Crashing(torch.nn.Module):
+    def forward(self, images):
+        os._exit(3)
+
+def build(in_channels, out_channels, patch_size):
+    return Crashing()
+"""
+
+
+def test_a_crash_is_told_and_measured_again_and_a_refusal_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_networks").mkdir()
+    (tmp_path / "own_networks" / "crashing.py").write_text(CRASHING)
+    monkeypatch.syspath_prepend(tmp_path)
+    results = Results(tmp_path / "points.json", bench((16, 16, 16), **{"network.name": "own_networks.crashing"}))
+    crash = results.take(Point("own_networks.crashing", "prediction", None, "fp32", False, "gaussian", "streaming"))
+    assert crash.fits is None
+    assert crash.why.startswith("a trial ended with 3")
+    refusal = results.take(Point("nonet", "training", 64, "fp32"))
+    again = Results.open(results.path, results.bench)
+    assert again.points[crash.point] == crash
+    assert again.known(crash.point) is None
+    assert again.known(refusal.point) == refusal
+
+
 def test_csv_has_a_row_a_point_and_pictures_are_written(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64, None))
     files = write(tmp_path, results.points, is_gpu=False)

@@ -102,7 +102,7 @@ class Results:
     def known(self, point: Point) -> Measured | None:
         """What an earlier run found, as far as it tells what happens under the limits of this one."""
         found, limit = self.points.get(point), self.bench.limit
-        if found is None:
+        if found is None or found.crashed:
             return None
         if found.fits is None or found.why == "time":
             return found if found.most_seconds >= self.bench.most_seconds else None
