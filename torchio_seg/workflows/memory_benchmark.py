@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 POINTS = "points.json"
 BLENDINGS = ("gaussian", "hann", "average", "crop")
+_QUESTION = ("network", "precision", "checkpointing", "budget_bytes", "of")
+"""What an answer answers."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Results:
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     """The largest patches that this run named."""
+    named_before: list[dict[str, Any]] = field(default_factory=list)
+    """Those that earlier runs named, as the file has them."""
 
     @classmethod
     def open(cls, path: Path, bench: Bench, *, overwrite: bool = False) -> Results:
@@ -91,7 +95,7 @@ class Results:
                 f"{own[key]}): name another folder with -o, or add --overwrite"
             )
         results.points = {each.point: each for each in found["points"]}
-        results.accuracy = found["accuracy"]
+        results.accuracy, results.named_before = found["accuracy"], found["answers"]
         return results
 
     @property
@@ -126,8 +130,12 @@ class Results:
         """Whole or not at all."""
         about = self.bench.identity() | {"commit": machine.commit(), "machine": machine.describe(PACKAGES)}
         content = {"about": about, "points": [asdict(each) for each in self.points.values()]}
-        answers = [each.to_json() for each in self.answers]
-        write_json(self.path, content | {"accuracy": self.accuracy, "answers": answers})
+        answers = {_question(each): each for each in (*self.named_before, *(each.to_json() for each in self.answers))}
+        write_json(self.path, content | {"accuracy": self.accuracy, "answers": list(answers.values())})
+
+
+def _question(answer: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(answer[key] for key in _QUESTION)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -135,7 +143,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         points = TypeAdapter(list[Measured]).validate_python(found["points"])
-        return {"about": dict(found["about"]), "points": points, "accuracy": list(found["accuracy"])}
+        answers = {_question(each): each for each in found.get("answers", ())}
+        about, accuracy = dict(found["about"]), list(found["accuracy"])
+        return {"about": about, "points": points, "accuracy": accuracy, "answers": list(answers.values())}
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise DataError(f"{path} is no result of this benchmark ({error}); name another folder with -o") from error
 
