@@ -168,7 +168,7 @@ def test_a_crash_is_told_and_measured_again_and_a_refusal_is_not(
 
 def test_csv_has_a_row_a_point_and_pictures_are_written(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64, None))
-    files = write(tmp_path, results.points, is_gpu=False)
+    files = write(tmp_path, results.points, rows(results.points), is_gpu=False)
     assert {path.name for path in files} == {"points.csv", "unet.svg", "unet.png"}
     found = list(csv.DictReader(io.StringIO((tmp_path / "points.csv").read_text())))
     assert [row["patch"] for row in found] == ["32", "64", ""]
