@@ -46,18 +46,21 @@ def test_the_largest_case_counts_and_whole_volumes_to_train_on_lose_nothing(hipp
     assert largest != box, "no case is the longest on every axis"
 
 
-def test_every_way_of_blending_is_compared_once_and_patches_in_one_way() -> None:
-    chosen = Selection(("unet",), (32, 64), ("fp32",))
+def test_every_way_of_blending_is_compared_at_two_patches_and_others_are_measured_in_one_way() -> None:
+    chosen = Selection(("unet",), (32, 64, 96), ("fp32",))
     points = list(chosen.points())
     assert len(set(points)) == len(points)
     training = [point for point in points if point.work == "training"]
     assert {(point.patch, point.checkpointing) for point in training} == {
-        (edge, on) for edge in (32, 64, None) for on in (False, True)
+        (edge, on) for edge in (32, 64, 96, None) for on in (False, True)
     }
-    ways = {(point.blending, point.aggregation) for point in points if point.work == "prediction" and point.patch == 32}
-    assert ways == {(each, "streaming") for each in ("gaussian", "hann", "average", "crop")} | {
-        (each, "full") for each in ("hann", "average", "crop")
-    }
+    others = {(each, way) for each in ("hann", "average", "crop") for way in ("streaming", "full")}
+    for edge in (32, 64, 96, None):
+        own = [point for point in points if point.work == "prediction" and point.patch == edge]
+        ways = {(point.blending, point.aggregation) for point in own}
+        assert ways == {("gaussian", "streaming")} | (others if edge in {32, 64} else set()), edge
+    whole_alone = Selection(("unet",), (), ("fp32",), training=False).points()
+    assert [(point.patch, point.blending) for point in whole_alone] == [(None, "gaussian")]
 
 
 def test_the_line_is_that_of_the_patches_alone(tmp_path: Path) -> None:

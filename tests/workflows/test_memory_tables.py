@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from measured_points import TRAINING, bench, filled, taken
+from measured_points import MEGA, TRAINING, bench, filled, taken
 
 from torchio_seg.workflows.memory_benchmark import Selection
 from torchio_seg.workflows.memory_output import rows
@@ -32,6 +32,19 @@ def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_pat
     assert any(note.startswith("too much: more than") for note in notes(estimated))
     assert estimated[2]["asked_bytes"] == 2 * 10**9
     assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
+
+
+def test_every_prediction_is_compared_with_one_estimate_of_the_whole_volume(tmp_path: Path) -> None:
+    results = filled(tmp_path, ())
+    for point in Selection(("unet",), (32, 64), ("fp32",), training=False).points():
+        found = replace(taken(results.bench, point.patch), point=point)
+        more = found.voxels * (0 if point.aggregation == "streaming" else 1000)  # each way has a line of its own
+        failed = {} if point.patch is not None else {"fits": False, "why": "memory"}
+        results.points[point] = replace(found, peak=found.peak + more, **failed)
+    shown = [row for row in rows(results.points) if row["fits"]]
+    assert len(shown) == 14
+    wholes = {round(row["memory_bytes"] / row["of_whole"] / MEGA, -1) for row in shown}
+    assert len(wholes) == 1, "of_whole has four places"
 
 
 def test_only_trainings_of_one_time_stand_beside_each_other_and_the_time_is_told(tmp_path: Path) -> None:

@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 POINTS = "points.json"
 BLENDINGS = ("gaussian", "hann", "average", "crop")
+_NUM_COMPARED = 2
+"""Patches, the smallest first, at which all ways of prediction are compared."""
 _QUESTION = ("network", "precision", "checkpointing", "budget_bytes", "of")
 """What an answer answers."""
 
@@ -45,7 +47,7 @@ class Selection:
     whole: bool = True
 
     def points(self) -> Iterator[Point]:
-        """Small patches first; ways of blending are compared at the first of them, Gaussian and streaming elsewhere."""
+        """Small patches first; ways of blending are compared at two of them, Gaussian and streaming elsewhere."""
         edges: tuple[int | None, ...] = (*self.patches, None) if self.whole else self.patches
         for network in self.networks:
             for precision in self.precisions:
@@ -60,11 +62,11 @@ class Selection:
 def _predictions(network: str, precision: str, edges: Sequence[int | None]) -> Iterator[Point]:
     for edge in edges:
         yield Point(network, "prediction", edge, precision, False, BLENDINGS[0], "streaming")
-    if edges and edges[0] is not None:
-        others: list[tuple[str, Aggregation]] = [(blending, "streaming") for blending in BLENDINGS[1:]]
-        others += [(blending, "full") for blending in FULL_MODES]
+    others: list[tuple[str, Aggregation]] = [(blending, "streaming") for blending in BLENDINGS[1:]]
+    others += [(blending, "full") for blending in FULL_MODES]
+    for edge in [edge for edge in edges if edge is not None][:_NUM_COMPARED]:
         for blending, aggregation in others:
-            yield Point(network, "prediction", edges[0], precision, False, blending, aggregation)
+            yield Point(network, "prediction", edge, precision, False, blending, aggregation)
 
 
 @dataclass

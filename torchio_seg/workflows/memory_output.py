@@ -55,10 +55,10 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Line]) -> dict[
     point = found.point
     whole = points.get(_whole_of(point))
     is_estimated = whole is not None and not whole.fits
-    series = point.series if point.series in fitted else _whole_of(point)
+    line = fitted.get(_whole_of(point))
     compared = None if whole is None else float(whole.memory)
     if whole is not None and is_estimated:
-        compared = fitted[series](whole.voxels) if series in fitted else None
+        compared = None if line is None else line(whole.voxels)
     return {
         "network": point.network,
         "work": point.work,
