@@ -11,6 +11,7 @@ import typer
 from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Network, Root, Set
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import command, gather, parse_bytes, parse_size
+from torchio_seg.errors import UsageError
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Results, Selection
@@ -118,8 +119,6 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
 
 
 def _require_folder(output: Path) -> None:
-    from torchio_seg.errors import UsageError
-
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for points, table and pictures")
 
