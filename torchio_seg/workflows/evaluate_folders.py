@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torchio_seg import machine
 from torchio_seg.metrics import Measures, mean_dice, summarize
-from torchio_seg.reports.scores import require_free, write_scores
+from torchio_seg.reports.scores import require_no_scores, write_scores
 from torchio_seg.workflows import side_by_side
 from torchio_seg.workflows.pairs import find_pairs, labels_of, parse_regions, require_one_grid, score_pair
 
@@ -44,7 +44,7 @@ def evaluate_folders(
 ) -> tuple[list[RegionScore], Path]:
     """The scores of all cases, and where they were written (without suffix)."""
     stem = (folders.output or folders.predicted) / "scores"
-    require_free(stem, overwrite=folders.overwrite)
+    require_no_scores(stem, overwrite=folders.overwrite)
     regions = parse_regions(list(folders.regions), folders.ignore)
     pairs = find_pairs(folders.predicted, folders.truth, only_pairs=folders.only_pairs)
     require_one_grid(pairs)
