@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
 
-from torchio_seg.machine import describe, free_memory, in_units, left_in_groups
+from torchio_seg.machine import describe, free_memory, in_units, is_out_of_memory, left_in_groups
 
 
 def group(folder: Path, names: tuple[str, str], limit: str, used: int, files: str) -> None:
@@ -50,3 +51,25 @@ def test_the_machine_is_told_with_versions() -> None:
 )
 def test_sizes_have_the_unit_that_people_expect(size: float, words: str) -> None:
     assert in_units(size) == words
+
+
+@pytest.mark.parametrize(
+    ("error", "is_lack"),
+    [
+        (MemoryError(), True),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory: you tried"), True),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+        (OSError("out of memory"), False),
+    ],
+)
+def test_a_lack_of_memory_is_told_by_torchs_words_from_other_errors(error: Exception, is_lack: bool) -> None:
+    assert is_out_of_memory(error) == is_lack
+
+
+def test_memory_that_is_really_lacking_is_told() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        torch.empty(2**62, dtype=torch.uint8)
+    assert is_out_of_memory(caught.value)

@@ -115,13 +115,6 @@ def free_memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0]
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether the device, or the computer, had no memory left for a tensor."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
-    )
-
-
 def describe(device: torch.device) -> str:
     """The device in words a reader of a record understands later."""
     if device.type == "cuda":

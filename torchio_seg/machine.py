@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
+"""How torch words it, for a CPU and for a GPU."""
 _UNKNOWN_MEMORY = 8 * 2**30
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 _V2 = ("memory.max", "memory.current", "inactive_file")
@@ -62,6 +64,13 @@ def left_in_groups(membership: Path, root: Path) -> list[int]:
                 files = next(int(line.split()[1]) for line in stat if line.startswith(f"{names[2]} "))
                 found.append(max(0, limit - used + files))
     return found
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the computer, or a device of it, had no memory left for what was asked."""
+    if isinstance(error, RuntimeError):  # torch's own error for a GPU is one
+        return any(words in str(error) for words in _NO_MEMORY)
+    return isinstance(error, MemoryError)
 
 
 def describe(packages: Iterable[str]) -> dict[str, Any]:

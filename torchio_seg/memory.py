@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from torchio_seg.errors import ConfigError, TrainingError
+from torchio_seg.machine import is_out_of_memory
 
 _LOOK_EVERY_S = 0.01
 _PR_SET_PDEATHSIG = 1
 _RESET_PEAK = "5"
 _SAID = 2000
 """Characters of what a failed process wrote that are kept for the message."""
-_NO_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")
-"""How torch words it where it has no error of its own for it."""
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,8 @@ def work() -> None:
         with answer:
             json.dump({"wrong": str(error)}, answer)
         return
-    except (MemoryError, RuntimeError) as error:  # torch's own error for a GPU is a RuntimeError
-        if not isinstance(error, MemoryError) and not any(words in str(error) for words in _NO_MEMORY):
+    except (MemoryError, RuntimeError) as error:
+        if not is_out_of_memory(error):
             raise
         found = {"fits": False, "why": "memory", "said": str(error).strip().partition("\n")[0][:_SAID]}
     with answer:

@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from stored_axes import undo
 
 from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.native import Predictor
@@ -82,7 +83,7 @@ def test_crop_gives_the_logits_back_bit_for_bit(tmp_path: Path) -> None:
     path = volume_of_logits(tmp_path, (21, 13, 18), oblique_affine((2, 0, 1), (1, -1, 1), 20.0), 5)
     scan = read(path)
     logits, grids = predictor("crop").logits(scan.array, scan.affine)
-    assert np.array_equal(grids.orientation.undo(logits.numpy()), scan.array)
+    assert np.array_equal(undo(grids.orientation, logits.numpy()), scan.array)
 
 
 def test_overlapping_regions_are_thresholded_and_written_inner_over_outer(tmp_path: Path) -> None:

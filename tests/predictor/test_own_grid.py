@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from stored_axes import undo
 from torch.nn import functional
 
 from torchio_seg.predictor.grid import Window
@@ -65,7 +66,7 @@ def test_streamed_labels_are_those_of_the_whole_volume(recipe: Recipe, labels: L
         assert np.array_equal(kept.probabilities, whole.probabilities)
 
         back = grids.back(activate(logits[None].double(), labels)[0], [1.0, 0, 0, 0] if labels.exclusive else [0.0, 0])
-        expected = grids.orientation.undo(back.numpy())
+        expected = undo(grids.orientation, back.numpy())
         assert streamed.label_map.shape == array.shape[1:]
         np.testing.assert_allclose(kept.probabilities, expected, rtol=0, atol=4e-6)  # single-precision coordinates
         ordered = np.sort(expected, axis=0)

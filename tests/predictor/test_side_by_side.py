@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from stored_axes import undo
 
 from torchio_seg.postprocessing import Step, apply
 from torchio_seg.predictor.ensemble import Ensemble
@@ -48,7 +49,7 @@ def one_after_another(members: list[Predictor], array: np.ndarray) -> np.ndarray
     for each in members:
         logits, grids = each.logits(array, AFFINE)
         back = grids.back(activate(logits[None].double(), each.labels)[0], background(each.labels))
-        total += grids.orientation.undo(back.numpy())
+        total += undo(grids.orientation, back.numpy())
     return total / len(members)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from torchio_seg.reports.pictures import (
     COMPARISON_COLUMNS,
-    Scan,
+    Drawn,
     comparison_rows,
     data_columns,
     data_rows,
@@ -23,7 +23,7 @@ from torchio_seg.tracking.interface import Picture
 SHAPE = (6, 5, 20)
 
 
-def scan(**changes: Any) -> Scan:
+def drawn(**changes: Any) -> Drawn:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[0:5, 1:4, 7] = 3
     labels[1:3, 1:4, 4:9] = 2
@@ -33,16 +33,16 @@ def scan(**changes: Any) -> Scan:
     image[:, 0, 0, 7], image[:, 5, 4, 7] = 0, 100
     parts = {"image": image, "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
     parts |= {"predicted": {"a": predicted}, "dice": {"a": 0.25}}
-    return Scan("case", ("validation", 3), **{**parts, **changes})
+    return Drawn("case", ("validation", 3), **{**parts, **changes})
 
 
 def test_the_slice_of_most_is_shown_and_others_spread_over_truth_and_prediction() -> None:
-    assert scan().telling_slices(1) == [7]
-    assert [len(scan().telling_slices(wanted)) for wanted in (2, 3, 4)] == [2, 3, 4]
-    chosen = scan().telling_slices(5)
+    assert drawn().telling_slices(1) == [7]
+    assert [len(drawn().telling_slices(wanted)) for wanted in (2, 3, 4)] == [2, 3, 4]
+    chosen = drawn().telling_slices(5)
     assert 7 in chosen
     assert all(4 <= index < 13 for index in chosen)
-    assert scan().telling_slices("all") == list(range(20))
+    assert drawn().telling_slices("all") == list(range(20))
 
 
 def test_a_small_region_is_shown_though_its_slice_holds_little_else() -> None:
@@ -50,7 +50,7 @@ def test_a_small_region_is_shown_though_its_slice_holds_little_else() -> None:
     labels[:, :, 3:9] = 1
     labels[2, 2, 15] = 2
     regions = {"large": (1,), "small": (2,)}
-    shown = scan(label_map=labels, regions=regions, predicted={}).telling_slices(2)
+    shown = drawn(label_map=labels, regions=regions, predicted={}).telling_slices(2)
     assert shown[1] == 15
     assert 3 <= shown[0] < 9
 
@@ -59,10 +59,10 @@ def test_a_prediction_of_nearly_everything_does_not_hide_where_the_truth_is() ->
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[2, 2, 15] = 1
     everywhere = np.ones(SHAPE, dtype=bool)
-    assert 15 in scan(label_map=labels, regions={"a": (1,)}, predicted={"a": everywhere}).telling_slices(1)
+    assert 15 in drawn(label_map=labels, regions={"a": (1,)}, predicted={"a": everywhere}).telling_slices(1)
     invented = np.zeros(SHAPE, dtype=bool)
     invented[2, 2, 4] = True
-    assert scan(label_map=labels, regions={"a": (1,)}, predicted={"a": invented}).telling_slices(2) == [4, 15]
+    assert drawn(label_map=labels, regions={"a": (1,)}, predicted={"a": invented}).telling_slices(2) == [4, 15]
 
 
 def test_regions_within_each_other_are_not_shown_by_neighbouring_slices() -> None:
@@ -70,19 +70,19 @@ def test_regions_within_each_other_are_not_shown_by_neighbouring_slices() -> Non
     labels[:, :, 2:18] = 1
     labels[:, :, 10] = 2
     nested = {"whole": (1, 2), "core": (2,)}
-    chosen = scan(label_map=labels, regions=nested, predicted={}).telling_slices(3)
+    chosen = drawn(label_map=labels, regions=nested, predicted={}).telling_slices(3)
     assert 10 in chosen
     assert np.diff(chosen).min() > 1
 
 
 def test_a_case_without_anything_is_shown_through_its_middle() -> None:
-    empty = scan(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted={"a": np.zeros(SHAPE, dtype=bool)})
+    empty = drawn(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted={"a": np.zeros(SHAPE, dtype=bool)})
     assert empty.telling_slices(1) == [10]
     assert len(empty.telling_slices(3)) == 3
 
 
 def test_slices_lie_as_one_looks_at_a_patient() -> None:
-    pixels = scan().pixels(0, 7)
+    pixels = drawn().pixels(0, 7)
     assert pixels.shape == (5, 6)
     assert pixels.dtype == np.uint8
     assert pixels[-1, -1] == 0, "left back is right below"
@@ -90,7 +90,7 @@ def test_slices_lie_as_one_looks_at_a_patient() -> None:
 
 
 def test_masks_lie_over_their_pictures() -> None:
-    for row in data_rows(scan(), 1):
+    for row in data_rows(drawn(), 1):
         for cell in row:
             if isinstance(cell, Picture):
                 [overlay] = cell.overlays
@@ -102,10 +102,10 @@ def test_masks_lie_over_their_pictures() -> None:
 @pytest.mark.parametrize("slices", [1, "all"])
 def test_rows_fit_their_columns(slices: Any) -> None:
     for columns, rows in (
-        (data_columns(2), data_rows(scan(), slices)),
-        (prediction_columns(2, ["a"]), prediction_rows(scan(), slices)),
-        (COMPARISON_COLUMNS, comparison_rows(scan(), slices)),
-        (found_columns(2, ["a"]), found_rows(scan(label_map=None), slices)),
+        (data_columns(2), data_rows(drawn(), slices)),
+        (prediction_columns(2, ["a"]), prediction_rows(drawn(), slices)),
+        (COMPARISON_COLUMNS, comparison_rows(drawn(), slices)),
+        (found_columns(2, ["a"]), found_rows(drawn(label_map=None), slices)),
     ):
         for row in rows:
             assert len(row) == len(columns)
@@ -116,5 +116,5 @@ def test_rows_fit_their_columns(slices: Any) -> None:
 
 
 def test_an_undefined_dice_is_an_empty_cell() -> None:
-    [row] = comparison_rows(scan(dice={"a": None}), 1)
+    [row] = comparison_rows(drawn(dice={"a": None}), 1)
     assert row[-1] is None

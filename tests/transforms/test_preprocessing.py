@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from stored_axes import undo
 from whole_volumes import normalize
 
 from torchio_seg.transforms.preprocessing import (
@@ -57,7 +58,7 @@ def test_spacing_decides_the_shape_after_turning() -> None:
 def test_native_preprocessing_changes_no_voxel() -> None:
     array = np.random.default_rng(0).normal(size=(2, 5, 6, 7)).astype(np.float32)
     volume, grids = to_model_grid(array, affine_of((1, 2, 3), (1, -1, -1)), NATIVE)
-    assert np.array_equal(grids.orientation.undo(grids.back(volume, [0.0, 0.0]).numpy()), array)
+    assert np.array_equal(undo(grids.orientation, grids.back(volume, [0.0, 0.0]).numpy()), array)
 
 
 def test_labels_keep_their_values_when_resampled() -> None:

@@ -1,7 +1,9 @@
 import pytest
 from pydicom.sr.codedict import codes
 
-from torchio_seg.volumes.coding import ANATOMY, KNOWN, LESION, SIDES, Code, Coding, coding_of
+from torchio_seg.volumes.coding import _TABLE, ANATOMY, LESION, SIDES, Code, Coding, coding_of
+
+KNOWN = tuple(dict.fromkeys(coding.type for coding in _TABLE.values()))
 
 
 def terms(group: object) -> set[tuple[str, str]]:

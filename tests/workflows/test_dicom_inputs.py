@@ -13,8 +13,8 @@ from scipy.spatial.transform import Rotation
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.volumes.dicom import Grid
-from torchio_seg.volumes.nifti import create
-from torchio_seg.workflows.dicom_inputs import is_dicom, open_images, read_dicom
+from torchio_seg.volumes.nifti import Volume, create
+from torchio_seg.workflows.dicom_inputs import is_dicom, open_images
 from torchio_seg.workflows.inputs import find_cases
 
 SHAPE = (6, 5, 4)
@@ -44,6 +44,12 @@ def packed(folder: Path) -> Path:
         for file in sorted(folder.rglob("*.dcm")):
             archive.write(file, file.relative_to(folder))
     return path
+
+
+def read_dicom(path: Path, wanted: str | None = None) -> Volume:
+    """The series as prediction opens it, all slabs of it."""
+    with open_images([path], 1, wanted=wanted, nonfinite="refuse") as scan:
+        return Volume(path, scan.source.read(2, 0, scan.shape[2]).copy(), scan.affine, scan.header)
 
 
 @pytest.mark.parametrize("affine", [AFFINE, OBLIQUE], ids=["axial", "oblique"])

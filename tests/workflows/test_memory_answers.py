@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from measured_points import MEGA, TRAINING, bench, filled, taken
 
-from torchio_seg.workflows.memory_answers import Answer, Budget, find_largest_patch, read_budgets, sizes_of
+from torchio_seg.workflows.memory_answers import Answer, Budget, answer, find_largest_patch, read_budgets, sizes_of
+from torchio_seg.workflows.memory_benchmark import Results, Selection, read
 from torchio_seg.workflows.memory_tables import answer_notes, answer_tables
 
 
@@ -69,6 +70,22 @@ def test_too_few_patches_name_nothing(tmp_path: Path) -> None:
     answer = find_largest_patch(filled(tmp_path, (32,)), TRAINING, {32: (32, 32, 32)}, budget, verify=False)
     assert shown(answer).strip() == "fp32 not known"
     assert len(list(answer_notes([answer], is_gpu=False))) == 2, "why, and that a CPU is no GPU"
+
+
+def test_a_later_run_keeps_what_an_earlier_one_named_and_names_the_same_anew(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64))
+    chosen = Selection(("unet",), (32, 64), ("fp32",), (False,), prediction=False, whole=False)
+    answer(results, chosen, read_budgets(400 * MEGA, 500 * MEGA), verify=False)
+    again = Results.open(results.path, results.bench)
+    further = taken(again.bench, 80)
+    again.points[further.point] = further
+    again.save()
+    kept = {each["budget_bytes"]: each["next"]["tried"] for each in read(again.path)["answers"]}
+    assert kept == {400 * MEGA: True, 500 * MEGA: False}, "80 was not measured then"
+    answer(again, chosen, read_budgets(500 * MEGA, 600 * MEGA), verify=False)
+    named = {each["budget_bytes"]: each["next"]["tried"] for each in read(again.path)["answers"]}
+    assert named == {400 * MEGA: True, 500 * MEGA: True, 600 * MEGA: False}
+    assert len(again.answers) == 2
 
 
 def test_budgets_are_those_that_were_given() -> None:

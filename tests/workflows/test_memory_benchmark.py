@@ -46,18 +46,21 @@ def test_the_largest_case_counts_and_whole_volumes_to_train_on_lose_nothing(hipp
     assert largest != box, "no case is the longest on every axis"
 
 
-def test_every_way_of_blending_is_compared_once_and_patches_in_one_way() -> None:
-    chosen = Selection(("unet",), (32, 64), ("fp32",))
+def test_every_way_of_blending_is_compared_at_two_patches_and_others_are_measured_in_one_way() -> None:
+    chosen = Selection(("unet",), (32, 64, 96), ("fp32",))
     points = list(chosen.points())
     assert len(set(points)) == len(points)
     training = [point for point in points if point.work == "training"]
     assert {(point.patch, point.checkpointing) for point in training} == {
-        (edge, on) for edge in (32, 64, None) for on in (False, True)
+        (edge, on) for edge in (32, 64, 96, None) for on in (False, True)
     }
-    ways = {(point.blending, point.aggregation) for point in points if point.work == "prediction" and point.patch == 32}
-    assert ways == {(each, "streaming") for each in ("gaussian", "hann", "average", "crop")} | {
-        (each, "full") for each in ("hann", "average", "crop")
-    }
+    others = {(each, way) for each in ("hann", "average", "crop") for way in ("streaming", "full")}
+    for edge in (32, 64, 96, None):
+        own = [point for point in points if point.work == "prediction" and point.patch == edge]
+        ways = {(point.blending, point.aggregation) for point in own}
+        assert ways == {("gaussian", "streaming")} | (others if edge in {32, 64} else set()), edge
+    whole_alone = Selection(("unet",), (), ("fp32",), training=False).points()
+    assert [(point.patch, point.blending) for point in whole_alone] == [(None, "gaussian")]
 
 
 def test_the_line_is_that_of_the_patches_alone(tmp_path: Path) -> None:
@@ -136,9 +139,39 @@ def test_what_cannot_be_computed_is_recorded_with_its_reason() -> None:
     assert "nonet" in refused.why
 
 
+CRASHING = """
+import os
+import torch
+
+class Crashing(torch.nn.Module):
+    def forward(self, images):
+        os._exit(3)
+
+def build(in_channels, out_channels, patch_size):
+    return Crashing()
+"""
+
+
+def test_a_crash_is_told_and_measured_again_and_a_refusal_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_networks").mkdir()
+    (tmp_path / "own_networks" / "crashing.py").write_text(CRASHING)
+    monkeypatch.syspath_prepend(tmp_path)
+    results = Results(tmp_path / "points.json", bench((16, 16, 16), **{"network.name": "own_networks.crashing"}))
+    crash = results.take(Point("own_networks.crashing", "prediction", None, "fp32", False, "gaussian", "streaming"))
+    assert crash.fits is None
+    assert crash.why.startswith("a trial ended with 3")
+    refusal = results.take(Point("nonet", "training", 64, "fp32"))
+    again = Results.open(results.path, results.bench)
+    assert again.points[crash.point] == crash
+    assert again.known(crash.point) is None
+    assert again.known(refusal.point) == refusal
+
+
 def test_csv_has_a_row_a_point_and_pictures_are_written(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64, None))
-    files = write(tmp_path, results.points, is_gpu=False)
+    files = write(tmp_path, results.points, rows(results.points), is_gpu=False)
     assert {path.name for path in files} == {"points.csv", "unet.svg", "unet.png"}
     found = list(csv.DictReader(io.StringIO((tmp_path / "points.csv").read_text())))
     assert [row["patch"] for row in found] == ["32", "64", ""]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
-from measured_points import TRAINING, bench, filled, taken
+from measured_points import MEGA, TRAINING, bench, filled, taken
 
 from torchio_seg.workflows.memory_benchmark import Selection
 from torchio_seg.workflows.memory_output import rows
@@ -33,6 +34,36 @@ def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_pat
     assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
 
 
+def test_every_prediction_is_compared_with_one_estimate_of_the_whole_volume(tmp_path: Path) -> None:
+    results = filled(tmp_path, ())
+    for point in Selection(("unet",), (32, 64), ("fp32",), training=False).points():
+        found = replace(taken(results.bench, point.patch), point=point)
+        more = found.voxels * (0 if point.aggregation == "streaming" else 1000)  # each way has a line of its own
+        failed = {} if point.patch is not None else {"fits": False, "why": "memory"}
+        results.points[point] = replace(found, peak=found.peak + more, **failed)
+    shown = [row for row in rows(results.points) if row["fits"]]
+    assert len(shown) == 14
+    wholes = {round(row["memory_bytes"] / row["of_whole"] / MEGA, -1) for row in shown}
+    assert len(wholes) == 1, "of_whole has four places"
+
+
+def test_only_trainings_of_one_time_stand_beside_each_other_and_the_time_is_told(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64, None))
+
+    def trained(patch: int | None, max_time: str, dice: float) -> dict[str, Any]:
+        return {"network": "unet", "patch": patch, "precision": "fp32", "max_time": max_time, "dice": dice}
+
+    long = [trained(32, "2h", 0.9), trained(64, "2h", 0.8)]
+    accuracy = [*long, trained(32, "10m", 0.5), trained(None, "10m", 0.4)]
+    shown = {time: rows(results.points, accuracy, time) for time in (None, "10m", "2h", "1m")}
+    assert [row["dice"] for row in shown[None]] == [row["dice"] for row in shown["10m"]] == [0.5, None, 0.4]
+    assert [row["dice"] for row in shown["2h"]] == [0.9, 0.8, None]
+    assert [row["trained_for"] for row in shown["2h"]] == ["2h", "2h", None]
+    assert any(note.startswith("Dice: of the best model after 2h") for note in notes(shown["2h"]))
+    assert [table.columns[-1] for table in tables(shown["1m"])] == ["time"]
+    assert not any("Dice" in note for note in notes(shown["1m"]))
+
+
 def test_every_table_fits_eighty_columns(tmp_path: Path) -> None:
     own = bench((240, 240, 155))
     results = filled(tmp_path, (), own)
@@ -40,7 +71,7 @@ def test_every_table_fits_eighty_columns(tmp_path: Path) -> None:
         found = taken(own, point.patch)
         failed = replace(found, fits=False, why="memory", asked=999 * 10**9)
         results.points[point] = replace(found if point.patch else failed, point=point, seconds=3599.0, peak=999 * 10**9)
-    dice = [{"network": "resencunet", "patch": 128, "precision": "fp32", "dice": 0.9}]
+    dice = [{"network": "resencunet", "patch": 128, "precision": "fp32", "max_time": "10m", "dice": 0.9}]
     for table in tables(rows(results.points, dice)):
         lines_ = [table.columns, *(("  " + row[0], *row[1:]) for part in table.parts.values() for row in part)]
         widths = [max(len(line[place]) for line in lines_) for place in range(len(table.columns))]

@@ -12,13 +12,12 @@ import numpy as np
 import pydicom
 import pytest
 from small_models import save_model
-from test_dicom_inputs import AFFINE, LIVER, SCOUT, SHAPE, THORAX, packed, picture, study
+from test_dicom_inputs import AFFINE, LIVER, SCOUT, SHAPE, THORAX, packed, picture, read_dicom, study
 
 from torchio_seg.cli import main
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.phantoms.dicom import Origin, write_rtstruct
 from torchio_seg.volumes.nifti import create, read
-from torchio_seg.workflows.dicom_inputs import read_dicom
 from torchio_seg.workflows.inputs import find_cases, settle_series
 
 

@@ -11,6 +11,7 @@ import typer
 from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Network, Root, Set
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import command, gather, parse_bytes, parse_size
+from torchio_seg.errors import UsageError
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Results, Selection
@@ -114,18 +115,16 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
         if with_accuracy:
             train_all(results, experiment, selection, max_time=accuracy_time, progress=screen)
     finally:
-        _show(results, selection)
+        _show(results, selection, accuracy_time if with_accuracy else None)
 
 
 def _require_folder(output: Path) -> None:
-    from torchio_seg.errors import UsageError
-
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for points, table and pictures")
 
 
-def _show(results: Results, selection: Selection) -> None:
-    """What is known, which is all there is after Ctrl-C."""
+def _show(results: Results, selection: Selection, trained_for: str | None) -> None:
+    """What is known, which is all there is after Ctrl-C; the Dice of trainings of this time, or of the last one's."""
     from torchio_seg.workflows.memory_output import rows, write
     from torchio_seg.workflows.memory_tables import answer_notes, answer_tables, notes, tables
 
@@ -133,13 +132,13 @@ def _show(results: Results, selection: Selection) -> None:
     if not results.points:
         return
     chosen = {point.series for point in selection.points()}
-    table = rows(results.points, results.accuracy)
+    table = rows(results.points, results.accuracy, trained_for)
     shown = [row for row, point in zip(table, results.points, strict=True) if point.series in chosen]
     for each in (*tables(shown), *answer_tables(results.answers)):
         screen.table_in_parts(each.title, each.columns, each.parts)
     for note in (*notes(shown), *answer_notes(results.answers, is_gpu=results.is_gpu)):
         screen.say(textwrap.fill(note, _NOTE_WIDTH, subsequent_indent="  "))
-    for path in write(results.path.parent, results.points, results.accuracy, is_gpu=results.is_gpu):
+    for path in write(results.path.parent, results.points, table, is_gpu=results.is_gpu):
         screen.say(f"written      {path}")
     screen.say(f"record       {results.path}")
 

@@ -28,6 +28,7 @@ from torchio_seg.cli.plan import plan_here
 from torchio_seg.cli.repeats import leave
 from torchio_seg.cli.screen import Screen, number
 from torchio_seg.cli.shared import gather, one_length, parse_size, program, require_known, tracking, typed
+from torchio_seg.errors import UsageError
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.crossval import Gathered
@@ -98,8 +99,6 @@ def parse_folds(text: str | None) -> list[int] | None:
         return None
     parts = text.split(",")
     if not all(part.strip().isdecimal() for part in parts):
-        from torchio_seg.errors import UsageError
-
         raise UsageError(f"--folds {text}: give numbers from 0 on, as 0,1,2")
     return [int(part) for part in parts]
 

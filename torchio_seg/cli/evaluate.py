@@ -21,6 +21,7 @@ from torchio_seg.cli.options import (
 )
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import gather, parse_overlap, require_experiment, tracking
+from torchio_seg.errors import UsageError
 from torchio_seg.files import near
 
 if TYPE_CHECKING:
@@ -99,8 +100,6 @@ def evaluate(  # noqa: PLR0913 (flags are what the command line is made of)
 
 
 def _predicted(run: Path | None) -> Path:
-    from torchio_seg.errors import UsageError
-
     if run is None:
         raise UsageError("--truth names the true label maps; name the folder of the predicted ones before it")
     return run
@@ -108,9 +107,9 @@ def _predicted(run: Path | None) -> Path:
 
 def _free(output: Path, part: str, *, overwrite: bool) -> Path:
     """The folder, in which there are no scores of the part, or they may be replaced."""
-    from torchio_seg.reports.scores import require_free
+    from torchio_seg.reports.scores import require_no_scores
 
-    require_free(output / "evaluation" / part, overwrite=overwrite)
+    require_no_scores(output / "evaluation" / part, overwrite=overwrite)
     return output
 
 
@@ -176,8 +175,6 @@ def _measures(metrics: str, tolerance: float, empty: str) -> Measures:
 def _refuse(flags: Mapping[str, object], reason: str) -> None:
     """A flag that the other form of the command has is a misunderstanding."""
     if given := [flag for flag, value in flags.items() if value]:
-        from torchio_seg.errors import UsageError
-
         raise UsageError(f"{given[0]} {reason}")
 
 

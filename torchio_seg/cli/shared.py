@@ -20,7 +20,7 @@ import typer
 
 from torchio_seg.cli.options import Debug, Quiet, Verbose
 from torchio_seg.cli.screen import Screen, show_failure
-from torchio_seg.errors import PeerError, TorchioSegError
+from torchio_seg.errors import PeerError, TorchioSegError, UsageError
 
 BEGUN = time.monotonic()
 """When the command did, nearly: before anything heavy is imported."""
@@ -94,7 +94,6 @@ def require_known(
     `begun`: a folder that may know the experiment where none is named.
     """
     from torchio_seg.config.resolve import choose, is_layout
-    from torchio_seg.errors import UsageError
 
     if config is None and (is_layout(dataset) or (dataset is None and begun is not None)):
         return
@@ -118,8 +117,6 @@ def one_length(changes: dict[str, Any]) -> dict[str, Any]:
         key for key in ("training.epochs", "training.steps", "training.max_time") if changes.get(key) is not None
     ]
     if "training.epochs" in lengths and len(lengths) > 1:
-        from torchio_seg.errors import UsageError
-
         raise UsageError("--epochs, --steps and --max-time each say how long training is; give one of them")
     if not lengths:
         return changes
@@ -137,8 +134,6 @@ def parse_size(text: str | None, option: str) -> list[int] | None:
         return None
     parts = text.replace("x", ",").split(",")
     if not all(part.strip().isdigit() for part in parts) or len(parts) not in {1, 3}:
-        from torchio_seg.errors import UsageError
-
         raise UsageError(f"{option} {text}: give one number of voxels or three, as 96 or 96,96,64")
     numbers = [int(part) for part in parts]
     return numbers * 3 if len(numbers) == 1 else numbers
@@ -154,8 +149,6 @@ def parse_overlap(text: str | None) -> float | str | None:
 
 def require_experiment(weights: Path | None, dataset: str | None, config: Path | None) -> None:
     """Hold that weights come with an experiment, and an experiment with weights."""
-    from torchio_seg.errors import UsageError
-
     if weights is not None and dataset is None and config is None:
         raise UsageError(f"--weights {weights} says nothing of its network: name the experiment too, --config FILE")
     if weights is None and (dataset is not None or config is not None):
@@ -175,7 +168,5 @@ def parse_bytes(text: str | None, option: str) -> int | None:
         return None
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
     if found is None or found[2] not in _UNITS or not (number := round(float(found[1]) * _UNITS[found[2]])):
-        from torchio_seg.errors import UsageError
-
         raise UsageError(f"{option} {text}: give an amount of memory above 0 with its unit, as 8GiB, 500MB or 1.5GiB")
     return number

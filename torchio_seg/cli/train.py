@@ -44,6 +44,7 @@ from torchio_seg.cli.shared import (
     tracking,
     typed,
 )
+from torchio_seg.errors import UsageError
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.train import Situation, Trained
@@ -141,7 +142,6 @@ def _begin(named: Named, runs: Path, output: Path | None, situation: Situation) 
 
 def _go_on(run: Path, changes: dict[str, Any], output: Path | None, situation: Situation) -> Trained:
     """The training of a run that was stopped, or is to be longer."""
-    from torchio_seg.errors import UsageError
     from torchio_seg.workflows.train import resume
 
     if output is not None:
@@ -161,16 +161,12 @@ def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, situ
 
 
 def _require_one_source(named: list[str]) -> None:
-    from torchio_seg.errors import UsageError
-
     if len(named) > 1:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
 
 
 def _require_no_resume(repeats: int | None, resume: Path | None) -> None:
     """Refuse what repeats would not heed."""
-    from torchio_seg.errors import UsageError
-
     if repeats is not None and resume is not None:
         raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
 

@@ -90,7 +90,7 @@ def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Tri
     return Found(best, tuple(known), larger, _lacking(larger, known, limits), is_enough)
 
 
-def predict(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float]:
+def expect(candidate: Candidate, trials: Sequence[Trial]) -> tuple[float, float]:
     """Bytes and seconds of a step, from the trial nearest to it in size."""
     known = [trial for trial in trials if trial.fits and trial.seconds < inf] or list(trials)
     nearest = min(known, key=lambda trial: abs(_ratio(trial.candidate, candidate)))
@@ -125,7 +125,7 @@ def _largest(rising: Sequence[Candidate], trials: Sequence[Trial], limits: Limit
         return _last(rising, lambda candidate: candidate.cost.activations < smallest / 3)
 
     def should_fit(candidate: Candidate) -> bool:
-        memory, seconds = predict(candidate, trials)
+        memory, seconds = expect(candidate, trials)
         return memory <= _MARGIN * limits.memory and limits.is_fast_enough(candidate, seconds)
 
     return _last(rising, should_fit)
@@ -145,7 +145,7 @@ def _is_good(trial: Trial, smallest: Candidate, limits: Limits) -> bool:
 def _lacking(candidate: Candidate | None, trials: Sequence[Trial], limits: Limits) -> str:
     if candidate is None:
         return ""
-    memory, _ = predict(candidate, trials)
+    memory, _ = expect(candidate, trials)
     tried = next((trial for trial in trials if trial.candidate == candidate), None)
     is_too_large = memory > _MARGIN * limits.memory if tried is None else not tried.fits
     return "memory" if is_too_large else "time"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 
-from torchio_seg.devices import autocast, is_out_of_memory
+from torchio_seg.devices import autocast
+from torchio_seg.machine import is_out_of_memory
 from torchio_seg.predictor.blending import Blending
 from torchio_seg.predictor.patch_grid import PatchGrid, triple
 

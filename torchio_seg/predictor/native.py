@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from torchio_seg.devices import is_out_of_memory
+from torchio_seg.machine import is_out_of_memory
 from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, on_device, stream
 from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, whole_planes

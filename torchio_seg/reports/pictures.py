@@ -29,7 +29,7 @@ NEARLY = 0.75
 
 
 @dataclass(frozen=True)
-class Scan:
+class Drawn:
     """A case whose axes are right, front, up."""
 
     case: str
@@ -104,12 +104,12 @@ def data_columns(num_channels: int) -> tuple[str, ...]:
     return (*_PLACE, *(f"Image-Channel-{channel}" for channel in range(num_channels)), "Case")
 
 
-def data_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+def data_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case before training."""
-    for index in scan.telling_slices(slices):
-        overlays = _overlays("ground-truth", scan.true(index))
-        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
-        yield (*scan.place, index, *pictures, scan.case)
+    for index in drawn.telling_slices(slices):
+        overlays = _overlays("ground-truth", drawn.true(index))
+        pictures = (Picture(drawn.pixels(channel, index), overlays) for channel in range(len(drawn.image)))
+        yield (*drawn.place, index, *pictures, drawn.case)
 
 
 def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
@@ -118,19 +118,19 @@ def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, 
     return (*_PLACE, *pictures, "Case", *(f"Dice/{region}" for region in regions))
 
 
-def prediction_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+def prediction_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case that was predicted."""
-    for index in scan.telling_slices(slices):
-        channels = [scan.pixels(channel, index) for channel in range(len(scan.image))]
-        true, guessed = scan.true(index), scan.guessed(index)
+    for index in drawn.telling_slices(slices):
+        channels = [drawn.pixels(channel, index) for channel in range(len(drawn.image))]
+        true, guessed = drawn.true(index), drawn.guessed(index)
         pictures = []
-        for region in scan.regions:
+        for region in drawn.regions:
             overlays = (
                 _overlay("ground-truth", region, true[region], _TRUE),
                 _overlay("prediction", region, guessed[region], _PREDICTED),
             )
             pictures += [Picture(pixels, overlays) for pixels in channels]
-        yield (*scan.place, index, *pictures, scan.case, *(scan.dice[region] for region in scan.regions))
+        yield (*drawn.place, index, *pictures, drawn.case, *(drawn.dice[region] for region in drawn.regions))
 
 
 def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
@@ -139,24 +139,24 @@ def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
     return ("Case", "Slice Index", *pictures, *(f"Voxels/{region}" for region in regions))
 
 
-def found_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+def found_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case of which no truth is known."""
-    voxels = [int(np.count_nonzero(mask)) for mask in scan.predicted.values()]
-    for index in scan.telling_slices(slices):
-        overlays = _overlays("prediction", scan.guessed(index))
-        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
-        yield (scan.case, index, *pictures, *voxels)
+    voxels = [int(np.count_nonzero(mask)) for mask in drawn.predicted.values()]
+    for index in drawn.telling_slices(slices):
+        overlays = _overlays("prediction", drawn.guessed(index))
+        pictures = (Picture(drawn.pixels(channel, index), overlays) for channel in range(len(drawn.image)))
+        yield (drawn.case, index, *pictures, *voxels)
 
 
-def comparison_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
+def comparison_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """Slices of truth beside slices of prediction, and the case's mean Dice."""
-    known = [value for value in scan.dice.values() if value is not None]
+    known = [value for value in drawn.dice.values() if value is not None]
     mean = sum(known) / len(known) if known else None
-    for index in scan.telling_slices(slices):
-        pixels = scan.pixels(0, index)
-        truth = Picture(pixels, _overlays("ground-truth", scan.true(index)))
-        predicted = Picture(pixels, _overlays("prediction", scan.guessed(index)))
-        yield (scan.case, index, truth, predicted, mean)
+    for index in drawn.telling_slices(slices):
+        pixels = drawn.pixels(0, index)
+        truth = Picture(pixels, _overlays("ground-truth", drawn.true(index)))
+        predicted = Picture(pixels, _overlays("prediction", drawn.guessed(index)))
+        yield (drawn.case, index, truth, predicted, mean)
 
 
 def _overlays(kind: str, masks: Mapping[str, Array]) -> tuple[Overlay, ...]:

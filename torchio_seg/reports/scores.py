@@ -44,7 +44,7 @@ def write_scores(
     write_json(stem.with_suffix(".json"), content)
 
 
-def require_free(stem: Path, *, overwrite: bool) -> None:
+def require_no_scores(stem: Path, *, overwrite: bool) -> None:
     """Refuse to replace scores unasked."""
     there = [path for path in (stem.with_suffix(".csv"), stem.with_suffix(".json")) if path.exists()]
     if there and not overwrite:

@@ -153,5 +153,3 @@ _TABLE = {
     **{name: Coding(LESION, code) for name, code in _TUMOUR_PARTS.items()},
     **{name.replace("tumor", "tumour"): Coding(LESION, code) for name, code in _TUMOUR_PARTS.items()},
 }
-KNOWN = tuple(dict.fromkeys(coding.type for coding in _TABLE.values()))
-"""Every term of the table."""

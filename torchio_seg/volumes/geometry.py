@@ -80,11 +80,6 @@ class Orientation:
         moved: Affine = np.asarray(affine, np.float64) @ to_stored
         return moved
 
-    def undo(self, array: Array) -> Array:
-        """C I J K from RAS axes back to stored ones, the exact inverse of `apply`, contiguous in memory."""
-        stored = array.transpose(0, *(1 + int(axis) for axis in np.argsort(self.axes)))
-        return np.ascontiguousarray(self._flipped(stored))
-
     def _flipped(self, array: Array) -> Array:
         axes = tuple(1 + axis for axis in range(3) if self.flips[axis] and array.shape[1 + axis] > 1)
         flipped: Array = np.flip(array, axes)  # of one voxel numpy would keep a negative step, which torch refuses

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from torchio_seg.errors import DataError, UsageError, VolumeError
 from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.archive import unpacked
-from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, open_series, read_series, scan, told
-from torchio_seg.volumes.nifti import Volume
+from torchio_seg.volumes.dicom import Grid, Series, arrange, find_image, open_series, scan, told
 from torchio_seg.volumes.scan import Scan, open_scan
 from torchio_seg.volumes.scratch import HELD_BYTES
 
@@ -93,13 +92,6 @@ def opened(path: Path, wanted: str | None) -> Iterator[Grid]:
     """The grid of the series, whose files can be read for as long as it is needed."""
     with _series_in(path) as found:
         yield arrange(choose(path, found, wanted))
-
-
-def read_dicom(path: Path, wanted: str | None = None) -> Volume:
-    """The voxels of the series; the header that comes with them is its grid."""
-    with _series_in(path) as found:
-        volume = read_series(_chosen(path, found, wanted))
-        return Volume(path, volume.array, volume.affine, volume.grid)
 
 
 def _chosen(path: Path, found: Sequence[Series], wanted: str | None) -> Series:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from torchio_seg import machine
 from torchio_seg.errors import UsageError
 from torchio_seg.metrics import Measures, mean_dice, summarize
-from torchio_seg.reports.scores import require_free, write_scores
+from torchio_seg.reports.scores import require_no_scores, write_scores
 from torchio_seg.workflows import side_by_side
 from torchio_seg.workflows.pairs import find_pairs, labels_of, parse_regions, require_one_grid, score_pair
 
@@ -49,7 +49,7 @@ def evaluate_folders(
             f"{folders.predicted} and --truth are one folder; name the predictions and the true label maps"
         )
     stem = (folders.output or folders.predicted) / "scores"
-    require_free(stem, overwrite=folders.overwrite)
+    require_no_scores(stem, overwrite=folders.overwrite)
     regions = parse_regions(list(folders.regions), folders.ignore)
     pairs = find_pairs(folders.predicted, folders.truth, only_pairs=folders.only_pairs)
     require_one_grid(pairs)

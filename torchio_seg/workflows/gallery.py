@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torchio_seg.reports.pictures import (
     COMPARISON_COLUMNS,
-    Scan,
+    Drawn,
     comparison_rows,
     data_columns,
     data_rows,
@@ -42,7 +42,7 @@ Place = tuple[str, int]
 """A part of the data, and the number of a case in it."""
 Audience = tuple["Guarded", Shown]
 """Who wants to see something, and how much."""
-Make = Callable[[Scan, "Slices"], "Iterator[tuple[Cell, ...]]"]
+Make = Callable[[Drawn, "Slices"], "Iterator[tuple[Cell, ...]]"]
 
 FEW = 3
 """Cases, and slices of each, that are shown after a validation, and of training cases: training waits for them."""
@@ -151,42 +151,42 @@ class Gallery:
         yield _Table(who, shown, who.table(PREDICTIONS, columns), prediction_rows)
         yield _Table(who, shown, who.table(TEST, COMPARISON_COLUMNS), comparison_rows, only=_NAMES.get(part, part))
 
-    def _draw(self, tables: Sequence[_Table], place: Place, number: int, look: Callable[[], Scan]) -> None:
+    def _draw(self, tables: Sequence[_Table], place: Place, number: int, look: Callable[[], Drawn]) -> None:
         """Rows of a case, the n-th of its part that is looked at, for each table that wants it."""
         look = cache(look)
         for table in tables:
             if table.wants(place[0], number):
                 table.audience.attempt(partial(self._add, table, look), None)
 
-    def _add(self, table: _Table, look: Callable[[], Scan]) -> None:
-        scan = look()
-        self.progress.start(f"slices of {scan.case}", len(scan.telling_slices(table.shown.slices)))
+    def _add(self, table: _Table, look: Callable[[], Drawn]) -> None:
+        drawn = look()
+        self.progress.start(f"slices of {drawn.case}", len(drawn.telling_slices(table.shown.slices)))
         try:
-            for row in table.make(scan, table.shown.slices):
+            for row in table.make(drawn, table.shown.slices):
                 table.rows.add(*row)
                 self.progress.advance()
         finally:
             self.progress.finish()
 
-    def _labelled(self, case: Case, place: Place) -> Scan:
+    def _labelled(self, case: Case, place: Place) -> Drawn:
         image = read_channels(case.images, len(self.dataset.channels), nonfinite=self.preprocessing.nonfinite)
         label_map = read_case_label(case, sorted(self.dataset.labels.names)).array[0]
-        return self._scan(case, place, image, label_map)
+        return self._drawn(case, place, image, label_map)
 
-    def _predicted(self, predicted: Predicted, place: Place) -> Scan:
-        scan = self._scan(predicted.case, place, predicted.image, predicted.label_map)
+    def _predicted(self, predicted: Predicted, place: Place) -> Drawn:
+        drawn = self._drawn(predicted.case, place, predicted.image, predicted.label_map)
         masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
         names = (region.name for region in self.dataset.labels.regions)
         dice = {score.region: score.dice for score in predicted.scores}
-        return replace(scan, predicted=dict(zip(names, masks, strict=True)), dice=dice)
+        return replace(drawn, predicted=dict(zip(names, masks, strict=True)), dice=dice)
 
-    def _scan(self, case: Case, place: Place, image: Volume, label_map: NDArray[Any]) -> Scan:
+    def _drawn(self, case: Case, place: Place, image: Volume, label_map: NDArray[Any]) -> Drawn:
         orientation = Orientation.to_ras(image.affine)
         turned, labels = orientation.apply(image.array), orientation.apply(label_map[None])[0]
         window, is_ct = self.preprocessing.window, self.dataset.is_ct
         windows = [window or window_of(channel, labels, self._paints, is_ct=is_ct) for channel in turned]
         regions = {region.name: region.labels for region in self.dataset.labels.regions}
-        return Scan(case.id, place, turned, windows=windows, label_map=labels, regions=regions, predicted={}, dice={})
+        return Drawn(case.id, place, turned, windows=windows, label_map=labels, regions=regions, predicted={}, dice={})
 
 
 def _few(shown: Shown) -> Shown:

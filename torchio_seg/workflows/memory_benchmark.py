@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 
 POINTS = "points.json"
 BLENDINGS = ("gaussian", "hann", "average", "crop")
+_NUM_COMPARED = 2
+"""Patches, the smallest first, at which all ways of prediction are compared."""
+_QUESTION = ("network", "precision", "checkpointing", "budget_bytes", "of")
+"""What an answer answers."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ class Selection:
     whole: bool = True
 
     def points(self) -> Iterator[Point]:
-        """Small patches first; ways of blending are compared at the first of them, Gaussian and streaming elsewhere."""
+        """Small patches first; ways of blending are compared at two of them, Gaussian and streaming elsewhere."""
         edges: tuple[int | None, ...] = (*self.patches, None) if self.whole else self.patches
         for network in self.networks:
             for precision in self.precisions:
@@ -58,11 +62,11 @@ class Selection:
 def _predictions(network: str, precision: str, edges: Sequence[int | None]) -> Iterator[Point]:
     for edge in edges:
         yield Point(network, "prediction", edge, precision, False, BLENDINGS[0], "streaming")
-    if edges and edges[0] is not None:
-        others: list[tuple[str, Aggregation]] = [(blending, "streaming") for blending in BLENDINGS[1:]]
-        others += [(blending, "full") for blending in FULL_MODES]
+    others: list[tuple[str, Aggregation]] = [(blending, "streaming") for blending in BLENDINGS[1:]]
+    others += [(blending, "full") for blending in FULL_MODES]
+    for edge in [edge for edge in edges if edge is not None][:_NUM_COMPARED]:
         for blending, aggregation in others:
-            yield Point(network, "prediction", edges[0], precision, False, blending, aggregation)
+            yield Point(network, "prediction", edge, precision, False, blending, aggregation)
 
 
 @dataclass
@@ -75,6 +79,8 @@ class Results:
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     """The largest patches that this run named."""
+    named_before: list[dict[str, Any]] = field(default_factory=list)
+    """Those that earlier runs named, as the file has them."""
 
     @classmethod
     def open(cls, path: Path, bench: Bench, *, overwrite: bool = False) -> Results:
@@ -91,7 +97,7 @@ class Results:
                 f"{own[key]}): name another folder with -o, or add --overwrite"
             )
         results.points = {each.point: each for each in found["points"]}
-        results.accuracy = found["accuracy"]
+        results.accuracy, results.named_before = found["accuracy"], found["answers"]
         return results
 
     @property
@@ -102,7 +108,7 @@ class Results:
     def known(self, point: Point) -> Measured | None:
         """What an earlier run found, as far as it tells what happens under the limits of this one."""
         found, limit = self.points.get(point), self.bench.limit
-        if found is None:
+        if found is None or found.crashed:
             return None
         if found.fits is None or found.why == "time":
             return found if found.most_seconds >= self.bench.most_seconds else None
@@ -126,8 +132,12 @@ class Results:
         """Whole or not at all."""
         about = self.bench.identity() | {"commit": machine.commit(), "machine": machine.describe(PACKAGES)}
         content = {"about": about, "points": [asdict(each) for each in self.points.values()]}
-        answers = [each.to_json() for each in self.answers]
-        write_json(self.path, content | {"accuracy": self.accuracy, "answers": answers})
+        answers = {_question(each): each for each in (*self.named_before, *(each.to_json() for each in self.answers))}
+        write_json(self.path, content | {"accuracy": self.accuracy, "answers": list(answers.values())})
+
+
+def _question(answer: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(answer[key] for key in _QUESTION)
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -135,7 +145,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         points = TypeAdapter(list[Measured]).validate_python(found["points"])
-        return {"about": dict(found["about"]), "points": points, "accuracy": list(found["accuracy"])}
+        answers = {_question(each): each for each in found.get("answers", ())}
+        about, accuracy = dict(found["about"]), list(found["accuracy"])
+        return {"about": about, "points": points, "accuracy": accuracy, "answers": list(answers.values())}
     except (OSError, ValueError, KeyError, TypeError, ValidationError) as error:
         raise DataError(f"{path} is no result of this benchmark ({error}); name another folder with -o") from error
 

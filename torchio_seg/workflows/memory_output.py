@@ -20,14 +20,24 @@ _CURVE_STEPS = 40
 Points = Mapping[Point, Measured]
 
 
-def rows(points: Points, accuracy: Sequence[Mapping[str, Any]] = ()) -> list[dict[str, Any]]:
-    """A row a point: bytes, seconds, the share of the whole volume's memory, the Dice where one was trained."""
+def rows(
+    points: Points, accuracy: Sequence[Mapping[str, Any]] = (), trained_for: str | None = None
+) -> list[dict[str, Any]]:
+    """A row a point: bytes, seconds, the share of the whole volume's memory, the Dice where one was trained.
+
+    Only trainings of the same time are set beside each other: of this one, or of that of the last training.
+    """
+    if trained_for is None and accuracy:
+        trained_for = accuracy[-1]["max_time"]
     fitted, totals = lines(points, lambda found: found.memory), lines(points, lambda found: found.taken)
-    dice = {(each["network"], each["patch"], each["precision"]): each["dice"] for each in accuracy}
-    return [
-        _row(found, points, fitted) | {"estimated_bytes": _estimate(found, totals), "dice": _dice_of(found.point, dice)}
-        for found in points.values()
-    ]
+    own = [each for each in accuracy if each["max_time"] == trained_for]
+    dice = {(each["network"], each["patch"], each["precision"]): each["dice"] for each in own}
+    table = []
+    for found in points.values():
+        score = _dice_of(found.point, dice)
+        more = {"dice": score, "trained_for": None if score is None else trained_for}
+        table.append(_row(found, points, fitted) | {"estimated_bytes": _estimate(found, totals)} | more)
+    return table
 
 
 def _estimate(found: Measured, totals: Mapping[Point, Line]) -> int | None:
@@ -45,10 +55,10 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Line]) -> dict[
     point = found.point
     whole = points.get(_whole_of(point))
     is_estimated = whole is not None and not whole.fits
-    series = point.series if point.series in fitted else _whole_of(point)
+    line = fitted.get(_whole_of(point))
     compared = None if whole is None else float(whole.memory)
     if whole is not None and is_estimated:
-        compared = fitted[series](whole.voxels) if series in fitted else None
+        compared = None if line is None else line(whole.voxels)
     return {
         "network": point.network,
         "work": point.work,
@@ -82,10 +92,10 @@ def _whole_of(point: Point) -> Point:
     return Point(point.network, "prediction", None, point.precision, False, "gaussian", "streaming")
 
 
-def write(folder: Path, points: Points, accuracy: Sequence[Mapping[str, Any]] = (), *, is_gpu: bool) -> list[Path]:
-    """The table as CSV and a picture a network, as SVG and PNG; the files written."""
+def write(folder: Path, points: Points, table: Sequence[Mapping[str, Any]], *, is_gpu: bool) -> list[Path]:
+    """The rows of the points as CSV and a picture a network, as SVG and PNG; the files written."""
     written = [folder / TABLE]
-    write_text(folder / TABLE, to_csv(rows(points, accuracy)))
+    write_text(folder / TABLE, to_csv(table))
     for network in dict.fromkeys(point.network for point in points):
         own = {point: found for point, found in points.items() if point.network == network}
         marks = draw(f"{network}: patches against the whole volume", _what(is_gpu), series_of(own, is_gpu=is_gpu))

@@ -56,6 +56,8 @@ class Measured:
     fits: bool | None
     """None: not measured, and `why` says the reason."""
     why: str = ""
+    crashed: bool = False
+    """Not measured because its process ended by itself, which the next time it may not."""
     limit: int = 0
     """Bytes that it might take."""
     most_seconds: float = 0.0
@@ -182,8 +184,10 @@ class Bench:
             size = self.size_of(point)
             reason = reason or self._refusal(point)
             found = self._measure(point, size) if reason is None else Measured(point, size, None, reason)
-        except (ConfigError, TrainingError) as error:
+        except ConfigError as error:
             found = Measured(point, self.shape, None, str(error))
+        except TrainingError as error:
+            found = Measured(point, self.shape, None, str(error), crashed=True)
         return replace(found, limit=self.limit, most_seconds=self.most_seconds)
 
     def _refusal(self, point: Point) -> str | None:

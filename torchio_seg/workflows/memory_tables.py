@@ -74,6 +74,8 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
         yield "prediction: gaussian blending in a stream unless the row says; full: TorchIO's aggregator"
     if any(not row["fits"] and row["estimated_bytes"] for row in rows):
         yield "~: by a line a + b x voxels through the patches that were measured"
+    if times := {row["trained_for"] for row in rows if row["dice"] is not None}:
+        yield f"Dice: of the best model after {', '.join(sorted(times))} of training each"
     failed = [row for row in rows if row["fits"] is False]
     if limits := {row["limit_bytes"] for row in failed if row["why"] != "time"}:
         yield f"too much: more than {in_units(max(limits))}; the CSV file has what it had when it was ended"

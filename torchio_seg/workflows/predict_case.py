@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from torchio_seg import devices
+from torchio_seg import machine
 from torchio_seg.errors import DataError
 from torchio_seg.memory import peak_bytes, reset_peak
 from torchio_seg.predictor.uncertainty import MEASURES
@@ -140,7 +140,7 @@ def use(model: LoadedModel, scan: Scan, progress: Progress, *, probabilities: bo
         predictor = model.fitting.predictor_for(scan, probabilities=probabilities, beside=beside)
         return predictor(scan.source, scan.affine, progress, probabilities=probabilities)
     except (RuntimeError, MemoryError) as error:
-        if not devices.is_out_of_memory(error):
+        if not machine.is_out_of_memory(error):
             raise
         shape = " x ".join(map(str, scan.shape))
         raise DataError(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.metrics import METRICS, region_masks
-from torchio_seg.reports.pictures import Scan, found_columns, found_rows
+from torchio_seg.reports.pictures import Drawn, found_columns, found_rows
 from torchio_seg.reports.slices import find_window
 from torchio_seg.subjects import read_channels
 from torchio_seg.tracking.figures import PREDICTIONS
@@ -79,8 +79,8 @@ def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> No
     names = [region.name for region in labels.regions]
     masks = dict(zip(names, region_masks(values, labels), strict=True))
     regions = {region.name: region.labels for region in labels.regions}
-    scan = Scan(
+    drawn = Drawn(
         written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=masks, dice={}
     )
-    for row in found_rows(scan, slices):
+    for row in found_rows(drawn, slices):
         rows.add(*row)

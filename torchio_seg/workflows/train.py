@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg import checkpoint, devices
+from torchio_seg import checkpoint, devices, machine
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.comparing import differing
 from torchio_seg.config.resolve import load
@@ -149,7 +149,7 @@ def _train_somehow(
         try:
             return _train(job, folder, progress, situation)
         except Exception as error:
-            if not devices.is_out_of_memory(error):
+            if not machine.is_out_of_memory(error):
                 raise
             said, experiment = str(error).partition(". ")[0], job.experiment
         job.release()
