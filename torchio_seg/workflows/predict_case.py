@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from torchio_seg.memory import peak_bytes, reset_peak
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.volumes.nifti import write_like
 from torchio_seg.volumes.reading import counted
+from torchio_seg.volumes.together import Together
 from torchio_seg.volumes.writing import slabs_of, write_slabs_like
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import open_images, uid_of_series
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case
     from torchio_seg.volumes.scan import Scan
+    from torchio_seg.volumes.together import Naming
     from torchio_seg.workflows.models import LoadedModel, Patches
 
 log = logging.getLogger(__name__)
@@ -153,7 +155,10 @@ def write_case(model: LoadedModel, computed: Computed, output: Output) -> Writte
     begun = time.monotonic()
     opened, prediction = computed.opened, computed.prediction
     counts = _count(prediction.label_map)
-    _write(_contents(model, prediction, opened, output))
+    with Together() as drafts:
+        for file, write in _contents(model, prediction, opened, output, naming=drafts.add):
+            write(file)
+        drafts.name()
     effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, *computed.peaks)
     regions = prediction.labels.regions
     voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
@@ -171,28 +176,12 @@ def _count(label_map: np.ndarray) -> Counter[int]:
     return counts
 
 
-def _write(contents: Iterable[tuple[Path, Callable[[Path], None]]]) -> None:
-    """All files of a case, or none."""
-    done: list[Path] = []
-    try:
-        for file, write in contents:
-            if is_new := not file.exists():
-                done.append(file)  # before, should the signal come between its writing and the next line
-            write(file)
-            if not is_new:
-                done.append(file)
-    except BaseException:
-        for file in done:
-            file.unlink(missing_ok=True)
-        raise
-
-
 def _contents(
-    model: LoadedModel, prediction: Prediction, opened: Opened, output: Output
+    model: LoadedModel, prediction: Prediction, opened: Opened, output: Output, *, naming: Naming
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Each file and what writes it, whose content is made when it is its turn."""
     planned, files = opened.planned, opened.planned.files
-    place: dict[str, Any] = {"like": opened.scan, "overwrite": output.overwrite}
+    place: dict[str, Any] = {"like": opened.scan, "overwrite": output.overwrite, "naming": naming}
     if file := files.get("seg"):
         yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=_as_it_is, **place)
     if prediction.probabilities is not None:
@@ -206,7 +195,7 @@ def _contents(
             yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=pick, **place)
     if dicom := [kind for kind in dicom_outputs.ENDINGS if kind in files]:
         with dicom_outputs.writers(
-            model, planned.case, planned.series, prediction, overwrite=output.overwrite
+            model, planned.case, planned.series, prediction, overwrite=output.overwrite, naming=naming
         ) as writers:
             for kind in dicom:
                 yield files[kind], writers[kind]
