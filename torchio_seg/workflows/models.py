@@ -21,7 +21,7 @@ from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
-from torchio_seg.predictor.skipping import Skipping
+from torchio_seg.predictor.skipping import Skipping, without_skipping
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.tracking.wandb_models import PREFIX, download
 from torchio_seg.workflows.assembly import make_window
@@ -76,9 +76,7 @@ class LoadedModel:
     @property
     def mirrored(self) -> tuple[int, ...]:
         """The axes along which its networks see mirror images too."""
-        networks = [
-            each.network.network if isinstance(each.network, Skipping) else each.network for each in self.members
-        ]
+        networks = [without_skipping(each.network) for each in self.members]
         return tuple(sorted({axis for each in networks if isinstance(each, Mirrored) for axis in each.axes}))
 
     @property
@@ -162,6 +160,8 @@ def with_uncertainty(model: LoadedModel, kind: str) -> LoadedModel:
 
 
 def _disagreeing(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    if isinstance(network, Skipping):
+        return Skipping(_disagreeing(network.network))
     return replace(network, tells_disagreement=True) if isinstance(network, Mirrored) else network
 
 
