@@ -63,6 +63,17 @@ class LoadedModel:
         """What fits its predictor to volumes; it measures the network once."""
         return Fitting(self.predictor, len(self.card.channels), self.budgets)
 
+    @cached_property
+    def _unsure(self) -> dict[str, LoadedModel]:
+        """Those that were asked for, by the kind of uncertainty that they tell."""
+        return {}
+
+    def telling(self, kind: str) -> LoadedModel:
+        """`with_uncertainty`, the same one at every call, so that it too measures its network once."""
+        if kind not in self._unsure:
+            self._unsure[kind] = with_uncertainty(self, kind)
+        return self._unsure[kind]
+
     @property
     def members(self) -> tuple[Predictor, ...]:
         """The predictors of one network each, of which an ensemble has several."""
