@@ -160,6 +160,6 @@ def _settings(model: LoadedModel) -> dict[str, Any]:
         "mirrored_axes": list(model.mirrored),
         "skip_empty": model.patches is not None,
         "uncertainty": next((kind for kind, measure in MEASURES.items() if measure is first.measure), None),
-        "budgets": asdict(model.budgets),
+        "budgets": {"ram": model.budgets.ram, "vram": model.budgets.vram},
         "postprocessing": [str(step) for step in model.steps],
     }
