@@ -17,7 +17,7 @@ import torch
 
 from torchio_seg import devices
 from torchio_seg.errors import DataError
-from torchio_seg.memory import peak_bytes, reset_peak
+from torchio_seg.memory import Peak
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.volumes.nifti import write_like
 from torchio_seg.volumes.reading import counted
@@ -91,7 +91,8 @@ class Computed:
     opened: Opened
     prediction: Prediction
     network_s: float
-    peaks: tuple[int, int | None]
+    peak: Peak
+    gpu_peak: int | None
     skipped: int | None
     """Patches that were not computed; None where none may be skipped."""
 
@@ -118,13 +119,15 @@ def compute_case(
     device = model.members[0].device
     for warning in opened.warnings:
         log.warning("%s", warning)
-    _count_anew(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    peak = Peak()
     begun, before = time.monotonic(), model.patches
     with opened.files:
         probabilities = output.probabilities
         prediction = use(model, opened.scan, progress, probabilities=probabilities, beside=beside)
-    skipped = _skipped(opened.scan.path, before, model.patches)
-    return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)), skipped)
+    seconds, skipped = time.monotonic() - begun, _skipped(opened.scan.path, before, model.patches)
+    return Computed(opened, prediction, seconds, peak, _gpu_peak(device), skipped)
 
 
 def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int | None:
@@ -159,7 +162,7 @@ def write_case(model: LoadedModel, computed: Computed, output: Output) -> Writte
         for file, write in _contents(model, prediction, opened, output, naming=drafts.add):
             write(file)
         drafts.name()
-    effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, *computed.peaks)
+    effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, computed.peak.bytes, computed.gpu_peak)
     regions = prediction.labels.regions
     voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
     voxel_mm3 = float(abs(np.linalg.det(opened.scan.affine[:3, :3])))
@@ -207,13 +210,6 @@ def _as_it_is(planes: np.ndarray) -> np.ndarray:
 
 def _mask(values: tuple[int, ...], planes: np.ndarray) -> np.ndarray:
     return np.isin(planes, values).view(np.uint8)
-
-
-def _count_anew(device: torch.device) -> None:
-    """Peaks of memory are those from here on."""
-    reset_peak()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _gpu_peak(device: torch.device) -> int | None:
