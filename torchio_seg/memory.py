@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+from weakref import WeakSet
 
 from torchio_seg.errors import ConfigError, TrainingError
 from torchio_seg.machine import is_out_of_memory
@@ -132,8 +133,31 @@ def peak_bytes() -> int:
 
 def reset_peak() -> None:
     """Count the peak from here on, where the system can."""
+    for peak in list(_PEAKS):
+        peak.keep()
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
+
+
+class Peak:
+    """The most bytes of this process in memory since this was made, whoever counts anew meanwhile."""
+
+    def __init__(self) -> None:
+        reset_peak()
+        self._before = 0
+        _PEAKS.add(self)
+
+    @property
+    def bytes(self) -> int:
+        return max(self._before, peak_bytes())
+
+    def keep(self) -> None:
+        """Remember it, as the system's mark is about to be reset."""
+        self._before = self.bytes
+
+
+_PEAKS: WeakSet[Peak] = WeakSet()
+"""Those that are still asked for; the system has one mark, for all of them."""
 
 
 def work() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import resource
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -138,6 +139,27 @@ def test_a_case_of_which_one_file_cannot_be_written_has_none(work: Path) -> None
     predictions = predict(model, ["in/phantom_000.nii.gz"], output, progress=Blocking())
     assert "phantom_000_whole_tumor.nii.gz" in str(predictions.failed[0].error)
     assert names(work / "out") == ["phantom_000_whole_tumor.nii.gz"]
+
+
+def test_a_case_that_cannot_be_replaced_whole_stays_as_it_was(work: Path) -> None:
+    model = load_model(Path("runs/latest"), changes={"device": "cpu"})
+    (work / "out").mkdir()
+    before = {f"phantom_000_{what}.nii.gz": f"earlier {what}".encode() for what in ("seg", "probabilities")}
+    for name, content in before.items():
+        (work / "out" / name).write_bytes(content)
+    output = Output(Path("out"), overwrite=True, probabilities=True)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30_000, limit[1]))  # more than a label map, less than probabilities
+    try:
+        [failed] = predict(model, ["in/phantom_000.nii.gz"], output).failed
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert "phantom_000_probabilities.nii.gz: could not be written" in str(failed.error)
+    assert "What was there before is unchanged" in str(failed.error)
+    assert {path.name: path.read_bytes() for path in (work / "out").iterdir()} == before
+    [written] = predict(model, ["in/phantom_000.nii.gz"], output).written
+    assert all(nib.load(file).shape for file in written.files), "replaced once there is room"
+    assert names(work / "out") == sorted(before)
 
 
 def test_memory_that_runs_out_for_one_case_ends_no_other_but_a_defect_does(work: Path) -> None:

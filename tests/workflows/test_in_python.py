@@ -23,7 +23,9 @@ from torchio_seg.cli import main
 from torchio_seg.cli.predict import predict as command
 from torchio_seg.config.sections import Prediction
 from torchio_seg.phantoms.dicom import Origin, write_series
+from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.skipping import without_skipping
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.workflows.budgets import Budgets
 from torchio_seg.workflows.models import LoadedModel
@@ -208,6 +210,26 @@ def test_uncertainty_alone_comes_beside_the_labels(model: LoadedModel, written: 
     assert np.array_equal(labels, np.asanyarray(written.dataobj))
     assert (found.shape, found.dtype) == (labels.shape, np.float32)
     assert 0 < found.max() <= 1
+
+
+@pytest.mark.parametrize("kind", ["entropy", "disagreement"])
+def test_a_network_is_measured_once_for_each_kind_of_uncertainty(kind: str, folder: Path) -> None:
+    model = load_model(folder / "runs" / "latest", tta=True, skip_empty=True, overlap=0)
+    network = without_skipping(model.members[0].network)
+    assert isinstance(network, Mirrored)
+    numbers: list[int] = []
+
+    def count(_: torch.nn.Module, images: tuple[torch.Tensor]) -> None:
+        numbers.append(len(images[0]))
+
+    network.network.register_forward_pre_hook(count)
+    volume, asked, found = scan(shape=(16, 16, 16)), [], []
+    for _ in range(3):
+        found.append(model.predict(volume, affine=AFFINE, uncertainty=kind)[1])
+        asked.append(sum(numbers))
+        numbers.clear()
+    assert asked[0] > asked[1] == asked[2] > 0
+    assert np.array_equal(found[0], found[2])
 
 
 @pytest.mark.parametrize(("kind", "words"), [("variance", "entropy"), ("disagreement", "--tta")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 from small_models import AFFINE, save_model, scan
 
 from torchio_seg.predictor.grid import on_device
-from torchio_seg.workflows.models import load_model, mirrored_axes
+from torchio_seg.volumes.images import from_array
+from torchio_seg.volumes.scan import Scan
+from torchio_seg.workflows.models import LoadedModel, load_model, mirrored_axes, skip_empty, with_uncertainty
 
 FLIP = {"name": "flip", "axes": [0, 2]}
 
@@ -53,3 +56,24 @@ def test_a_model_that_was_trained_channels_last_predicts_so_and_the_same(tmp_pat
     clear = ordered[-1] - ordered[-2] > 1e-4
     assert clear.mean() > 0.95
     assert np.array_equal(found.label_map[clear], expected.label_map[clear])
+
+
+ORDERS: dict[str, Callable[[LoadedModel], LoadedModel]] = {
+    "skipping first": lambda model: with_uncertainty(skip_empty(model), "disagreement"),
+    "uncertainty first": lambda model: skip_empty(with_uncertainty(model, "disagreement")),
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_mirror_images_disagree_as_much_where_empty_patches_are_skipped(tmp_path: Path, order: str) -> None:
+    model = load_model(save_model(tmp_path / "model"), changes={"prediction.overlap": 0}, mirror=True)
+    volume = np.zeros((2, 16, 16, 64), np.float32)
+    volume[..., :16] = scan(shape=(16, 16, 16))
+    expected = with_uncertainty(model, "disagreement").predict(volume, affine=np.eye(4), uncertainty="disagreement")
+    skipping = ORDERS[order](model)
+    found = skipping.fitting.predictor_for(Scan.of(from_array(volume, np.eye(4), "noise")), probabilities=False)
+    prediction = found(volume, np.eye(4), probabilities=False)
+    assert np.array_equal(prediction.label_map, expected[0])
+    np.testing.assert_allclose(prediction.uncertainty, expected[1], rtol=0, atol=1e-6)
+    assert skipping.mirrored == model.mirrored
+    assert skipping.patches.skipped > 0

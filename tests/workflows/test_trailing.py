@@ -40,9 +40,12 @@ def test_work_goes_on_while_the_next_item_is_made() -> None:
     assert list(trailing(work, items(), 1, num_bytes=one_byte)) == [0, 1]
 
 
-@pytest.mark.parametrize(("free", "threads", "most"), [(1 << 40, 2, 3), (7, 2, 1), (17, 2, 2), (1 << 40, 0, 1)])
+@pytest.mark.parametrize(
+    ("free", "threads", "num_local", "most"),
+    [(1 << 40, 2, 1, 3), (7, 2, 1, 1), (17, 2, 1, 2), (17, 2, 2, 1), (34, 2, 2, 2), (1 << 40, 0, 1, 1)],
+)
 def test_no_more_wait_than_memory_has_room_for(
-    free: int, threads: int, most: int, monkeypatch: pytest.MonkeyPatch
+    free: int, threads: int, num_local: int, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "free_memory", lambda: free)
     made, done, highest = 0, 0, 0
@@ -58,7 +61,7 @@ def test_no_more_wait_than_memory_has_room_for(
         time.sleep(0.01)
         return item
 
-    for _ in trailing(work, items(), threads, num_bytes=lambda _: 5):
+    for _ in trailing(work, items(), threads, num_bytes=lambda _: 5, num_local=num_local):
         done += 1
     assert highest == most
 

@@ -18,7 +18,7 @@ from torchio_seg.predictor import shares
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.predictor.native import Predictor, Storage, find_ways
 from torchio_seg.predictor.shares import FLOAT, Image, Part, PatchCost
-from torchio_seg.predictor.skipping import Skipping
+from torchio_seg.predictor.skipping import without_skipping
 from torchio_seg.predictor.streaming import CPU
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def measure_patch(predictor: Predictor, channels: int) -> PatchCost:
     """Ask the network about one patch of nothing."""
     images = torch.zeros(1, channels, *predictor.window.patch_size)
     on_gpu = predictor.device.type == "cuda"
-    asked = predictor.network.network if isinstance(predictor.network, Skipping) else predictor.network
+    asked = without_skipping(predictor.network)
     if isinstance(asked, torch.nn.Module):
         asked.eval()  # or a patch of nothing would change running statistics, and what is learnt after it
     network = on_device(asked, predictor.device, predictor.precision)

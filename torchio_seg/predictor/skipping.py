@@ -50,3 +50,8 @@ class Skipping:
             return self._logits
         self.num_skipped += 1
         return logits
+
+
+def without_skipping(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    """The network that is asked in the end."""
+    return without_skipping(network.network) if isinstance(network, Skipping) else network

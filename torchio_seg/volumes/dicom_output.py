@@ -8,7 +8,7 @@ import itertools
 import os
 import secrets
 import warnings
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 
 from torchio_seg.errors import UsageError, VolumeError
 from torchio_seg.volumes.dicom_header import import_pydicom, read_dataset, read_source, understood
-from torchio_seg.volumes.draft import sync_folder
+from torchio_seg.volumes.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from torchio_seg.volumes.dicom_grid import Grid
     from torchio_seg.volumes.dicom_header import Slice
     from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.together import Naming
 
 MANUFACTURER = "torchio-seg"
 LONGEST = 64
@@ -211,11 +212,15 @@ def reference_to(part: Slice, source: Any) -> Any:
     return reference
 
 
-def write_checked(path: Path, dataset: Any, check: Callable[[Any], None], *, overwrite: bool) -> None:
-    """Write a data set, read it back with pydicom, check that, and only then give it its name."""
+def write_checked(
+    path: Path, dataset: Any, check: Callable[[Any], None], *, overwrite: bool, naming: Naming = at_once
+) -> None:
+    """Write a data set, read it back with pydicom, check that, and only then have it named."""
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: exists already; pass --overwrite to replace it, or choose another name")
     partial = path.with_name(f".partial-{secrets.token_hex(8)}.dcm")
+    cleaning = ExitStack()
+    cleaning.callback(partial.unlink, missing_ok=True)
     try:
         with partial.open("xb") as file:
             dataset.save_as(file, enforce_file_format=True)
@@ -223,8 +228,8 @@ def write_checked(path: Path, dataset: Any, check: Callable[[Any], None], *, ove
             os.fsync(file.fileno())
         with understood(partial):
             check(read_dataset(partial))
-        partial.replace(path)
-        sync_folder(path.parent)
+        naming(partial, path)
+        cleaning.pop_all()
     except OSError as error:
         raise VolumeError(
             f"{path}: could not be written ({error.strerror or error}); free space or choose another folder, "
@@ -235,4 +240,4 @@ def write_checked(path: Path, dataset: Any, check: Callable[[Any], None], *, ove
             f"{path}: what was read back from the disk is not what was written ({error}); nothing was kept"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        cleaning.close()

@@ -18,6 +18,7 @@ from torchio_seg.volumes.dicom_output import (
     write_checked,
 )
 from torchio_seg.volumes.geometry import spacing_of
+from torchio_seg.volumes.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from torchio_seg.volumes.coding import Code
     from torchio_seg.volumes.dicom_output import Algorithm, Findings, Segment
     from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.together import Naming
 
 _SERIES = 1000
 _ARTIFICIAL_INTELLIGENCE = ("123110", "DCM", "Artificial Intelligence")
@@ -45,14 +47,14 @@ def import_highdicom() -> ModuleType:
     return highdicom
 
 
-def write_seg(path: Path, findings: Findings, *, overwrite: bool = False) -> None:
+def write_seg(path: Path, findings: Findings, *, overwrite: bool = False, naming: Naming = at_once) -> None:
     """Write what was found as a binary segmentation of the series: a segment for each class that has a voxel.
 
     Where nothing was found, every class is a segment, whose one frame is empty.
     """
     with as_it_is():
         made = _make(findings)
-        write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
+        write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite, naming=naming)
 
 
 def _make(findings: Findings) -> Any:

@@ -17,10 +17,12 @@ from torchio_seg.volumes.form import SIZE_DIGITS
 from torchio_seg.volumes.names import suffix
 from torchio_seg.volumes.opening import open_volume
 from torchio_seg.volumes.stream import GZIP, ByteStream, open_file
+from torchio_seg.volumes.together import at_once
 
 if TYPE_CHECKING:
     from torchio_seg.volumes.form import Form
     from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.together import Naming
 
 _LEVEL = 1
 """Of isal's 0 to 3: the second is no smaller on label maps, the third takes six times as long and is larger."""
@@ -30,7 +32,7 @@ _READ_BYTES = 1 << 18
 
 
 class Draft:
-    """Under a hidden name in the folder of the file until `commit`; removed where that never comes."""
+    """Under a hidden name in the folder of the file until it is named; removed where `commit` never comes."""
 
     def __init__(self, path: Path, form: Form, *, overwrite: bool = False) -> None:
         self.path = Path(path)
@@ -39,6 +41,7 @@ class Draft:
         self._partial = self.path.with_name(f".partial-{secrets.token_hex(8)}{suffix(self.path)}")
         self._sum = _Sum()
         self._missing = form.voxels_size
+        self._is_handed_over = False
         with self._told():
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # less what the umask takes
             self._file: BinaryIO = os.fdopen(descriptor, "w+b")
@@ -68,8 +71,8 @@ class Draft:
             self._missing -= content.nbytes
             self._put(content.reshape(-1).view(np.uint8).data)
 
-    def commit(self) -> None:
-        """Nothing is missing: flush it, read it back, and give it its name."""
+    def commit(self, naming: Naming = at_once) -> None:
+        """Nothing is missing: flush it, read it back, and have it named."""
         if self._missing:
             raise ValueError(f"{self.path}: {self._missing} bytes of voxels were not handed over")
         with self._told():
@@ -83,14 +86,15 @@ class Draft:
             os.fsync(self._file.fileno())
             self._file.close()
             self._require_equal(plain)
-            self._partial.replace(self.path)
-            sync_folder(self.path.parent)
+            naming(self._partial, self.path)
+            self._is_handed_over = True
 
     def discard(self) -> None:
         """Leave nothing of what was not committed."""
         with contextlib.suppress(OSError):  # a full disk says so once more
             self._file.close()
-        self._partial.unlink(missing_ok=True)
+        if not self._is_handed_over:
+            self._partial.unlink(missing_ok=True)
 
     def _put(self, content: memoryview) -> None:
         self._sum.add(content)
@@ -174,13 +178,3 @@ def require_free(path: Path, *, overwrite: bool) -> None:
         raise UsageError(f"{path}: this is a folder; name a file")
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: exists already; pass --overwrite to replace it, or choose another name")
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the new name itself survive a power loss."""
-    with contextlib.suppress(OSError):  # some network file systems cannot; the file is complete all the same
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -25,6 +25,7 @@ from torchio_seg.volumes.dicom_output import (
     write_checked,
 )
 from torchio_seg.volumes.scanline import fill
+from torchio_seg.volumes.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from torchio_seg.volumes.dicom_header import Slice
     from torchio_seg.volumes.dicom_output import Findings, Segment
     from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.together import Naming
 
 _SERIES = 2000
 _STUDY_CLASS = "1.2.840.10008.3.1.2.3.1"
@@ -41,14 +43,14 @@ _DECIMALS = 4
 """Of a coordinate in millimetres."""
 
 
-def write_structures(path: Path, findings: Findings, *, overwrite: bool = False) -> None:
+def write_structures(path: Path, findings: Findings, *, overwrite: bool = False, naming: Naming = at_once) -> None:
     """Write what was found as a structure set of the series: a region of interest for each class that has a voxel.
 
     Where nothing was found, every class is a region of interest without contours.
     """
     with as_it_is():
         made = _make(findings)
-        write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite)
+        write_checked(path, made, lambda read: _require_equal(read, findings), overwrite=overwrite, naming=naming)
 
 
 def _make(findings: Findings) -> Any:

@@ -25,12 +25,14 @@ from torchio_seg.volumes.nrrd_header import NrrdHeader
 from torchio_seg.volumes.scratch import file_of, rest
 from torchio_seg.volumes.source import SLAB_BYTES
 from torchio_seg.volumes.stream import GZIP
+from torchio_seg.volumes.together import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from torchio_seg.volumes.form import Form
     from torchio_seg.volumes.geometry import Affine, Array, Shape
+    from torchio_seg.volumes.together import Naming
 
 
 ACROSS = 8
@@ -91,7 +93,7 @@ class Like(Protocol):
     def header(self) -> Any: ...
 
 
-def write_like(path: Path, array: Array, like: Like, *, overwrite: bool = False) -> None:
+def write_like(path: Path, array: Array, like: Like, *, overwrite: bool = False, naming: Naming = at_once) -> None:
     """Write `array` (I J K or C I J K), which need not be in memory, where `like` is.
 
     In the format of `like` with its header: affine, codes, spacing, units bit for bit; in another at its affine.
@@ -99,7 +101,7 @@ def write_like(path: Path, array: Array, like: Like, *, overwrite: bool = False)
     path = Path(path)
     stored = _stored(path, array)
     with draft_like(path, _file_shape(stored), stored.dtype, like, overwrite=overwrite) as draft:
-        _commit(draft, stored)
+        _commit(draft, stored, naming)
 
 
 def draft_like(path: Path, shape: Sequence[int], dtype: np.dtype[Any], like: Like, *, overwrite: bool = False) -> Draft:
@@ -118,13 +120,19 @@ def draft_like(path: Path, shape: Sequence[int], dtype: np.dtype[Any], like: Lik
 
 
 def write_slabs_like(
-    path: Path, label_map: Array, like: Like, pick: Callable[[Array], Array], *, overwrite: bool = False
+    path: Path,
+    label_map: Array,
+    like: Like,
+    pick: Callable[[Array], Array],
+    *,
+    overwrite: bool = False,
+    naming: Naming = at_once,
 ) -> None:
     """Write what `pick` makes of a label map I J K, which need not be in memory, some planes at a time."""
     with draft_like(path, label_map.shape, pick(label_map[:1, :1, :1]).dtype, like, overwrite=overwrite) as draft:
         for planes in slabs_of(label_map):
             draft.add(pick(planes))
-        draft.commit()
+        draft.commit(naming)
 
 
 def slabs_of(array: Array) -> Iterator[Array]:
@@ -195,7 +203,7 @@ def _file_shape(stored: Array) -> tuple[int, ...]:
     return stored.shape if stored.ndim == 3 else (*stored.shape[1:], stored.shape[0])
 
 
-def _commit(draft: Draft, stored: Array) -> None:
+def _commit(draft: Draft, stored: Array, naming: Naming = at_once) -> None:
     for slab in slabs_of(stored) if draft.form.channels_first else _channels_of(stored):
         draft.add(slab)
-    draft.commit()
+    draft.commit(naming)

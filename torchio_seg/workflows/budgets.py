@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from torchio_seg import machine
 from torchio_seg.errors import DataError
-from torchio_seg.machine import free_memory, in_units
+from torchio_seg.machine import in_units
 from torchio_seg.memory import resident_bytes
 from torchio_seg.predictor.budget import Need, Wanted, ladder, measure_patch, reckon, roomiest
 from torchio_seg.predictor.native import Predictor
@@ -41,6 +42,13 @@ class Budgets:
 
     ram: int | None = None
     vram: int | None = None
+    num_local: int = 1
+    """How many processes of this machine divide what is free of its memory."""
+
+    @property
+    def free(self) -> int:
+        """Bytes of memory that nobody has, this process's part of them."""
+        return machine.free_memory() // self.num_local
 
 
 class Fitting:
@@ -89,7 +97,7 @@ class Fitting:
 
     @property
     def _ram(self) -> int:
-        return self._budgets.ram or int(_SHARE * free_memory()) + resident_bytes(os.getpid())
+        return self._budgets.ram or int(_SHARE * self._budgets.free) + resident_bytes(os.getpid())
 
     @property
     def _vram(self) -> int:

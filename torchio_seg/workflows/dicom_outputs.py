@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torchio_seg.records import Case
     from torchio_seg.volumes.nifti import Volume
     from torchio_seg.volumes.scan import Scan
+    from torchio_seg.volumes.together import Naming
     from torchio_seg.workflows.models import LoadedModel
 
 log = logging.getLogger(__name__)
@@ -99,14 +100,17 @@ def require_referable_series(volume: Volume | Scan) -> None:
 
 @contextmanager
 def writers(
-    model: LoadedModel, case: Case, wanted: str | None, prediction: Prediction, *, overwrite: bool
+    model: LoadedModel, case: Case, wanted: str | None, prediction: Prediction, *, overwrite: bool, naming: Naming
 ) -> Iterator[dict[str, Callable[[Path], None]]]:
     """What writes a prediction to a file, by kind, while the case's series can be read."""
     with opened(case.images[0], wanted) as grid:
         findings = Findings(grid, prediction.label_map, _segments(model), _algorithm(model))
         if absent := [each.label for each in findings.segments if each not in findings.present]:
             log.info("%s: nothing was found of %s, which is not in the DICOM files", case.id, ", ".join(absent))
-        yield {kind: partial(write, findings=findings, overwrite=overwrite) for kind, write in _WRITERS.items()}
+        yield {
+            kind: partial(write, findings=findings, overwrite=overwrite, naming=naming)
+            for kind, write in _WRITERS.items()
+        }
 
 
 def _segments(model: LoadedModel) -> tuple[Segment, ...]:

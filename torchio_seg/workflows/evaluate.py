@@ -112,7 +112,9 @@ def evaluate_cases(  # noqa: PLR0913 (who is told of what)
     beside = 0 if measures.are_counts else min(spare, MOST_BESIDE)
     progress.start("cases", len(own))
     try:
-        for predicted in side_by_side.trailing(score, map(predict, own), beside, num_bytes=_num_bytes):
+        for predicted in side_by_side.trailing(
+            score, map(predict, own), beside, num_bytes=_num_bytes, num_local=peers.num_local
+        ):
             scores.append(predicted.scores)
             if on_prediction is not None:
                 on_prediction(predicted)

@@ -104,7 +104,7 @@ def predict(
 ) -> Any:
     """What `LoadedModel.predict` tells."""
     channels = model.card.channels
-    model = model if uncertainty is None else models.with_uncertainty(model, uncertainty)
+    model = model if uncertainty is None else model.telling(uncertainty)
     with ExitStack() as files:
         taken = [files.enter_context(each) for each in _opening(model, image, affine, series)]
         scan = join_scans([each.scan for each in taken], len(channels))

@@ -21,7 +21,7 @@ from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.native import Predictor
-from torchio_seg.predictor.skipping import Skipping
+from torchio_seg.predictor.skipping import Skipping, without_skipping
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.tracking.wandb_models import PREFIX, download
 from torchio_seg.workflows.assembly import make_window
@@ -63,6 +63,17 @@ class LoadedModel:
         """What fits its predictor to volumes; it measures the network once."""
         return Fitting(self.predictor, len(self.card.channels), self.budgets)
 
+    @cached_property
+    def _unsure(self) -> dict[str, LoadedModel]:
+        """Those that were asked for, by the kind of uncertainty that they tell."""
+        return {}
+
+    def telling(self, kind: str) -> LoadedModel:
+        """`with_uncertainty`, the same one at every call, so that it too measures its network once."""
+        if kind not in self._unsure:
+            self._unsure[kind] = with_uncertainty(self, kind)
+        return self._unsure[kind]
+
     @property
     def members(self) -> tuple[Predictor, ...]:
         """The predictors of one network each, of which an ensemble has several."""
@@ -76,9 +87,7 @@ class LoadedModel:
     @property
     def mirrored(self) -> tuple[int, ...]:
         """The axes along which its networks see mirror images too."""
-        networks = [
-            each.network.network if isinstance(each.network, Skipping) else each.network for each in self.members
-        ]
+        networks = [without_skipping(each.network) for each in self.members]
         return tuple(sorted({axis for each in networks if isinstance(each, Mirrored) for axis in each.axes}))
 
     @property
@@ -162,6 +171,8 @@ def with_uncertainty(model: LoadedModel, kind: str) -> LoadedModel:
 
 
 def _disagreeing(network: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[torch.Tensor], torch.Tensor]:
+    if isinstance(network, Skipping):
+        return Skipping(_disagreeing(network.network))
     return replace(network, tells_disagreement=True) if isinstance(network, Mirrored) else network
 
 

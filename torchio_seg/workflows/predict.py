@@ -12,7 +12,6 @@ from pathlib import Path
 
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import TorchioSegError, UsageError
-from torchio_seg.machine import free_memory
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
@@ -47,6 +46,7 @@ def predict(  # noqa: PLR0913 (what a command is given)
     `series` says which one is meant where an input is DICOM with several.
     """
     begun = time.monotonic()
+    model = replace(model, budgets=replace(model.budgets, num_local=peers.num_local))
     plan = peers.from_main(lambda: _plan(model, inputs, output, series))
     own = peers.part([each for each in plan if not each.is_there])
     mine: list[Written | Failed] = []
@@ -103,7 +103,7 @@ def _predict_all(
     outcomes = _Outcomes(made, progress, is_single=len(plan) == 1)
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
     is_large = output.probabilities or bool(output.uncertainty)
-    is_tight = is_large or model.budgets.ram is not None or free_memory() < BESIDE_BYTES
+    is_tight = is_large or model.budgets.ram is not None or model.budgets.free < BESIDE_BYTES
     read, beside = (in_turn, 0) if is_tight or len(plan) == 1 else (ahead, BESIDE_BYTES)
     progress.start("volumes", len(plan))
     try:

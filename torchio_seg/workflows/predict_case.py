@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,10 +17,11 @@ import torch
 
 from torchio_seg import machine
 from torchio_seg.errors import DataError
-from torchio_seg.memory import peak_bytes, reset_peak
+from torchio_seg.memory import Peak
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.volumes.nifti import write_like
 from torchio_seg.volumes.reading import counted
+from torchio_seg.volumes.together import Together
 from torchio_seg.volumes.writing import slabs_of, write_slabs_like
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import open_images, uid_of_series
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case
     from torchio_seg.volumes.scan import Scan
+    from torchio_seg.volumes.together import Naming
     from torchio_seg.workflows.models import LoadedModel, Patches
 
 log = logging.getLogger(__name__)
@@ -89,7 +91,8 @@ class Computed:
     opened: Opened
     prediction: Prediction
     network_s: float
-    peaks: tuple[int, int | None]
+    peak: Peak
+    gpu_peak: int | None
     skipped: int | None
     """Patches that were not computed; None where none may be skipped."""
 
@@ -116,13 +119,15 @@ def compute_case(
     device = model.members[0].device
     for warning in opened.warnings:
         log.warning("%s", warning)
-    _count_anew(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    peak = Peak()
     begun, before = time.monotonic(), model.patches
     with opened.files:
         probabilities = output.probabilities
         prediction = use(model, opened.scan, progress, probabilities=probabilities, beside=beside)
-    skipped = _skipped(opened.scan.path, before, model.patches)
-    return Computed(opened, prediction, time.monotonic() - begun, (peak_bytes(), _gpu_peak(device)), skipped)
+    seconds, skipped = time.monotonic() - begun, _skipped(opened.scan.path, before, model.patches)
+    return Computed(opened, prediction, seconds, peak, _gpu_peak(device), skipped)
 
 
 def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int | None:
@@ -153,8 +158,11 @@ def write_case(model: LoadedModel, computed: Computed, output: Output) -> Writte
     begun = time.monotonic()
     opened, prediction = computed.opened, computed.prediction
     counts = _count(prediction.label_map)
-    _write(_contents(model, prediction, opened, output))
-    effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, *computed.peaks)
+    with Together() as drafts:
+        for file, write in _contents(model, prediction, opened, output, naming=drafts.add):
+            write(file)
+        drafts.name()
+    effort = Effort(opened.read_s, computed.network_s, time.monotonic() - begun, computed.peak.bytes, computed.gpu_peak)
     regions = prediction.labels.regions
     voxels = {region.name: sum(counts.get(value, 0) for value in region.labels) for region in regions}
     voxel_mm3 = float(abs(np.linalg.det(opened.scan.affine[:3, :3])))
@@ -171,28 +179,12 @@ def _count(label_map: np.ndarray) -> Counter[int]:
     return counts
 
 
-def _write(contents: Iterable[tuple[Path, Callable[[Path], None]]]) -> None:
-    """All files of a case, or none."""
-    done: list[Path] = []
-    try:
-        for file, write in contents:
-            if is_new := not file.exists():
-                done.append(file)  # before, should the signal come between its writing and the next line
-            write(file)
-            if not is_new:
-                done.append(file)
-    except BaseException:
-        for file in done:
-            file.unlink(missing_ok=True)
-        raise
-
-
 def _contents(
-    model: LoadedModel, prediction: Prediction, opened: Opened, output: Output
+    model: LoadedModel, prediction: Prediction, opened: Opened, output: Output, *, naming: Naming
 ) -> Iterator[tuple[Path, Callable[[Path], None]]]:
     """Each file and what writes it, whose content is made when it is its turn."""
     planned, files = opened.planned, opened.planned.files
-    place: dict[str, Any] = {"like": opened.scan, "overwrite": output.overwrite}
+    place: dict[str, Any] = {"like": opened.scan, "overwrite": output.overwrite, "naming": naming}
     if file := files.get("seg"):
         yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=_as_it_is, **place)
     if prediction.probabilities is not None:
@@ -206,7 +198,7 @@ def _contents(
             yield file, partial(write_slabs_like, label_map=prediction.label_map, pick=pick, **place)
     if dicom := [kind for kind in dicom_outputs.ENDINGS if kind in files]:
         with dicom_outputs.writers(
-            model, planned.case, planned.series, prediction, overwrite=output.overwrite
+            model, planned.case, planned.series, prediction, overwrite=output.overwrite, naming=naming
         ) as writers:
             for kind in dicom:
                 yield files[kind], writers[kind]
@@ -218,13 +210,6 @@ def _as_it_is(planes: np.ndarray) -> np.ndarray:
 
 def _mask(values: tuple[int, ...], planes: np.ndarray) -> np.ndarray:
     return np.isin(planes, values).view(np.uint8)
-
-
-def _count_anew(device: torch.device) -> None:
-    """Peaks of memory are those from here on."""
-    reset_peak()
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(device)
 
 
 def _gpu_peak(device: torch.device) -> int | None:

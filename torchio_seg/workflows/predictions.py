@@ -24,7 +24,8 @@ class Effort:
     """With preprocessing, and the way back to the case's own grid."""
     write_s: float
     peak_bytes: int
-    """The most that this process had in memory meanwhile, the program itself included."""
+    """The most that this process had in memory from the network's beginning until the files were written: the program
+    itself included, and what other cases took meanwhile."""
     gpu_peak_bytes: int | None = None
     """The most that its tensors took on the GPU, where it computed on one."""
 
@@ -160,6 +161,6 @@ def _settings(model: LoadedModel) -> dict[str, Any]:
         "mirrored_axes": list(model.mirrored),
         "skip_empty": model.patches is not None,
         "uncertainty": next((kind for kind, measure in MEASURES.items() if measure is first.measure), None),
-        "budgets": asdict(model.budgets),
+        "budgets": {"ram": model.budgets.ram, "vram": model.budgets.vram},
         "postprocessing": [str(step) for step in model.steps],
     }

@@ -65,16 +65,22 @@ def _leave_stopping_to_main() -> None:
 
 
 def trailing(
-    work: Callable[[Item], Result], items: Iterable[Item], num_threads: int, *, num_bytes: Callable[[Item], int]
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    num_threads: int,
+    *,
+    num_bytes: Callable[[Item], int],
+    num_local: int = 1,
 ) -> Iterator[Result]:
     """What the work makes of each item, in their order, by threads while the next items are made.
 
-    Half of the memory that is free bounds how many wait; where it has no room for one, each is awaited at once.
+    Half of the memory that is free, divided among `num_local` processes of the machine, bounds how many wait; where it
+    has no room for one, each is awaited at once.
     """
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(max(1, num_threads)) as pool:
         for item in items:
-            room = machine.free_memory() // (2 * max(1, num_bytes(item)))
+            room = machine.free_memory() // (2 * num_local * max(1, num_bytes(item)))
             waiting.append(pool.submit(work, item))
             del item
             while len(waiting) > min(num_threads, room):

@@ -1,0 +1,36 @@
+"""One case of a prediction: what is said of the memory that it took."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_models import AFFINE, save_model, scan
+
+from torchio_seg.progress import Silent
+from torchio_seg.records import Case
+from torchio_seg.volumes.nifti import create
+from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.predict_case import Computed, Output, Planned, compute_case, open_case, write_case
+
+TAKEN = 400 * 2**20
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peaks are reset on Linux")
+def test_the_peak_of_a_case_is_that_until_it_is_written_though_the_next_one_counts_anew(tmp_path: Path) -> None:
+    create(tmp_path / "scan.nii.gz", scan(), AFFINE)
+    model, output = load_model(save_model(tmp_path / "model")), Output(tmp_path)
+
+    def compute(name: str) -> Computed:
+        planned = Planned(Case(name, (tmp_path / "scan.nii.gz",)), {"seg": tmp_path / f"{name}_seg.nii.gz"}, False)
+        return compute_case(model, open_case(model, planned, implicit=False), output, Silent())
+
+    first = compute("first")
+    np.ones(TAKEN, np.uint8)  # as its writing might take, until the next case is begun
+    second = compute("second")
+    peaks = [write_case(model, each, output).effort.peak_bytes for each in (first, second)]
+    assert peaks[0] > peaks[1] + TAKEN // 2
+    np.ones(TAKEN, np.uint8)
+    assert first.peak.bytes >= second.peak.bytes > peaks[1] + TAKEN // 2
