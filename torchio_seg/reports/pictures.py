@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -42,9 +42,9 @@ class Scan:
     """I J K; None where nobody knows the truth."""
     regions: Mapping[str, tuple[int, ...]]
     """The labels of each."""
-    predicted: Mapping[str, Array]
-    """A mask I J K of each region, where it was predicted."""
-    dice: Mapping[str, float | None]
+    predicted: Array | None = None
+    """The same as predicted."""
+    dice: Mapping[str, float | None] = field(default_factory=dict)
 
     def telling_slices(self, wanted: Slices) -> list[int]:
         """Those that show each region large, and others spread over what they reach in truth and prediction."""
@@ -64,26 +64,44 @@ class Scan:
 
         Apart, so that a prediction of nearly everything does not hide where the truth is.
         """
-        true = [] if self.label_map is None else [np.isin(self.label_map, labels) for labels in self.regions.values()]
-        masks = (*true, *self.predicted.values())
-        areas = np.array([np.count_nonzero(mask, axis=(0, 1)) for mask in masks]).reshape(-1, self.image.shape[3])
-        shares: Array = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
-        shares[len(true) :] /= 2
-        return shares
+        true, guessed = self._areas(self.label_map), self._areas(self.predicted)
+        return np.concatenate([_of_largest(true), _of_largest(guessed) / 2])
+
+    def _areas(self, label_map: Array | None) -> Array:
+        """The voxels of each region in each slice, of one region at a time; of no region where there is no map."""
+        if label_map is None:
+            return np.empty((0, self.image.shape[3]), np.intp)
+        masks = (np.isin(label_map, labels) for labels in self.regions.values())
+        return np.stack([np.count_nonzero(mask, axis=(0, 1)) for mask in masks])
+
+    @property
+    def predicted_voxels(self) -> list[int]:
+        """Of each region."""
+        return [int(areas.sum()) for areas in self._areas(self.predicted)]
 
     def true(self, index: int) -> dict[str, Array]:
         """The mask of each region in a slice."""
-        values = None if self.label_map is None else self.label_map[:, :, index]
-        return {} if values is None else {name: np.isin(values, labels) for name, labels in self.regions.items()}
+        return self._masks(self.label_map, index)
 
     def guessed(self, index: int) -> dict[str, Array]:
         """The same of what was predicted."""
-        return {name: mask[:, :, index] for name, mask in self.predicted.items()}
+        return self._masks(self.predicted, index)
+
+    def _masks(self, label_map: Array | None, index: int) -> dict[str, Array]:
+        if label_map is None:
+            return {}
+        return {name: np.isin(label_map[:, :, index], labels) for name, labels in self.regions.items()}
 
     def pixels(self, channel: int, index: int) -> Array:
         """A slice in 256 greys."""
         grey = to_grey(self.image[channel, :, :, index], self.windows[channel])
         return as_seen(np.rint(grey * 255).astype(np.uint8))
+
+
+def _of_largest(areas: Array) -> Array:
+    """Areas in slices, as shares of the largest of their row."""
+    shares: Array = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _showing_all(shares: Array, most: int) -> list[int]:
@@ -141,7 +159,7 @@ def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
 
 def found_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case of which no truth is known."""
-    voxels = [int(np.count_nonzero(mask)) for mask in scan.predicted.values()]
+    voxels = scan.predicted_voxels
     for index in scan.telling_slices(slices):
         overlays = _overlays("prediction", scan.guessed(index))
         pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))

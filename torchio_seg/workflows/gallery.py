@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from torchio_seg.metrics import as_far_as_known
 from torchio_seg.reports.pictures import (
     COMPARISON_COLUMNS,
     Scan,
@@ -175,10 +176,10 @@ class Gallery:
 
     def _predicted(self, predicted: Predicted, place: Place) -> Scan:
         scan = self._scan(predicted.case, place, predicted.image, predicted.label_map)
-        masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
-        names = (region.name for region in self.dataset.labels.regions)
+        known = as_far_as_known(predicted.found, predicted.label_map, self.dataset.labels)
+        found = Orientation.to_ras(predicted.image.affine).apply(known[None])[0]
         dice = {score.region: score.dice for score in predicted.scores}
-        return replace(scan, predicted=dict(zip(names, masks, strict=True)), dice=dice)
+        return replace(scan, predicted=found, dice=dice)
 
     def _scan(self, case: Case, place: Place, image: Volume, label_map: NDArray[Any]) -> Scan:
         orientation = Orientation.to_ras(image.affine)
@@ -186,7 +187,7 @@ class Gallery:
         window, is_ct = self.preprocessing.window, self.dataset.is_ct
         windows = [window or window_of(channel, labels, self._paints, is_ct=is_ct) for channel in turned]
         regions = {region.name: region.labels for region in self.dataset.labels.regions}
-        return Scan(case.id, place, turned, windows=windows, label_map=labels, regions=regions, predicted={}, dice={})
+        return Scan(case.id, place, turned, windows=windows, label_map=labels, regions=regions)
 
 
 def _few(shown: Shown) -> Shown:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from torchio_seg.errors import TorchioSegError
-from torchio_seg.metrics import METRICS, region_masks
+from torchio_seg.metrics import METRICS
 from torchio_seg.reports.pictures import Scan, found_columns, found_rows
 from torchio_seg.reports.slices import find_window
 from torchio_seg.subjects import read_channels
@@ -76,11 +76,7 @@ def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> No
     orientation = Orientation.to_ras(image.affine)
     turned, values = orientation.apply(image.array), orientation.apply(label_map.array)[0]
     windows = [find_window(channel[channel != 0], GREY_PERCENTILES) for channel in turned]
-    names = [region.name for region in labels.regions]
-    masks = dict(zip(names, region_masks(values, labels), strict=True))
     regions = {region.name: region.labels for region in labels.regions}
-    scan = Scan(
-        written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=masks, dice={}
-    )
+    scan = Scan(written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=values)
     for row in found_rows(scan, slices):
         rows.add(*row)
