@@ -46,10 +46,7 @@ def track_predictions(model: LoadedModel, predictions: Predictions, output: Path
         progress.start("drawing cases", len(chosen))
         try:
             for each in chosen:
-                try:
-                    tracker.attempt(partial(_add, rows, model, each, shown.slices), None)
-                except TorchioSegError as error:  # as of DICOM, which is no file of voxels
-                    log.warning("%s is not drawn: %s", each.case.id, error)
+                tracker.attempt(partial(_show, rows, model, each, shown.slices), None)
                 progress.advance()
         finally:
             progress.finish()
@@ -67,6 +64,13 @@ def _about(model: LoadedModel, place: Path) -> Run:
     }
     config, metrics = model.experiment.model_dump(mode="json"), tuple(METRICS)
     return Run(place.resolve(), model.experiment.name, job="inference", config=config, facts=facts, metrics=metrics)
+
+
+def _show(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
+    try:
+        _add(rows, model, written, slices)
+    except TorchioSegError as error:  # as of DICOM, which is no file of voxels
+        log.warning("%s is not drawn: %s", written.case.id, error)
 
 
 def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
