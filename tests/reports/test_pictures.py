@@ -19,6 +19,7 @@ from torchio_seg.reports.pictures import (
     prediction_rows,
 )
 from torchio_seg.tracking.interface import Picture
+from torchio_seg.volumes.source import InMemory
 
 SHAPE = (6, 5, 20)
 
@@ -31,7 +32,7 @@ def scan(**changes: Any) -> Scan:
     predicted[1:3, 1:4, 8:13] = 2
     image = np.random.default_rng(0).uniform(0, 100, (2, *SHAPE)).astype(np.float32)
     image[:, 0, 0, 7], image[:, 5, 4, 7] = 0, 100
-    parts = {"image": image, "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
+    parts = {"image": InMemory(image), "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
     parts |= {"predicted": predicted, "dice": {"a": 0.25}}
     return Scan("case", ("validation", 3), **{**parts, **changes})
 
@@ -82,7 +83,7 @@ def test_a_case_without_anything_is_shown_through_its_middle() -> None:
 
 
 def test_slices_lie_as_one_looks_at_a_patient() -> None:
-    pixels = scan().pixels(0, 7)
+    pixels = scan().pixels(7)[0]
     assert pixels.shape == (5, 6)
     assert pixels.dtype == np.uint8
     assert pixels[-1, -1] == 0, "left back is right below"

@@ -13,6 +13,7 @@ from torchio_seg.metrics import Measures
 from torchio_seg.records import Case, Labels
 from torchio_seg.reports.pictures import Scan
 from torchio_seg.volumes.nifti import create, read
+from torchio_seg.volumes.source import InMemory
 from torchio_seg.workflows.evaluate import _score
 from torchio_seg.workflows.pairs import Pair, score_pair
 
@@ -33,7 +34,7 @@ def scored_as_predicted(pair: Pair, labels: Labels) -> object:
 def drawn(pair: Pair, labels: Labels) -> object:
     image, found = read(pair.truth).array, read(pair.predicted).array[0]
     regions = {region.name: region.labels for region in labels.regions}
-    scan = Scan("a", ("", 0), image, windows=[(0, 1)], label_map=image[0], regions=regions, predicted=found)
+    scan = Scan("a", ("", 0), InMemory(image), windows=[(0, 1)], label_map=image[0], regions=regions, predicted=found)
     return scan.telling_slices(3)
 
 

@@ -11,7 +11,9 @@ import numpy.typing as npt
 from torchio_seg.errors import DataError
 
 if TYPE_CHECKING:
-    from torchio_seg.records import Labels, Region
+    from collections.abc import Sequence
+
+    from torchio_seg.records import Labels
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
 Spacing: TypeAlias = tuple[float, float, float]
@@ -41,12 +43,15 @@ class Counts:
 
 def region_masks(label_map: npt.NDArray[Any], labels: Labels) -> Mask:
     """The mask of every region, R I J K, from an integer label map I J K: memory for as many masks as regions."""
-    return np.stack([region_mask(label_map, region) for region in labels.regions])
+    return np.stack([region_mask(label_map, region.labels) for region in labels.regions])
 
 
-def region_mask(label_map: npt.NDArray[Any], region: Region) -> Mask:
-    """The mask of one region from an integer label map, both of any shape."""
-    return np.isin(label_map, region.labels)
+def region_mask(label_map: npt.NDArray[Any], labels: Sequence[int]) -> Mask:
+    """The mask of the region of these labels, in no more memory than two masks take."""
+    mask: Mask = np.zeros(label_map.shape, bool)
+    for label in labels:
+        mask |= label_map == label
+    return mask
 
 
 def as_far_as_known(predicted: npt.NDArray[Any], truth: npt.NDArray[Any], labels: Labels) -> npt.NDArray[Any]:

@@ -48,7 +48,9 @@ def score_label_maps(
     """
     require_one_shape(predicted, truth, of=f"case {case_id}: ")
     known = as_far_as_known(predicted, truth, labels)
-    each = ((region.name, region_mask(known, region), region_mask(truth, region)) for region in labels.regions)
+    each = (
+        (region.name, region_mask(known, region.labels), region_mask(truth, region.labels)) for region in labels.regions
+    )
     return _score(case_id, each, measures, spacing)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torchio_seg.metrics import region_mask
 from torchio_seg.reports.slices import as_seen, middle_of_largest, to_grey
 from torchio_seg.tracking.interface import Overlay, Picture
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from torchio_seg.reports.slices import Window
     from torchio_seg.tracking.interface import Cell, Slices
+    from torchio_seg.volumes.source import Source
 
     Array = NDArray[Any]
 
@@ -35,8 +37,8 @@ class Scan:
     case: str
     place: tuple[str, int]
     """Its part of the data, and its number in it."""
-    image: Array
-    """C I J K."""
+    image: Source
+    """C I J K, of which no more than a slice is read at a time."""
     windows: Sequence[Window]
     label_map: Array | None
     """I J K; None where nobody knows the truth."""
@@ -64,20 +66,23 @@ class Scan:
 
         Apart, so that a prediction of nearly everything does not hide where the truth is.
         """
-        true, guessed = self._areas(self.label_map), self._areas(self.predicted)
-        return np.concatenate([_of_largest(true), _of_largest(guessed) / 2])
+        return np.concatenate([_of_largest(self._areas(self.label_map)), _of_largest(self._predicted_areas) / 2])
 
     def _areas(self, label_map: Array | None) -> Array:
         """The voxels of each region in each slice, of one region at a time; of no region where there is no map."""
         if label_map is None:
             return np.empty((0, self.image.shape[3]), np.intp)
-        masks = (np.isin(label_map, labels) for labels in self.regions.values())
+        masks = (region_mask(label_map, labels) for labels in self.regions.values())
         return np.stack([np.count_nonzero(mask, axis=(0, 1)) for mask in masks])
 
     @property
     def predicted_voxels(self) -> list[int]:
         """Of each region."""
-        return [int(areas.sum()) for areas in self._areas(self.predicted)]
+        return [int(areas.sum()) for areas in self._predicted_areas]
+
+    @cached_property
+    def _predicted_areas(self) -> Array:
+        return self._areas(self.predicted)
 
     def true(self, index: int) -> dict[str, Array]:
         """The mask of each region in a slice."""
@@ -90,12 +95,13 @@ class Scan:
     def _masks(self, label_map: Array | None, index: int) -> dict[str, Array]:
         if label_map is None:
             return {}
-        return {name: np.isin(label_map[:, :, index], labels) for name, labels in self.regions.items()}
+        return {name: region_mask(label_map[:, :, index], labels) for name, labels in self.regions.items()}
 
-    def pixels(self, channel: int, index: int) -> Array:
-        """A slice in 256 greys."""
-        grey = to_grey(self.image[channel, :, :, index], self.windows[channel])
-        return as_seen(np.rint(grey * 255).astype(np.uint8))
+    def pixels(self, index: int) -> list[Array]:
+        """A slice of each channel in 256 greys."""
+        slices = self.image.read(2, index, index + 1)[..., 0]
+        greys = (to_grey(*pair) for pair in zip(slices, self.windows, strict=True))
+        return [as_seen(np.rint(grey * 255).astype(np.uint8)) for grey in greys]
 
 
 def _of_largest(areas: Array) -> Array:
@@ -126,7 +132,7 @@ def data_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case before training."""
     for index in scan.telling_slices(slices):
         overlays = _overlays("ground-truth", scan.true(index))
-        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
+        pictures = (Picture(pixels, overlays) for pixels in scan.pixels(index))
         yield (*scan.place, index, *pictures, scan.case)
 
 
@@ -139,7 +145,7 @@ def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, 
 def prediction_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case that was predicted."""
     for index in scan.telling_slices(slices):
-        channels = [scan.pixels(channel, index) for channel in range(len(scan.image))]
+        channels = scan.pixels(index)
         true, guessed = scan.true(index), scan.guessed(index)
         pictures = []
         for region in scan.regions:
@@ -162,7 +168,7 @@ def found_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     voxels = scan.predicted_voxels
     for index in scan.telling_slices(slices):
         overlays = _overlays("prediction", scan.guessed(index))
-        pictures = (Picture(scan.pixels(channel, index), overlays) for channel in range(len(scan.image)))
+        pictures = (Picture(pixels, overlays) for pixels in scan.pixels(index))
         yield (scan.case, index, *pictures, *voxels)
 
 
@@ -171,7 +177,7 @@ def comparison_rows(scan: Scan, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     known = [value for value in scan.dice.values() if value is not None]
     mean = sum(known) / len(known) if known else None
     for index in scan.telling_slices(slices):
-        pixels = scan.pixels(0, index)
+        pixels = scan.pixels(index)[0]
         truth = Picture(pixels, _overlays("ground-truth", scan.true(index)))
         predicted = Picture(pixels, _overlays("prediction", scan.guessed(index)))
         yield (scan.case, index, truth, predicted, mean)

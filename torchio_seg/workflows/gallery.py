@@ -24,6 +24,7 @@ from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.tracking.figures import DATA, PREDICTIONS, TEST, VALIDATION
 from torchio_seg.tracking.interface import Shown
 from torchio_seg.volumes.geometry import Orientation
+from torchio_seg.volumes.source import InMemory
 from torchio_seg.workflows.preview import choose_paints, window_of
 
 if TYPE_CHECKING:
@@ -187,7 +188,7 @@ class Gallery:
         window, is_ct = self.preprocessing.window, self.dataset.is_ct
         windows = [window or window_of(channel, labels, self._paints, is_ct=is_ct) for channel in turned]
         regions = {region.name: region.labels for region in self.dataset.labels.regions}
-        return Scan(case.id, place, turned, windows=windows, label_map=labels, regions=regions)
+        return Scan(case.id, place, InMemory(turned), windows=windows, label_map=labels, regions=regions)
 
 
 def _few(shown: Shown) -> Shown:

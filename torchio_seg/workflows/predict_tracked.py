@@ -7,15 +7,17 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from torchio_seg.errors import TorchioSegError
+from torchio_seg.errors import DataError, TorchioSegError
 from torchio_seg.metrics import METRICS
 from torchio_seg.reports.pictures import Scan, found_columns, found_rows
 from torchio_seg.reports.slices import find_window
-from torchio_seg.subjects import read_channels
 from torchio_seg.tracking.figures import PREDICTIONS
 from torchio_seg.tracking.interface import Run
+from torchio_seg.volumes.alignment import difference, on_one_grid
 from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.nifti import read_label
+from torchio_seg.volumes.source import Turned
+from torchio_seg.workflows.dicom_inputs import open_images
 from torchio_seg.workflows.ledger import tracked
 from torchio_seg.workflows.predictions import Written
 from torchio_seg.workflows.preview_steps import GREY_PERCENTILES
@@ -74,13 +76,21 @@ def _show(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> N
 
 
 def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
-    labels = model.card.labels
-    image = read_channels(written.case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
-    label_map = read_label(written.files[0], [0, *(region.value for region in labels.regions)])
-    orientation = Orientation.to_ras(image.affine)
-    turned, values = orientation.apply(image.array), orientation.apply(label_map.array)[0]
-    windows = [find_window(channel[channel != 0], GREY_PERCENTILES) for channel in turned]
-    regions = {region.name: region.labels for region in labels.regions}
-    scan = Scan(written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=values)
-    for row in found_rows(scan, slices):
-        rows.add(*row)
+    regions = {region.name: region.labels for region in model.card.labels.regions}
+    label_map = read_label(written.files[0], [0, *(region.value for region in model.card.labels.regions)])
+    nonfinite, num_channels = model.predictor.recipe.nonfinite, len(model.card.channels)
+    with open_images(written.case.images, num_channels, wanted=written.series, nonfinite=nonfinite) as image:
+        if not on_one_grid(label_map, image):
+            raise DataError(f"{label_map.path} is not on its grid: {difference(label_map, image)}")
+        orientation = Orientation.to_ras(image.affine)
+        scan = Scan(
+            written.case.id,
+            ("", 0),
+            Turned(image.source, orientation),
+            windows=[find_window(sample[sample != 0], GREY_PERCENTILES) for sample in image.samples],
+            label_map=None,
+            regions=regions,
+            predicted=orientation.view(label_map.array)[0],
+        )
+        for row in found_rows(scan, slices):
+            rows.add(*row)
