@@ -30,7 +30,7 @@ import common
 
 from torchio_seg import devices
 from torchio_seg.config.values import seconds
-from torchio_seg.metrics import mean_dice, region_masks, score_case, summarize
+from torchio_seg.metrics import mean_dice, score_label_maps, summarize
 from torchio_seg.records import Case, Labels, RegionScore
 from torchio_seg.splits import nnunet_fold
 from torchio_seg.subjects import read_case_label
@@ -101,8 +101,7 @@ def measure(given: argparse.Namespace, system: str, fold: int) -> dict[str, Any]
             predicted = read_case_label(
                 Case(case.id, case.images, folder / "predicted" / f"{case.id}{about['suffix']}"), sorted(labels.names)
             ).array[0]
-            names = [region.name for region in labels.regions]
-            scores += score_case(case.id, region_masks(predicted, labels), region_masks(truth, labels), names)
+            scores += score_label_maps(case.id, predicted, truth, labels)
     summaries = summarize(scores)
     return {
         **about["facts"],

@@ -11,10 +11,20 @@ import torch
 from monai.metrics import compute_iou
 from monai.metrics.confusion_matrix import compute_confusion_matrix_metric, get_confusion_matrix
 
-from torchio_seg.errors import UsageError
-from torchio_seg.metrics import METRICS, Measures, parse_empty, parse_metrics, score_case, spreads, summarize
+from torchio_seg.errors import DataError, UsageError
+from torchio_seg.metrics import (
+    METRICS,
+    Measures,
+    parse_empty,
+    parse_metrics,
+    region_masks,
+    score_case,
+    score_label_maps,
+    spreads,
+    summarize,
+)
 from torchio_seg.metrics.catalogue import Empty
-from torchio_seg.records import RegionScore
+from torchio_seg.records import Labels, RegionScore
 
 Mask = npt.NDArray[np.bool_]
 ALL = tuple(METRICS)
@@ -118,6 +128,27 @@ def test_only_what_is_asked_for_is_measured_and_millimetres_need_a_spacing() -> 
     for name in ("hd95", "surface_dice", "volume_error_ml"):
         with pytest.raises(TypeError, match="give the spacing"):
             score_case("case", slab(0, 1)[None], slab(0, 1)[None], ["lesion"], measures=Measures((name,)))
+
+
+@pytest.mark.parametrize("ignore", [None, 9])
+def test_label_maps_score_as_the_masks_of_their_regions_do(ignore: int | None) -> None:
+    names = {0: "background", 1: "necrosis", 2: "oedema", 4: "enhancing", 9: "unknown"}
+    regions = {"whole": (1, 2, 4), "core": (1, 4), "enhancing": (4,)}
+    labels = Labels.of_regions(names, regions, ignore=ignore)
+    rng = np.random.default_rng(0)
+    predicted, truth = rng.choice([0, 1, 2, 4], (9, 8, 7)), rng.choice(np.array([0, 1, 2, 4, 9], np.uint8), (9, 8, 7))
+    given = predicted.copy()
+    masks = region_masks(predicted, labels) & (truth != ignore)
+    measures = Measures(ALL)
+    expected = score_case("a", masks, region_masks(truth, labels), list(regions), measures=measures, spacing=SPACING)
+    assert score_label_maps("a", predicted, truth, labels, measures=measures, spacing=SPACING) == expected
+    assert np.array_equal(predicted, given)
+
+
+def test_label_maps_of_other_grids_are_refused() -> None:
+    labels = Labels.of_classes({0: "background", 1: "liver"})
+    with pytest.raises(DataError, match=r"case a: the prediction has shape \(4, 4, 3\), the truth \(4, 4, 4\)"):
+        score_label_maps("a", np.zeros((4, 4, 3), int), np.zeros((4, 4, 4), int), labels)
 
 
 def test_names_are_put_in_order_and_wrong_ones_are_answered_with_the_right_ones() -> None:

@@ -19,6 +19,7 @@ from torchio_seg.reports.pictures import (
     prediction_rows,
 )
 from torchio_seg.tracking.interface import Picture
+from torchio_seg.volumes.source import InMemory
 
 SHAPE = (6, 5, 20)
 
@@ -27,12 +28,12 @@ def drawn(**changes: Any) -> Drawn:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[0:5, 1:4, 7] = 3
     labels[1:3, 1:4, 4:9] = 2
-    predicted = np.zeros(SHAPE, dtype=bool)
-    predicted[1:3, 1:4, 8:13] = True
+    predicted = np.zeros(SHAPE, dtype=np.uint8)
+    predicted[1:3, 1:4, 8:13] = 2
     image = np.random.default_rng(0).uniform(0, 100, (2, *SHAPE)).astype(np.float32)
     image[:, 0, 0, 7], image[:, 5, 4, 7] = 0, 100
-    parts = {"image": image, "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
-    parts |= {"predicted": {"a": predicted}, "dice": {"a": 0.25}}
+    parts = {"image": InMemory(image), "windows": [(0, 100), (0, 100)], "label_map": labels, "regions": {"a": (2, 3)}}
+    parts |= {"predicted": predicted, "dice": {"a": 0.25}}
     return Drawn("case", ("validation", 3), **{**parts, **changes})
 
 
@@ -50,7 +51,7 @@ def test_a_small_region_is_shown_though_its_slice_holds_little_else() -> None:
     labels[:, :, 3:9] = 1
     labels[2, 2, 15] = 2
     regions = {"large": (1,), "small": (2,)}
-    shown = drawn(label_map=labels, regions=regions, predicted={}).telling_slices(2)
+    shown = drawn(label_map=labels, regions=regions, predicted=None).telling_slices(2)
     assert shown[1] == 15
     assert 3 <= shown[0] < 9
 
@@ -58,11 +59,11 @@ def test_a_small_region_is_shown_though_its_slice_holds_little_else() -> None:
 def test_a_prediction_of_nearly_everything_does_not_hide_where_the_truth_is() -> None:
     labels = np.zeros(SHAPE, dtype=np.uint8)
     labels[2, 2, 15] = 1
-    everywhere = np.ones(SHAPE, dtype=bool)
-    assert 15 in drawn(label_map=labels, regions={"a": (1,)}, predicted={"a": everywhere}).telling_slices(1)
-    invented = np.zeros(SHAPE, dtype=bool)
-    invented[2, 2, 4] = True
-    assert drawn(label_map=labels, regions={"a": (1,)}, predicted={"a": invented}).telling_slices(2) == [4, 15]
+    everywhere = np.ones(SHAPE, dtype=np.uint8)
+    assert 15 in drawn(label_map=labels, regions={"a": (1,)}, predicted=everywhere).telling_slices(1)
+    invented = np.zeros(SHAPE, dtype=np.uint8)
+    invented[2, 2, 4] = 1
+    assert drawn(label_map=labels, regions={"a": (1,)}, predicted=invented).telling_slices(2) == [4, 15]
 
 
 def test_regions_within_each_other_are_not_shown_by_neighbouring_slices() -> None:
@@ -70,19 +71,19 @@ def test_regions_within_each_other_are_not_shown_by_neighbouring_slices() -> Non
     labels[:, :, 2:18] = 1
     labels[:, :, 10] = 2
     nested = {"whole": (1, 2), "core": (2,)}
-    chosen = drawn(label_map=labels, regions=nested, predicted={}).telling_slices(3)
+    chosen = drawn(label_map=labels, regions=nested, predicted=None).telling_slices(3)
     assert 10 in chosen
     assert np.diff(chosen).min() > 1
 
 
 def test_a_case_without_anything_is_shown_through_its_middle() -> None:
-    empty = drawn(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted={"a": np.zeros(SHAPE, dtype=bool)})
+    empty = drawn(label_map=np.zeros(SHAPE, dtype=np.uint8), predicted=np.zeros(SHAPE, dtype=np.uint8))
     assert empty.telling_slices(1) == [10]
     assert len(empty.telling_slices(3)) == 3
 
 
 def test_slices_lie_as_one_looks_at_a_patient() -> None:
-    pixels = drawn().pixels(0, 7)
+    pixels = drawn().pixels(7)[0]
     assert pixels.shape == (5, 6)
     assert pixels.dtype == np.uint8
     assert pixels[-1, -1] == 0, "left back is right below"

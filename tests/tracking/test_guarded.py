@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from torchio_seg.errors import ConfigError
+from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.tracking.guarded import Guarded
 from torchio_seg.tracking.interface import Nothing, Shown
 
@@ -65,6 +65,47 @@ def test_the_user_s_own_mistake_is_an_error() -> None:
 
     with pytest.raises(ConfigError):
         Guarded("theirs", build)
+
+
+class FullDisk(Nothing):
+    """Fails as our own writing does, wherever it is told to."""
+
+    def __init__(self, at: str) -> None:
+        self.at = at
+
+    def log(self, record: Mapping[str, Any]) -> None:  # noqa: ARG002 (the contract of trackers)
+        self._write("log")
+
+    def table(self, key: str, columns: Sequence[str]) -> Any:
+        self._write("table")
+        rows = Nothing().table(key, columns)
+        rows.finish = lambda: self._write("rows")  # type: ignore[method-assign]
+        return rows
+
+    def checkpoint(self, folder: Path, record: Mapping[str, Any], *, is_best: bool) -> None:  # noqa: ARG002
+        self._write("checkpoint")
+
+    def used(self, checkpoint: Path) -> None:  # noqa: ARG002 (the contract of trackers)
+        self._write("used")
+
+    def finish(self, *, failed: bool = False) -> None:  # noqa: ARG002 (the contract of trackers)
+        self._write("finish")
+
+    def _write(self, what: str) -> None:
+        if what == self.at:
+            raise DataError("wandb.json could not be written: no space left on device")
+
+
+@pytest.mark.parametrize("at", ["log", "table", "rows", "checkpoint", "used", "finish"])
+def test_an_error_of_ours_ends_the_tracking_and_not_the_work(at: str, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = Guarded("theirs", lambda: FullDisk(at))
+    tracker.log({"kind": "step"})
+    tracker.table("media/data", ["a"]).finish()
+    tracker.checkpoint(Path("best"), {}, is_best=True)
+    tracker.used(Path("best"))
+    tracker.finish()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("tracking by theirs ended (DataError: wandb.json could not be written: no space left")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from torchio_seg.config.sections import Preprocessing
-from torchio_seg.metrics import region_masks, score_case
+from torchio_seg.metrics import score_label_maps
 from torchio_seg.progress import Silent
 from torchio_seg.records import Case, Dataset, Labels, Split
 from torchio_seg.subjects import read_case_label, read_channels
@@ -88,10 +88,8 @@ def predicted(dataset: Dataset, case_id: str) -> Predicted:
     """As the truth has it."""
     [case] = dataset.choose([case_id])
     label_map = read_case_label(case, [0, 1]).array[0]
-    masks = region_masks(label_map, dataset.labels)
-    return Predicted(
-        case, read_channels(case.images, 1), label_map, masks, score_case(case_id, masks, masks, ["liver"])
-    )
+    scores = score_label_maps(case_id, label_map, label_map, dataset.labels)
+    return Predicted(case, read_channels(case.images, 1), label_map, label_map, scores)
 
 
 def places(rows: Sequence[tuple[Cell, ...]]) -> list[tuple[Cell, ...]]:

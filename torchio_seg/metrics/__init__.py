@@ -5,9 +5,9 @@ None.
 """
 
 from torchio_seg.metrics.catalogue import DICE_ONLY, METRICS, Empty, Measures, Metric, parse_empty, parse_metrics
-from torchio_seg.metrics.masks import region_masks
+from torchio_seg.metrics.masks import as_far_as_known, region_mask, region_masks
 from torchio_seg.metrics.overlap import dice, dice_of_counts
-from torchio_seg.metrics.scoring import score_case
+from torchio_seg.metrics.scoring import score_case, score_label_maps
 from torchio_seg.metrics.summaries import (
     Spread,
     Summary,
@@ -28,6 +28,7 @@ __all__ = [
     "Metric",
     "Spread",
     "Summary",
+    "as_far_as_known",
     "bootstrap_interval",
     "dice",
     "dice_of_counts",
@@ -37,8 +38,10 @@ __all__ = [
     "measured",
     "parse_empty",
     "parse_metrics",
+    "region_mask",
     "region_masks",
     "score_case",
+    "score_label_maps",
     "spreads",
     "summarize",
 ]

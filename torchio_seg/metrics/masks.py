@@ -11,6 +11,8 @@ import numpy.typing as npt
 from torchio_seg.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torchio_seg.records import Labels
 
 Mask: TypeAlias = npt.NDArray[np.bool_]
@@ -40,8 +42,21 @@ class Counts:
 
 
 def region_masks(label_map: npt.NDArray[Any], labels: Labels) -> Mask:
-    """The mask of every region, R I J K, from an integer label map I J K."""
-    return np.stack([np.isin(label_map, region.labels) for region in labels.regions])
+    """The mask of every region, R I J K, from an integer label map I J K: memory for as many masks as regions."""
+    return np.stack([region_mask(label_map, region.labels) for region in labels.regions])
+
+
+def region_mask(label_map: npt.NDArray[Any], labels: Sequence[int]) -> Mask:
+    """The mask of the region of these labels, in no more memory than two masks take."""
+    mask: Mask = np.zeros(label_map.shape, bool)
+    for label in labels:
+        mask |= label_map == label
+    return mask
+
+
+def as_far_as_known(predicted: npt.NDArray[Any], truth: npt.NDArray[Any], labels: Labels) -> npt.NDArray[Any]:
+    """The predicted label map, with the value to ignore where the truth has it: it is of no region."""
+    return predicted if labels.ignore is None else np.where(truth == labels.ignore, truth, predicted)
 
 
 def box_of(mask: Mask) -> Box:
@@ -55,6 +70,11 @@ def require_masks(predicted: Mask, truth: Mask, of: str = "") -> None:
     """Hold that both are masks, and of one shape."""
     if predicted.dtype != np.bool_ or truth.dtype != np.bool_:
         raise TypeError(f"{of}masks are boolean, these are {predicted.dtype} and {truth.dtype}")
+    require_one_shape(predicted, truth, of)
+
+
+def require_one_shape(predicted: npt.NDArray[Any], truth: npt.NDArray[Any], of: str = "") -> None:
+    """Hold that both are of one grid, as far as shapes tell."""
     if predicted.shape != truth.shape:
         raise DataError(
             f"{of}the prediction has shape {predicted.shape}, the truth {truth.shape}; "

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from torchio_seg.metrics import region_mask
 from torchio_seg.reports.slices import as_seen, middle_of_largest, to_grey
 from torchio_seg.tracking.interface import Overlay, Picture
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from torchio_seg.reports.slices import Window
     from torchio_seg.tracking.interface import Cell, Slices
+    from torchio_seg.volumes.source import Source
 
     Array = NDArray[Any]
 
@@ -35,16 +37,16 @@ class Drawn:
     case: str
     place: tuple[str, int]
     """Its part of the data, and its number in it."""
-    image: Array
-    """C I J K."""
+    image: Source
+    """C I J K, of which no more than a slice is read at a time."""
     windows: Sequence[Window]
     label_map: Array | None
     """I J K; None where nobody knows the truth."""
     regions: Mapping[str, tuple[int, ...]]
     """The labels of each."""
-    predicted: Mapping[str, Array]
-    """A mask I J K of each region, where it was predicted."""
-    dice: Mapping[str, float | None]
+    predicted: Array | None = None
+    """The same as predicted."""
+    dice: Mapping[str, float | None] = field(default_factory=dict)
 
     def telling_slices(self, wanted: Slices) -> list[int]:
         """Those that show each region large, and others spread over what they reach in truth and prediction."""
@@ -64,26 +66,48 @@ class Drawn:
 
         Apart, so that a prediction of nearly everything does not hide where the truth is.
         """
-        true = [] if self.label_map is None else [np.isin(self.label_map, labels) for labels in self.regions.values()]
-        masks = (*true, *self.predicted.values())
-        areas = np.array([np.count_nonzero(mask, axis=(0, 1)) for mask in masks]).reshape(-1, self.image.shape[3])
-        shares: Array = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
-        shares[len(true) :] /= 2
-        return shares
+        return np.concatenate([_of_largest(self._areas(self.label_map)), _of_largest(self._predicted_areas) / 2])
+
+    def _areas(self, label_map: Array | None) -> Array:
+        """The voxels of each region in each slice, of one region at a time; of no region where there is no map."""
+        if label_map is None:
+            return np.empty((0, self.image.shape[3]), np.intp)
+        masks = (region_mask(label_map, labels) for labels in self.regions.values())
+        return np.stack([np.count_nonzero(mask, axis=(0, 1)) for mask in masks])
+
+    @property
+    def predicted_voxels(self) -> list[int]:
+        """Of each region."""
+        return [int(areas.sum()) for areas in self._predicted_areas]
+
+    @cached_property
+    def _predicted_areas(self) -> Array:
+        return self._areas(self.predicted)
 
     def true(self, index: int) -> dict[str, Array]:
         """The mask of each region in a slice."""
-        values = None if self.label_map is None else self.label_map[:, :, index]
-        return {} if values is None else {name: np.isin(values, labels) for name, labels in self.regions.items()}
+        return self._masks(self.label_map, index)
 
     def guessed(self, index: int) -> dict[str, Array]:
         """The same of what was predicted."""
-        return {name: mask[:, :, index] for name, mask in self.predicted.items()}
+        return self._masks(self.predicted, index)
 
-    def pixels(self, channel: int, index: int) -> Array:
-        """A slice in 256 greys."""
-        grey = to_grey(self.image[channel, :, :, index], self.windows[channel])
-        return as_seen(np.rint(grey * 255).astype(np.uint8))
+    def _masks(self, label_map: Array | None, index: int) -> dict[str, Array]:
+        if label_map is None:
+            return {}
+        return {name: region_mask(label_map[:, :, index], labels) for name, labels in self.regions.items()}
+
+    def pixels(self, index: int) -> list[Array]:
+        """A slice of each channel in 256 greys."""
+        slices = self.image.read(2, index, index + 1)[..., 0]
+        greys = (to_grey(*pair) for pair in zip(slices, self.windows, strict=True))
+        return [as_seen(np.rint(grey * 255).astype(np.uint8)) for grey in greys]
+
+
+def _of_largest(areas: Array) -> Array:
+    """Areas in slices, as shares of the largest of their row."""
+    shares: Array = areas / np.maximum(areas.max(axis=1, keepdims=True), 1)
+    return shares
 
 
 def _showing_all(shares: Array, most: int) -> list[int]:
@@ -108,7 +132,7 @@ def data_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case before training."""
     for index in drawn.telling_slices(slices):
         overlays = _overlays("ground-truth", drawn.true(index))
-        pictures = (Picture(drawn.pixels(channel, index), overlays) for channel in range(len(drawn.image)))
+        pictures = (Picture(pixels, overlays) for pixels in drawn.pixels(index))
         yield (*drawn.place, index, *pictures, drawn.case)
 
 
@@ -121,7 +145,7 @@ def prediction_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, 
 def prediction_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case that was predicted."""
     for index in drawn.telling_slices(slices):
-        channels = [drawn.pixels(channel, index) for channel in range(len(drawn.image))]
+        channels = drawn.pixels(index)
         true, guessed = drawn.true(index), drawn.guessed(index)
         pictures = []
         for region in drawn.regions:
@@ -141,10 +165,10 @@ def found_columns(num_channels: int, regions: Sequence[str]) -> tuple[str, ...]:
 
 def found_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     """The rows of a case of which no truth is known."""
-    voxels = [int(np.count_nonzero(mask)) for mask in drawn.predicted.values()]
+    voxels = drawn.predicted_voxels
     for index in drawn.telling_slices(slices):
         overlays = _overlays("prediction", drawn.guessed(index))
-        pictures = (Picture(drawn.pixels(channel, index), overlays) for channel in range(len(drawn.image)))
+        pictures = (Picture(pixels, overlays) for pixels in drawn.pixels(index))
         yield (drawn.case, index, *pictures, *voxels)
 
 
@@ -153,7 +177,7 @@ def comparison_rows(drawn: Drawn, slices: Slices) -> Iterator[tuple[Cell, ...]]:
     known = [value for value in drawn.dice.values() if value is not None]
     mean = sum(known) / len(known) if known else None
     for index in drawn.telling_slices(slices):
-        pixels = drawn.pixels(0, index)
+        pixels = drawn.pixels(index)[0]
         truth = Picture(pixels, _overlays("ground-truth", drawn.true(index)))
         predicted = Picture(pixels, _overlays("prediction", drawn.guessed(index)))
         yield (drawn.case, index, truth, predicted, mean)

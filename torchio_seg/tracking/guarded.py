@@ -19,13 +19,18 @@ log = logging.getLogger(__name__)
 
 
 class Guarded:
-    """A tracker that cannot raise, except about the user's own settings while it is built."""
+    """A tracker that cannot raise once it is built; while it is, errors of ours are the user's to mend."""
 
     def __init__(self, name: str, build: Callable[[], Tracker]) -> None:
         self.name = name
         self._is_lost = False
-        nothing: Tracker = Nothing()
-        self._tracker = self.attempt(build, nothing)
+        self._tracker: Tracker = Nothing()
+        try:
+            self._tracker = build()
+        except TorchioSegError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever other people's services raise)
+            self._let_go(error)
 
     @property
     def shown(self) -> Shown | None:
@@ -61,16 +66,15 @@ class Guarded:
             return otherwise
         try:
             return call()
-        except TorchioSegError:
-            raise
-        except Exception as error:  # noqa: BLE001 (whatever other people's services raise)
-            self._is_lost = True
-            if not silently:
-                said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
-                log.warning(
-                    "tracking by %s ended (%s); the work goes on, metrics.jsonl has everything", self.name, said
-                )
+        except Exception as error:  # noqa: BLE001 (whatever other people's services raise, and ours about files)
+            self._let_go(error, silently=silently)
             return otherwise
+
+    def _let_go(self, error: Exception, *, silently: bool = False) -> None:
+        self._is_lost = True
+        if not silently:
+            said = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}"
+            log.warning("tracking by %s ended (%s); the work goes on, metrics.jsonl has everything", self.name, said)
 
 
 class _GuardedRows:

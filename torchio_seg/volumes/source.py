@@ -12,7 +12,7 @@ from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.reading import convert
 
 if TYPE_CHECKING:
-    from torchio_seg.volumes.geometry import Array
+    from torchio_seg.volumes.geometry import Array, Orientation
     from torchio_seg.volumes.header import Layout
 
 SLAB_BYTES = 8 * 2**20
@@ -142,6 +142,27 @@ class Stored:
         if self.plain.fill(view, start) < len(view):
             raise VolumeError(f"{self.layout.geometry.path}: became shorter while it was read; copy it again")
         return raw.T
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A source on other axes."""
+
+    source: Source
+    orientation: Orientation
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        channels, i, j, k = self.source.shape
+        return (channels, *self.orientation.apply_shape((i, j, k)))
+
+    def read(self, axis: int, first: int, end: int) -> Array:
+        """From the stored axis that has become this one."""
+        stored = self.orientation.axes[axis]
+        if self.orientation.flips[stored]:
+            size = self.source.shape[1 + stored]
+            first, end = size - end, size - first
+        return self.orientation.view(self.source.read(stored, first, end))
 
 
 def as_source(image: Source | Array) -> Source:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torchio_seg import machine
 from torchio_seg.distributed import ALONE, Peers
-from torchio_seg.metrics import DICE_ONLY, Measures, Summary, mean_dice, means, region_masks, score_case, summarize
+from torchio_seg.metrics import DICE_ONLY, Measures, Summary, mean_dice, means, score_label_maps, summarize
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.reports.scores import write_scores
 from torchio_seg.subjects import read_case_label, read_channels
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -65,8 +64,8 @@ class Predicted:
     image: Volume
     label_map: NDArray[Any]
     """I J K."""
-    masks: NDArray[np.bool_]
-    """Of each region, R I J K, as predicted."""
+    found: NDArray[Any]
+    """I J K, as predicted."""
     scores: list[RegionScore]
 
     @property
@@ -79,10 +78,14 @@ class Predicted:
 
 OnPrediction = Callable[[Predicted], None]
 OnLogits = Callable[["torch.Tensor", "torch.Tensor"], Any]
-Unscored = tuple["Case", "Volume", "NDArray[Any]", "NDArray[np.bool_]"]
+Unscored = tuple["Case", "Volume", "NDArray[Any]", "NDArray[Any]"]
 """What a `Predicted` begins with."""
 MOST_BESIDE = 4
 """Cases that are scored while the next ones are predicted: each is kept in memory."""
+
+
+_MASK_BYTES = 4
+"""Of a voxel, in the masks of the one region that is scored."""
 
 
 def evaluate_cases(  # noqa: PLR0913 (who is told of what)
@@ -142,20 +145,19 @@ def _predict(
         logits, grids = placed.logits(image.array, image.affine, progress)
         on_logits(logits, labels_to_model_grid(label.array, grids))
         prediction = placed.finish(logits, grids, probabilities=False)
-    return case, image, label.array[0], prediction.masks & (label.array[0] != dataset.labels.ignore)
+    return case, image, label.array[0], prediction.label_map
 
 
 def _score(unscored: Unscored, labels: Labels, measures: Measures) -> Predicted:
-    case, image, label_map, masks = unscored
-    names, truth = [region.name for region in labels.regions], region_masks(label_map, labels)
+    case, image, label_map, found = unscored
     spacing = spacing_of(image.affine)
-    return Predicted(*unscored, score_case(case.id, masks, truth, names, measures=measures, spacing=spacing))
+    return Predicted(*unscored, score_label_maps(case.id, found, label_map, labels, measures=measures, spacing=spacing))
 
 
 def _num_bytes(unscored: Unscored) -> int:
     """What a case takes until it is scored."""
-    _, image, label_map, masks = unscored
-    return image.array.nbytes + label_map.nbytes + 3 * masks.nbytes
+    _, image, label_map, found = unscored
+    return image.array.nbytes + label_map.nbytes + found.nbytes + _MASK_BYTES * label_map.size
 
 
 def stem_of(run: Path, part: str) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
+from torchio_seg.metrics import as_far_as_known
 from torchio_seg.reports.pictures import (
     COMPARISON_COLUMNS,
     Drawn,
@@ -23,6 +24,7 @@ from torchio_seg.subjects import read_case_label, read_channels
 from torchio_seg.tracking.figures import DATA, PREDICTIONS, TEST, VALIDATION
 from torchio_seg.tracking.interface import Shown
 from torchio_seg.volumes.geometry import Orientation
+from torchio_seg.volumes.source import InMemory
 from torchio_seg.workflows.preview import choose_paints, window_of
 
 if TYPE_CHECKING:
@@ -175,10 +177,10 @@ class Gallery:
 
     def _predicted(self, predicted: Predicted, place: Place) -> Drawn:
         drawn = self._drawn(predicted.case, place, predicted.image, predicted.label_map)
-        masks = Orientation.to_ras(predicted.image.affine).apply(predicted.masks)
-        names = (region.name for region in self.dataset.labels.regions)
+        known = as_far_as_known(predicted.found, predicted.label_map, self.dataset.labels)
+        found = Orientation.to_ras(predicted.image.affine).apply(known[None])[0]
         dice = {score.region: score.dice for score in predicted.scores}
-        return replace(drawn, predicted=dict(zip(names, masks, strict=True)), dice=dice)
+        return replace(drawn, predicted=found, dice=dice)
 
     def _drawn(self, case: Case, place: Place, image: Volume, label_map: NDArray[Any]) -> Drawn:
         orientation = Orientation.to_ras(image.affine)
@@ -186,7 +188,7 @@ class Gallery:
         window, is_ct = self.preprocessing.window, self.dataset.is_ct
         windows = [window or window_of(channel, labels, self._paints, is_ct=is_ct) for channel in turned]
         regions = {region.name: region.labels for region in self.dataset.labels.regions}
-        return Drawn(case.id, place, turned, windows=windows, label_map=labels, regions=regions, predicted={}, dice={})
+        return Drawn(case.id, place, InMemory(turned), windows=windows, label_map=labels, regions=regions)
 
 
 def _few(shown: Shown) -> Shown:

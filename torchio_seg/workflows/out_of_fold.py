@@ -13,7 +13,7 @@ import numpy as np
 from torchio_seg import checkpoint
 from torchio_seg.errors import DataError
 from torchio_seg.files import write_json
-from torchio_seg.metrics import region_masks, score_case
+from torchio_seg.metrics import score_label_maps
 from torchio_seg.progress import Progress
 from torchio_seg.records import Case, Dataset, RegionScore
 from torchio_seg.subjects import read_case_label
@@ -59,12 +59,9 @@ class OutOfFold:
 
     def scores(self) -> list[RegionScore]:
         """Each region of each case."""
-        labels = self.dataset.labels
-        names = [region.name for region in labels.regions]
         scores: list[RegionScore] = []
         for each in self:
-            predicted = region_masks(each.predicted, labels) & (each.truth != labels.ignore)
-            scores += score_case(each.case, predicted, region_masks(each.truth, labels), names)
+            scores += score_label_maps(each.case, each.predicted, each.truth, self.dataset.labels)
         return scores
 
 

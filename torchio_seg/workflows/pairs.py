@@ -10,7 +10,7 @@ from torchio_seg.errors import DataError, UsageError
 from torchio_seg.listings.pairing import LABEL_ENDINGS, name_of, unique
 from torchio_seg.listings.paths import few, is_hidden, is_volume, require_folder
 from torchio_seg.listings.values import discover
-from torchio_seg.metrics import Measures, region_masks, score_case
+from torchio_seg.metrics import Measures, score_label_maps
 from torchio_seg.records import Labels, Region, RegionScore
 from torchio_seg.volumes.alignment import difference, turn_onto
 from torchio_seg.volumes.nifti import read_geometry, read_label
@@ -72,10 +72,8 @@ def score_pair(pair: Pair, labels: Labels, measures: Measures) -> list[RegionSco
     turn = turn_onto(guess, fact)
     if turn is None:
         raise DataError(f"case {pair.case}: {pair.predicted} is not on the grid of {pair.truth} any more")
-    true, found = fact.array[0], turn.view(guess.array)[0]
-    predicted = region_masks(found, labels) & (true != labels.ignore)
-    names = [region.name for region in labels.regions]
-    return score_case(pair.case, predicted, region_masks(true, labels), names, measures=measures, spacing=fact.spacing)
+    found = turn.view(guess.array)[0]
+    return score_label_maps(pair.case, found, fact.array[0], labels, measures=measures, spacing=fact.spacing)
 
 
 def parse_regions(texts: list[str], ignore: int | None) -> dict[str, tuple[int, ...]] | None:

@@ -7,15 +7,17 @@ from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
-from torchio_seg.errors import TorchioSegError
-from torchio_seg.metrics import METRICS, region_masks
+from torchio_seg.errors import DataError, TorchioSegError
+from torchio_seg.metrics import METRICS
 from torchio_seg.reports.pictures import Drawn, found_columns, found_rows
 from torchio_seg.reports.slices import find_window
-from torchio_seg.subjects import read_channels
 from torchio_seg.tracking.figures import PREDICTIONS
 from torchio_seg.tracking.interface import Run
+from torchio_seg.volumes.alignment import difference, on_one_grid
 from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.nifti import read_label
+from torchio_seg.volumes.source import Turned
+from torchio_seg.workflows.dicom_inputs import open_images
 from torchio_seg.workflows.ledger import tracked
 from torchio_seg.workflows.predictions import Written
 from torchio_seg.workflows.preview_steps import GREY_PERCENTILES
@@ -46,10 +48,7 @@ def track_predictions(model: LoadedModel, predictions: Predictions, output: Path
         progress.start("drawing cases", len(chosen))
         try:
             for each in chosen:
-                try:
-                    tracker.attempt(partial(_add, rows, model, each, shown.slices), None)
-                except TorchioSegError as error:  # as of DICOM, which is no file of voxels
-                    log.warning("%s is not drawn: %s", each.case.id, error)
+                tracker.attempt(partial(_show, rows, model, each, shown.slices), None)
                 progress.advance()
         finally:
             progress.finish()
@@ -69,18 +68,29 @@ def _about(model: LoadedModel, place: Path) -> Run:
     return Run(place.resolve(), model.experiment.name, job="inference", config=config, facts=facts, metrics=metrics)
 
 
+def _show(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
+    try:
+        _add(rows, model, written, slices)
+    except TorchioSegError as error:  # as of DICOM, which is no file of voxels
+        log.warning("%s is not drawn: %s", written.case.id, error)
+
+
 def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
-    labels = model.card.labels
-    image = read_channels(written.case.images, len(model.card.channels), nonfinite=model.predictor.recipe.nonfinite)
-    label_map = read_label(written.files[0], [0, *(region.value for region in labels.regions)])
-    orientation = Orientation.to_ras(image.affine)
-    turned, values = orientation.apply(image.array), orientation.apply(label_map.array)[0]
-    windows = [find_window(channel[channel != 0], GREY_PERCENTILES) for channel in turned]
-    names = [region.name for region in labels.regions]
-    masks = dict(zip(names, region_masks(values, labels), strict=True))
-    regions = {region.name: region.labels for region in labels.regions}
-    drawn = Drawn(
-        written.case.id, ("", 0), turned, windows=windows, label_map=None, regions=regions, predicted=masks, dice={}
-    )
-    for row in found_rows(drawn, slices):
-        rows.add(*row)
+    regions = {region.name: region.labels for region in model.card.labels.regions}
+    label_map = read_label(written.files[0], [0, *(region.value for region in model.card.labels.regions)])
+    nonfinite, num_channels = model.predictor.recipe.nonfinite, len(model.card.channels)
+    with open_images(written.case.images, num_channels, wanted=written.series, nonfinite=nonfinite) as image:
+        if not on_one_grid(label_map, image):
+            raise DataError(f"{label_map.path} is not on its grid: {difference(label_map, image)}")
+        orientation = Orientation.to_ras(image.affine)
+        drawn = Drawn(
+            written.case.id,
+            ("", 0),
+            Turned(image.source, orientation),
+            windows=[find_window(sample[sample != 0], GREY_PERCENTILES) for sample in image.samples],
+            label_map=None,
+            regions=regions,
+            predicted=orientation.view(label_map.array)[0],
+        )
+        for row in found_rows(drawn, slices):
+            rows.add(*row)
