@@ -23,7 +23,7 @@ from torchio_seg.cli import main
 from torchio_seg.cli.predict import predict as command
 from torchio_seg.config.sections import Prediction
 from torchio_seg.phantoms.dicom import Origin, write_series
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.workflows.budgets import Budgets
 from torchio_seg.workflows.models import LoadedModel
