@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from torchio_seg.predictor.source import Held
+from torchio_seg.predictor.held import Held
 from torchio_seg.transforms.recipe import Recipe, Shape
 
 

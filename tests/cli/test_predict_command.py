@@ -20,7 +20,7 @@ from small_runs import Call
 from torchio_seg import checkpoint
 from torchio_seg.cli.screen import Screen
 from torchio_seg.errors import UsageError
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.inputs import find_cases

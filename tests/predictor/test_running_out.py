@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from torchio_seg.predictor.grid import Window, stream
-from torchio_seg.predictor.native import Predictor, Storage
 from torchio_seg.predictor.patch_grid import PatchGrid
+from torchio_seg.predictor.predictor import Predictor, Storage
 from torchio_seg.predictor.streaming import Frontier
 from torchio_seg.predictor.uncertainty import entropy
 from torchio_seg.progress import Silent

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from torchio_seg.predictor.grid import Window
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe

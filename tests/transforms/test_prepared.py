@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
+from torchio_seg.predictor.held import Held
 from torchio_seg.predictor.patch_grid import PatchGrid
-from torchio_seg.predictor.source import Held
 from torchio_seg.transforms.measuring import measure_parts
 from torchio_seg.transforms.normalization import LANDMARK_PERCENTILES, measure
 from torchio_seg.transforms.prepared import Planes, Rolling

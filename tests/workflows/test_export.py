@@ -17,7 +17,7 @@ from torchio_seg import TorchioSegError, checkpoint, components
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.export import onnx, torchscript
 from torchio_seg.predictor.ensemble import Ensemble
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.weights.reading import read as read_weights
 from torchio_seg.workflows.export import FORMATS, Exported, export
 from torchio_seg.workflows.models import LoadedModel, load_model

@@ -24,7 +24,7 @@ from torchio_seg.cli.predict import predict as command
 from torchio_seg.config.sections import Prediction
 from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.predictor.mirroring import Mirrored
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.skipping import without_skipping
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.workflows.budgets import Budgets

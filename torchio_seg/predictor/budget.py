@@ -14,10 +14,10 @@ import torch
 
 from torchio_seg.memory import peak_bytes, reset_peak, resident_bytes
 from torchio_seg.postprocessing import mending_bytes
-from torchio_seg.predictor import shares
+from torchio_seg.predictor import reckoning
 from torchio_seg.predictor.grid import on_device
-from torchio_seg.predictor.native import Predictor, Storage, find_ways
-from torchio_seg.predictor.shares import FLOAT, Image, Part, PatchCost
+from torchio_seg.predictor.predictor import Predictor, Storage, find_ways
+from torchio_seg.predictor.reckoning import FLOAT, Image, Part, PatchCost
 from torchio_seg.predictor.skipping import without_skipping
 from torchio_seg.predictor.streaming import CPU
 
@@ -81,13 +81,13 @@ def reckon(members: Sequence[Predictor], costs: Sequence[PatchCost], image: Imag
     """What these predictors take for an image, at the moment that takes most."""
     ways = find_ways(members, image.shape, image.affine)
     parts = [Part(*each) for each in zip(members, costs, ways, strict=True)]
-    held, preparing = shares.volumes(parts, image)
-    outputs = shares.outputs(parts, image, kept=wanted.probabilities)
+    held, preparing = reckoning.volumes(parts, image)
+    outputs = reckoning.outputs(parts, image, kept=wanted.probabilities)
     moments: list[dict[str, int]] = [
         {"preparation": preparing},
         {"volume": held, **_working(parts, image), **outputs},
         {**outputs, "post-processing": mending_bytes(prod(image.shape)) if wanted.mended else 0},
-        {**outputs, "writing": shares.writing(parts, image, kept=wanted.probabilities)},
+        {**outputs, "writing": reckoning.writing(parts, image, kept=wanted.probabilities)},
     ]
     most = max(moments, key=lambda moment: sum(moment.values()))
     always = {"held": image.held, "other volumes": wanted.beside, "slack": SLACK}
@@ -97,14 +97,16 @@ def reckon(members: Sequence[Predictor], costs: Sequence[PatchCost], image: Imag
 def _working(parts: Sequence[Part], image: Image) -> dict[str, int]:
     """Bytes of main memory while patches come, beside the volume and what is made of it."""
     here = [part for part in parts if part.member.storage.sums.type == "cpu"]
-    batches = max(part.cost.ram * part.member.window.batch_size + shares.images(part, image.channels) for part in parts)
+    batches = max(
+        part.cost.ram * part.member.window.batch_size + reckoning.images(part, image.channels) for part in parts
+    )
     found = {"patches": batches}
     if parts[0].member.device.type != "cuda":
-        found["kept logits"] = shares.kept_logits(parts)
+        found["kept logits"] = reckoning.kept_logits(parts)
     if not here:
-        return found | {"strips": 2 * shares.longest_strip(parts)}
-    answers = shares.waiting_answers(parts)
-    return found | {"sums": sum(map(shares.sums, parts)), "strips": shares.strips(parts), "answers": answers}
+        return found | {"strips": 2 * reckoning.longest_strip(parts)}
+    answers = reckoning.waiting_answers(parts)
+    return found | {"sums": sum(map(reckoning.sums, parts)), "strips": reckoning.strips(parts), "answers": answers}
 
 
 def _working_on_gpu(parts: Sequence[Part], image: Image) -> dict[str, int]:
@@ -114,12 +116,12 @@ def _working_on_gpu(parts: Sequence[Part], image: Image) -> dict[str, int]:
     found = {
         "held": image.held_vram,
         "patches": max(part.cost.vram * part.member.window.batch_size for part in parts),
-        "kept logits": shares.kept_logits(parts),
+        "kept logits": reckoning.kept_logits(parts),
     }
     if parts[0].member.storage.sums.type == "cpu":
         return found
-    answers = shares.waiting_answers(parts)
-    return found | {"sums": sum(map(shares.sums, parts)), "strips": shares.strips(parts), "answers": answers}
+    answers = reckoning.waiting_answers(parts)
+    return found | {"sums": sum(map(reckoning.sums, parts)), "strips": reckoning.strips(parts), "answers": answers}
 
 
 def ladder(members: Sequence[Predictor]) -> Iterator[tuple[Predictor, ...]]:

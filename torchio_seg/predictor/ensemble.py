@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from torchio_seg.postprocessing import Step, mend
-from torchio_seg.predictor.native import Prediction, Predictor, predict
+from torchio_seg.predictor.predictor import Prediction, Predictor, predict
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,14 +16,14 @@ from torchio_seg.errors import DataError
 from torchio_seg.machine import in_units
 from torchio_seg.memory import resident_bytes
 from torchio_seg.predictor.budget import Need, Wanted, ladder, measure_patch, reckon, roomiest
-from torchio_seg.predictor.native import Predictor
-from torchio_seg.predictor.shares import Image
+from torchio_seg.predictor.predictor import Predictor
+from torchio_seg.predictor.reckoning import Image
 from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.source import InMemory
 
 if TYPE_CHECKING:
     from torchio_seg.predictor.ensemble import Ensemble
-    from torchio_seg.predictor.shares import PatchCost
+    from torchio_seg.predictor.reckoning import PatchCost
     from torchio_seg.volumes.nifti import Volume
     from torchio_seg.volumes.scan import Scan
 

@@ -25,7 +25,7 @@ from torchio_seg.workflows.dicom_inputs import is_dicom, opened
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from torchio_seg.predictor.native import Prediction
+    from torchio_seg.predictor.predictor import Prediction
     from torchio_seg.records import Case
     from torchio_seg.volumes.nifti import Volume
     from torchio_seg.volumes.scan import Scan

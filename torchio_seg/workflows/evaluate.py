@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from torchio_seg.checkpoint import ModelCard
-    from torchio_seg.predictor.native import Predictor
+    from torchio_seg.predictor.predictor import Predictor
     from torchio_seg.records import Case, Dataset, Labels, RegionScore
     from torchio_seg.volumes.nifti import Volume
 

@@ -15,7 +15,7 @@ import torch
 from torchio_seg.errors import DataError, TorchioSegError, UsageError
 from torchio_seg.export import monai_bundle, onnx, torch_export, torchscript
 from torchio_seg.export.exportable import Exportable
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.workflows.beforehand import EXPORTS, require_word
 from torchio_seg.workflows.models import LoadedModel
 

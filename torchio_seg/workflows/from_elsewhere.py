@@ -18,7 +18,7 @@ from torchio_seg.listings.values import declare
 from torchio_seg.metrics import DICE_ONLY, Measures
 from torchio_seg.network_sizes import sizes_of
 from torchio_seg.predictor.mirroring import Mirrored
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.records import Dataset, Split
 from torchio_seg.splits import divide
 from torchio_seg.weights.fitting import fit, give

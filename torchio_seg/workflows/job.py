@@ -21,7 +21,7 @@ from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.files import write_json, write_text
 from torchio_seg.network_sizes import sizes_of
 from torchio_seg.optimization import Schedule, build_optimizer
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.progress import Progress
 from torchio_seg.sampling.choices import drawn_anywhere
 from torchio_seg.sampling.patches import to_subject

@@ -15,7 +15,7 @@ import torch
 
 from torchio_seg.distributed import Peers
 from torchio_seg.metrics import METRICS, Measures, mean_dice, means, parse_metrics, summarize
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.progress import Progress
 from torchio_seg.records import Validation
 from torchio_seg.targets import encode

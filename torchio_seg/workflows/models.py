@@ -20,7 +20,7 @@ from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
-from torchio_seg.predictor.native import Predictor
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.skipping import Skipping, without_skipping
 from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.tracking.wandb_models import PREFIX, download

@@ -29,7 +29,7 @@ from torchio_seg.workflows.guards import inspect
 from torchio_seg.workflows.predictions import Effort, Predictions, Written
 
 if TYPE_CHECKING:
-    from torchio_seg.predictor.native import Prediction
+    from torchio_seg.predictor.predictor import Prediction
     from torchio_seg.progress import Progress
     from torchio_seg.records import Case
     from torchio_seg.volumes.scan import Scan

@@ -13,9 +13,9 @@ import torch
 from torchio_seg.machine import is_out_of_memory
 from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, on_device, stream
+from torchio_seg.predictor.held import Held
 from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, whole_planes
 from torchio_seg.predictor.patch_grid import PatchGrid, collect
-from torchio_seg.predictor.source import Held
 from torchio_seg.predictor.streaming import CPU, Frontier
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.transforms.prepared import Planes, Rolling

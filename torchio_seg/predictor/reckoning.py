@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from math import ceil, prod
 from typing import TYPE_CHECKING
 
-from torchio_seg.predictor.native import meet_early
+from torchio_seg.predictor.held import UNMEASURED
 from torchio_seg.predictor.own_grid import KEPT_BYTES
+from torchio_seg.predictor.predictor import meet_early
 from torchio_seg.predictor.skipping import Skipping
-from torchio_seg.predictor.source import UNMEASURED
 from torchio_seg.predictor.streaming import PLANES
 from torchio_seg.transforms.prepared import CHUNK_BYTES
 from torchio_seg.volumes.source import SLAB_BYTES
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from torchio_seg.predictor.native import Predictor, Way
+    from torchio_seg.predictor.predictor import Predictor, Way
 
 FLOAT = 4
 _HISTOGRAM = 48
