@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 from small_models import AFFINE, save_model
 
+from torchio_seg.phantoms.dicom import Origin, write_series
 from torchio_seg.progress import Silent
 from torchio_seg.records import Case
 from torchio_seg.reports.slices import as_seen, to_grey
 from torchio_seg.tracking.interface import Picture
 from torchio_seg.volumes.geometry import Orientation
-from torchio_seg.volumes.nifti import create
+from torchio_seg.volumes.nifti import create, write_like
+from torchio_seg.workflows.dicom_inputs import open_image
 from torchio_seg.workflows.models import LoadedModel, load_model
 from torchio_seg.workflows.predict_tracked import track_predictions
 from torchio_seg.workflows.predictions import Effort, Predictions, Written
@@ -105,6 +107,27 @@ def test_no_more_of_an_image_is_in_memory_than_a_slab(tmp_path: Path, kept: list
         tracemalloc.stop()
     assert len(kept) == 2
     assert peak < sum(image.nbytes for image in images)
+
+
+@pytest.mark.parametrize("channels", [("x",), ("x", "y")])
+def test_a_series_of_dicom_is_drawn_where_its_label_map_is_a_volume(
+    channels: tuple[str, ...], tmp_path: Path, kept: list[Any]
+) -> None:
+    image = np.random.default_rng(0).integers(1, 900, (20, 18, 22)).astype(np.int16)
+    origins = [Origin("P1", modality="MR", number=number) for number in range(1, len(channels) + 1)]
+    folders = tuple(tmp_path / channel for channel in channels)
+    for folder, origin in zip(folders, origins, strict=True):
+        write_series(folder, image, AFFINE, origin)
+    with open_image(folders[0], wanted=None, nonfinite="refuse", num_images=1) as scan:
+        label_map = (scan.source.read(2, 0, scan.shape[2])[0] > 400).astype(np.uint8)
+        write_like(tmp_path / "seg.nii.gz", label_map, scan)
+    files = (tmp_path / "seg.nii.gz",)
+    outcome = Written(Case("a", folders), files, {}, 1.0, NOTHING, series=origins[0].series_uid)
+    track_predictions(model(tmp_path, channels), Predictions((outcome,), 0.0), tmp_path, progress=Silent())
+    assert len(kept) == 2
+    for row in kept:
+        mask = row[2].overlays[0].mask
+        assert row[2].pixels[mask].min() >= row[2].pixels[~mask].max(), "what is bright is what was found"
 
 
 def test_a_case_that_cannot_be_read_is_told_of_and_the_others_are_drawn(

@@ -79,7 +79,8 @@ def _add(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> No
     regions = {region.name: region.labels for region in model.card.labels.regions}
     label_map = read_label(written.files[0], [0, *(region.value for region in model.card.labels.regions)])
     nonfinite, num_channels = model.predictor.recipe.nonfinite, len(model.card.channels)
-    with open_images(written.case.images, num_channels, wanted=written.series, nonfinite=nonfinite) as image:
+    series = written.series if len(written.case.images) == 1 else None  # it is that of the first channel
+    with open_images(written.case.images, num_channels, wanted=series, nonfinite=nonfinite) as image:
         if not on_one_grid(label_map, image):
             raise DataError(f"{label_map.path} is not on its grid: {difference(label_map, image)}")
         orientation = Orientation.to_ras(image.affine)
