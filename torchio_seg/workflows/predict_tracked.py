@@ -71,7 +71,7 @@ def _about(model: LoadedModel, place: Path) -> Run:
 def _show(rows: Rows, model: LoadedModel, written: Written, slices: Slices) -> None:
     try:
         _add(rows, model, written, slices)
-    except TorchioSegError as error:  # as of DICOM, which is no file of voxels
+    except TorchioSegError as error:  # as of label maps that are DICOM alone
         log.warning("%s is not drawn: %s", written.case.id, error)
 
 
