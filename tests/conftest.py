@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,15 @@ def untracked() -> Iterator[None]:
         for name in ("WANDB_API_KEY", "WANDB_BASE_URL", "WANDB_PROJECT", "WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
             patch.delenv(name, raising=False)
         yield
+
+
+@pytest.fixture(autouse=True)
+def own_loudness() -> Iterator[None]:
+    """A command that says only failures leaves what other tests hear as it was."""
+    library = logging.getLogger("torchio_seg")
+    before = library.level
+    yield
+    library.setLevel(before)
 
 
 @pytest.fixture

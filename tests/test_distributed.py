@@ -26,7 +26,7 @@ from torchio_seg.timing import Allowance, StepTimer, Upkeep
 from torchio_seg.workflows.assembly import build_loss
 from torchio_seg.workflows.cases import load_dataset
 from torchio_seg.workflows.evaluate_run import evaluate_run
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.train import Situation
 
 SETTINGS = (

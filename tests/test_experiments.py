@@ -63,7 +63,7 @@ SMALL = {
     "folders": Small("folders", SMALL_UNET, channels=1),
     "torchio_tutorial": Small(
         "modes",
-        (*SMALL_UNET, "preprocessing.spacing=[1.0,1.0,1.0]", "preprocessing.crop_or_pad=[24,24,16]"),
+        ("network.channels=[8,16]", "preprocessing.spacing=[1.0,1.0,1.0]", "preprocessing.crop_or_pad=[24,24,16]"),
         channels=1,
     ),
     "torchio_tutorial_patches": Small("modes", SMALL_UNET, channels=1),

@@ -55,7 +55,7 @@ def test_shown_settings_exist() -> None:
     from torchio_seg.config.resolve import choose, parse_set
 
     for name in ("phantom", "decathlon"):
-        choose(name, None, parse_set([w for w in re.findall(r"--set (\S+)", README) if "width" not in w]))
+        choose(name, None, parse_set([w for w in re.findall(r"--set ([^\s`]+)", README) if "width" not in w]))
 
 
 def test_the_network_of_the_readme_trains(tmp_path: Path) -> None:

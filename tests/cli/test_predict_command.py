@@ -24,7 +24,8 @@ from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.inputs import find_cases
-from torchio_seg.workflows.models import LoadedModel, keep_largest, load_model
+from torchio_seg.workflows.models import LoadedModel, keep_largest
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict import _without_outputs, predict
 from torchio_seg.workflows.predict_case import Output
 

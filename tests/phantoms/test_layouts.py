@@ -224,7 +224,7 @@ def test_same_seed_gives_the_same_bytes_and_another_does_not(
         ("brats2021", "thorax", r"brats2021 is made for brain, not for thorax; .*fits thorax: .*folders.*rtstruct"),
         ("btcv", "brain", "made for abdomen, not for brain"),
         ("rtstruct", "abdomen", "made for thorax, not for abdomen"),
-        ("rtsruct", None, "layout 'rtsruct' is unknown .*rtstruct"),
+        ("rtsruct", None, "layout 'rtsruct' is unknown, did you mean 'rtstruct'"),
         ("folders", "leg", "kind 'leg' is unknown .*brain, abdomen, thorax"),
     ],
 )

@@ -23,7 +23,7 @@ from torchio_seg.tracking import wandb_models, wandb_session
 from torchio_seg.tracking.interface import Run
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.evaluate_run import evaluate_run
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict import predict
 from torchio_seg.workflows.predict_case import Output
 from torchio_seg.workflows.predict_tracked import track_predictions

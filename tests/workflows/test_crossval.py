@@ -21,7 +21,7 @@ from torchio_seg.volumes.nifti import create, read, read_label
 from torchio_seg.workflows import series
 from torchio_seg.workflows.crossval import Gathered, crossval
 from torchio_seg.workflows.evaluate_run import evaluate_run
-from torchio_seg.workflows.models import load_model, require_alike
+from torchio_seg.workflows.opening import load_model, require_alike
 from torchio_seg.workflows.runs import newest_trained, read_split
 
 IDS = [f"case{number}" for number in range(4)]

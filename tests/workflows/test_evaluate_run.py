@@ -15,7 +15,7 @@ from torchio_seg.metrics import METRICS, Measures
 from torchio_seg.progress import Silent
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.evaluate_run import evaluate_run
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.runs import read_journal
 from torchio_seg.workflows.train import resume, start
 

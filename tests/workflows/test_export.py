@@ -20,7 +20,8 @@ from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.weights.reading import read as read_weights
 from torchio_seg.workflows.export import FORMATS, Exported, export
-from torchio_seg.workflows.models import LoadedModel, load_model
+from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.opening import load_model
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 SIZE = (16, 16, 16)

@@ -22,7 +22,7 @@ from torchio_seg.volumes.nifti import create, read
 from torchio_seg.workflows.cases import load_dataset
 from torchio_seg.workflows.evaluate import evaluate_cases
 from torchio_seg.workflows.from_elsewhere import Foreign, declared, evaluate_weights, open_weights
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 
 SHAPE = (18, 17, 19)
 CHANGES = {

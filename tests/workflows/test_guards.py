@@ -16,7 +16,8 @@ from torchio_seg.records import Case
 from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.reading import Volume
 from torchio_seg.workflows.guards import inspect
-from torchio_seg.workflows.models import LoadedModel, load_model
+from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.opening import load_model
 
 CHANNEL = ChannelSeen((40.0, 60.0), (90.0, 110.0), (140.0, 160.0))
 SEEN = Seen(

@@ -11,7 +11,7 @@ import pytest
 
 from torchio_seg.metrics import Measures
 from torchio_seg.records import Case, Labels
-from torchio_seg.reports.pictures import Scan
+from torchio_seg.reports.pictures import Drawn
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.volumes.source import InMemory
 from torchio_seg.workflows.evaluate import _score
@@ -34,8 +34,8 @@ def scored_as_predicted(pair: Pair, labels: Labels) -> object:
 def drawn(pair: Pair, labels: Labels) -> object:
     image, found = read(pair.truth).array, read(pair.predicted).array[0]
     regions = {region.name: region.labels for region in labels.regions}
-    scan = Scan("a", ("", 0), InMemory(image), windows=[(0, 1)], label_map=image[0], regions=regions, predicted=found)
-    return scan.telling_slices(3)
+    drawn = Drawn("a", ("", 0), InMemory(image), windows=[(0, 1)], label_map=image[0], regions=regions, predicted=found)
+    return drawn.telling_slices(3)
 
 
 def pair_of(folder: Path, num_labels: int) -> Pair:

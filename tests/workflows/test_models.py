@@ -13,7 +13,8 @@ from small_models import AFFINE, save_model, scan
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.volumes.images import from_array
 from torchio_seg.volumes.scan import Scan
-from torchio_seg.workflows.models import LoadedModel, load_model, mirrored_axes, skip_empty, with_uncertainty
+from torchio_seg.workflows.models import LoadedModel, skip_empty, with_uncertainty
+from torchio_seg.workflows.opening import load_model, mirrored_axes
 
 FLIP = {"name": "flip", "axes": [0, 2]}
 

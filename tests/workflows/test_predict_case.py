@@ -12,7 +12,7 @@ from small_models import AFFINE, save_model, scan
 from torchio_seg.progress import Silent
 from torchio_seg.records import Case
 from torchio_seg.volumes.nifti import create
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict_case import Computed, Output, Planned, compute_case, open_case, write_case
 
 TAKEN = 400 * 2**20

@@ -19,7 +19,8 @@ from torchio_seg.tracking.interface import Picture
 from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.nifti import create, write_like
 from torchio_seg.workflows.dicom_inputs import open_image
-from torchio_seg.workflows.models import LoadedModel, load_model
+from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict_tracked import track_predictions
 from torchio_seg.workflows.predictions import Effort, Predictions, Written
 from torchio_seg.workflows.preview_steps import GREY_PERCENTILES

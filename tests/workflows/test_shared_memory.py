@@ -12,7 +12,7 @@ from torchio_seg import machine
 from torchio_seg.distributed import ALONE
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.budgets import Budgets
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict import predict
 from torchio_seg.workflows.predict_case import Output
 

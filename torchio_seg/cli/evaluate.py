@@ -154,7 +154,7 @@ def _evaluate_run(  # noqa: PLR0913 (which, and how)
 ) -> None:
     """The run of a folder, or the newest of those below another."""
     from torchio_seg.workflows.evaluate_run import evaluate_run
-    from torchio_seg.workflows.models import load_model
+    from torchio_seg.workflows.opening import load_model
     from torchio_seg.workflows.runs import newest_trained
 
     screen = Screen.shared()

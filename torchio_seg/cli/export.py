@@ -41,7 +41,7 @@ def export(
     require_word("--to", to, EXPORTS)
     require_model(model)
     from torchio_seg.workflows.export import export as workflow
-    from torchio_seg.workflows.models import load_model
+    from torchio_seg.workflows.opening import load_model
 
     flags = {"prediction.patch_size": parse_size(patch_size, "--patch-size"), "device": "cpu"}
     loaded = load_model(model, changes=gather(flags, None), trust=trust)

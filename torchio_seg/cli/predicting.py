@@ -193,7 +193,7 @@ def _load(source: Source, changes: dict[str, Any], peers: Peers) -> LoadedModel:
         experiment = choose(source.dataset, source.config, changes)
         foreign = Foreign(source.weights, experiment, source.trust, source.mirror, peers.local_rank)
         return peers.in_turn(lambda: open_weights(foreign, progress=Screen.shared()))
-    from torchio_seg.workflows.models import load_model
+    from torchio_seg.workflows.opening import load_model
     from torchio_seg.workflows.runs import newest_trained
 
     place = peers.from_main(lambda: source.model or newest_trained(source.runs))

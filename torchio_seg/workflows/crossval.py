@@ -21,7 +21,7 @@ from torchio_seg.workflows.assembly import median_spacing
 from torchio_seg.workflows.beforehand import ENSEMBLE
 from torchio_seg.workflows.cases import anchored, find_classes, load_dataset, needs_root, require_root
 from torchio_seg.workflows.choosing import Choice, choose_steps
-from torchio_seg.workflows.models import require_alike
+from torchio_seg.workflows.opening import require_alike
 from torchio_seg.workflows.out_of_fold import FOLDER, predict_out_of_fold
 from torchio_seg.workflows.train import Situation
 

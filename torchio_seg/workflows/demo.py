@@ -8,7 +8,7 @@ from pathlib import Path
 from torchio_seg.config.resolve import load, shipped
 from torchio_seg.progress import Progress
 from torchio_seg.workflows.assembly import make_plan
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict import predict
 from torchio_seg.workflows.predict_case import Output
 from torchio_seg.workflows.train import Trained, start

@@ -27,7 +27,8 @@ from torchio_seg.workflows.assembly import learn, make_window, resolve_grids
 from torchio_seg.workflows.cases import find_classes, load_dataset
 from torchio_seg.workflows.evaluate import Evaluation, evaluate_cases
 from torchio_seg.workflows.evaluate_run import about_model, choose_part, recorded
-from torchio_seg.workflows.models import LoadedModel, ready, trained_axes
+from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.opening import ready, trained_axes
 from torchio_seg.workflows.provenance import versions
 from torchio_seg.workflows.storing import prepare_cases
 

@@ -20,7 +20,7 @@ from torchio_seg.records import Case
 from torchio_seg.subjects import join_scans
 from torchio_seg.volumes.images import from_array, from_image, image_like, is_image
 from torchio_seg.volumes.scan import Scan
-from torchio_seg.workflows import models
+from torchio_seg.workflows import models, opening
 from torchio_seg.workflows.budgets import Budgets
 from torchio_seg.workflows.dicom_inputs import by_row, is_dicom, open_image
 from torchio_seg.workflows.guards import inspect
@@ -92,7 +92,7 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
         "preprocessing.nonfinite": nonfinite,
     }
     changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    loaded = models.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
+    loaded = opening.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
     if skip_empty:
         loaded = models.skip_empty(loaded)
     loaded = models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)

@@ -72,7 +72,7 @@ class Judge:
     def measures(self) -> Measures:
         """What validations measure: what tells the best model, by its rule for what is missed, and what is watched."""
         watched = parse_metrics(",".join(self.settings.metrics)) if self.settings.metrics else ()
-        names = {*watched, *self.best.measures.names}
+        names = {"dice", *watched, *self.best.measures.names}
         return replace(self.best.measures, names=tuple(name for name in METRICS if name in names))
 
     @cached_property

@@ -20,7 +20,7 @@ from torchio_seg.subjects import read_case_label
 from torchio_seg.volumes.nifti import read_label, write_like
 from torchio_seg.workflows.choosing import Compared
 from torchio_seg.workflows.dicom_inputs import open_images
-from torchio_seg.workflows.models import load_model
+from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict_case import use
 from torchio_seg.workflows.runs import run_of
 
