@@ -158,7 +158,8 @@ class _Begun:
     @property
     def grid_may_change(self) -> bool:
         """Whether voxels may be larger than those of the cases: nobody has chosen a grid, and cases are large."""
-        if {"preprocessing.spacing", "preprocessing.resize", "sampling.patch_size"} & set(self.rest):
+        pinned = {f"preprocessing.{key}" for key in ("spacing", "resize", "crop_or_pad")} | {"sampling.patch_size"}
+        if pinned & set(self.rest):
             return False
         sizes = [prod(resampled(grid.shape, grid.spacing, self.target.spacing)) for grid in self.listed.grids]
         return ENOUGH_COVERED * median(sizes) > FEWEST_VOXELS
