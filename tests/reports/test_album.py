@@ -82,6 +82,16 @@ def test_the_page_names_files_that_are_there_and_takes_no_name_for_markup(run: R
     assert "http" not in text, "nothing is asked of anybody"
 
 
+def test_a_region_has_one_colour_in_truth_and_prediction_and_another_region_another(run: Run) -> None:
+    mask = np.ones((5, 7), bool)
+    names = ("ground-truth/liver", "prediction/liver", "prediction/spleen")
+    overlays = tuple(Overlay(name, mask, value, name.partition("/")[2]) for value, name in enumerate(names))
+    keep(run, ("a", Picture(np.zeros((5, 7), np.uint8), overlays), 0.5))
+    [page] = folder_of(run).glob("*/index.html")
+    truth, prediction, spleen = re.findall(r"background: rgb(\([^)]+\))", page.read_text())
+    assert truth == prediction != spleen
+
+
 def test_a_damaged_table_is_named(run: Run) -> None:
     keep(run, ("a", picture(), 0.5))
     [path] = folder_of(run).glob("*/table.json")

@@ -61,6 +61,8 @@ class Pages:
         self._content: dict[str, Any] = {"format": FORMAT, "title": title, "key": key, "columns": list(columns)}
         self._rows: list[list[Any]] = []
         self._colors: dict[str, Color] = {}
+        """By the name of an overlay; those of one region, truth and prediction, share one."""
+        self._labels: dict[str, Color] = {}
         shutil.rmtree(self._draft, ignore_errors=True)
 
     def add(self, *cells: Cell) -> None:
@@ -80,7 +82,7 @@ class Pages:
     def _keep(self, picture: Picture) -> dict[str, Any]:
         overlays = []
         for each in picture.overlays:
-            color = self._colors.setdefault(each.name, color_of(len(self._colors)))
+            color = self._colors[each.name] = self._labels.setdefault(each.label, color_of(len(self._labels)))
             name = self._write(each.mask.astype(np.uint8), color)
             overlays.append({"name": each.name, "file": name, "value": each.value, "label": each.label})
         return {"file": self._write(picture.pixels), "overlays": overlays}
