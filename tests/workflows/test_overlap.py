@@ -43,7 +43,7 @@ def test_no_more_than_one_is_made_ahead(way: object, most: int) -> None:
 
 def test_the_next_is_made_while_the_last_is_used() -> None:
     used = threading.Event()
-    calls = [lambda: True, lambda: used.wait(10)]
+    calls = [lambda: True, lambda: used.wait(120)]
     for number, task in enumerate(ahead(calls, unwanted=nothing)):
         assert task.result(), "the second waits for the first to be used"
         if number == 0:
