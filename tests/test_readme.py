@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
 from functools import cache
 from pathlib import Path
@@ -14,7 +12,8 @@ import pytest
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
-from torchio_seg.cli import app
+from torchio_seg.cli import app, main
+from torchio_seg.cli.screen import Screen
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -67,20 +66,18 @@ def test_shown_settings_exist() -> None:
         choose(name, None, parse_set([w for w in re.findall(r"--set ([^\s`]+)", README) if "width" not in w]))
 
 
-def test_the_network_of_the_readme_trains(tmp_path: Path) -> None:
+def test_the_network_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [(name, code)] = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", README, re.DOTALL)
     (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
     small = [word for setting in SMALL for word in ("--set", setting)]
     own = ["--network", f"{name}.build", "--set", "network.width=4"]
-    done = subprocess.run(
-        [sys.executable, "-m", "torchio_seg", "train", "--dataset", "phantom", *own, *small],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["torchio-seg", "train", "--dataset", "phantom", *own, *small])
+    Screen.shared.cache_clear()  # a command has a screen of its own
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
     [weights] = (tmp_path / "runs" / "latest").glob("checkpoints/best/*.safetensors")
     assert load_file(weights)["0.weight"].shape == (4, 4, 3, 3, 3)  # of width 4, from the phantom's four channels
 
