@@ -18,6 +18,15 @@ def allocate(argument: dict[str, Any]) -> dict[str, Any]:
     return {"touched": total, "kept": len(kept)}
 
 
+def grow(argument: dict[str, Any]) -> dict[str, Any]:
+    """Touch ever more bytes, so slowly that whoever watches is in time on a busy machine too."""
+    kept = []
+    for _ in range(argument["bytes"] >> 26):
+        kept.append(np.ones(1 << 26, np.uint8))
+        time.sleep(0.1)
+    return {"kept": len(kept)}
+
+
 def chatter(argument: dict[str, Any]) -> dict[str, Any]:
     """Print what is no answer."""
     sys.stdout.write("{}")

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -107,35 +108,41 @@ def test_a_pickle_is_never_executed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_kill_at_any_moment_leaves_a_whole_checkpoint(tmp_path: Path) -> None:
-    """A child saves without end, is killed at odd moments, and what it leaves loads with its own hash."""
+    """A process saves without end, is killed at odd moments, and what it leaves loads with its own hash."""
     script = textwrap.dedent(
         """
-        import sys
+        import os, sys
         sys.path.insert(0, sys.argv[2])
         from pathlib import Path
         from test_checkpoint import CARD_OF_TESTS, Tied, checkpoint
         folder = Path(sys.argv[1]) / "last"
-        for seed in range(10_000):
-            checkpoint.save(folder, Tied(seed), CARD_OF_TESTS, {"seed": seed})
-            if seed == 1:
-                print("started", flush=True)
+        for _ in sys.stdin:
+            if (saving := os.fork()) == 0:  # with all that takes long imported
+                for seed in range(100_000):
+                    checkpoint.save(folder, Tied(seed), CARD_OF_TESTS, {"seed": seed})
+                    if seed == 1:
+                        print(os.getpid(), flush=True)
+                os._exit(0)
+            os.waitpid(saving, 0)
+            print("ended", flush=True)
         """
     )
     folder = tmp_path / "last"
     command = [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)]
-    for attempt in range(6):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "started\n"
-            try:
-                child.wait(timeout=0.003 * attempt)
-            except subprocess.TimeoutExpired:
-                child.send_signal(signal.SIGKILL)
-        card = checkpoint.read_card(folder)
-        seed = checkpoint.read_trainer_state(folder)["seed"]
-        expected = Tied(seed).state_dict()
-        for name, tensor in checkpoint.read_weights(folder, card).items():
-            assert torch.equal(tensor, expected[name])
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starting:
+        assert starting.stdin is not None
+        assert starting.stdout is not None
+        for attempt in range(6):
+            print(file=starting.stdin, flush=True)
+            saving = int(starting.stdout.readline())
+            time.sleep(0.003 * attempt)
+            os.kill(saving, signal.SIGKILL)
+            assert starting.stdout.readline() == "ended\n"
+            card = checkpoint.read_card(folder)
+            seed = checkpoint.read_trainer_state(folder)["seed"]
+            expected = Tied(seed).state_dict()
+            for name, tensor in checkpoint.read_weights(folder, card).items():
+                assert torch.equal(tensor, expected[name])
 
 
 def test_a_save_that_fails_keeps_the_earlier_checkpoint_and_leaves_nothing(tmp_path: Path) -> None:

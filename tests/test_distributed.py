@@ -69,7 +69,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What each rank found, and in which order they came."""
     folder = tmp_path_factory.mktemp("found")
     command = launch(Path(__file__).with_name("two_ranks.py"), folder)
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr
     facts: list[dict[str, Any]] = [json.loads((folder / f"rank_{rank}.json").read_text()) for rank in (0, 1)]
     assert (folder / "order").read_text().split() == ["0", "1"], "not in turn"
@@ -80,7 +80,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
 def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a run of two processes that was never stopped."""
     folder = tmp_path_factory.mktemp("work")
-    done = subprocess.run(train("-o", "whole"), cwd=folder, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(train("-o", "whole"), cwd=folder, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode == 0, done.stderr
     (folder / "out").write_text(done.stdout)
     (folder / "err").write_text(done.stderr)
@@ -230,7 +230,7 @@ def test_a_signal_stops_both_and_what_resumes_is_bit_for_bit_the_unstopped(
     state = checkpoint.read_trainer_state(run / "checkpoints" / "last")
     assert 3 <= state["position"]["step"] < 3 * STEPS_PER_EPOCH
 
-    again = subprocess.run(train("--resume", run), cwd=work, capture_output=True, text=True, check=False, timeout=300)
+    again = subprocess.run(train("--resume", run), cwd=work, capture_output=True, text=True, check=False, timeout=1200)
     assert again.returncode == 0, again.stderr
     for name in ("last", "best"):
         ours, theirs = (folder / "checkpoints" / name for folder in (run, work / "whole"))
@@ -259,7 +259,7 @@ def test_a_killed_rank_ends_the_other_with_one_message(work: Path, killed: int) 
 @pytest.mark.slow
 def test_what_is_wrong_for_all_is_said_once(tmp_path: Path) -> None:
     command = train("-o", "run", settings=["dataset.cases=4", "training.best=luck"])
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=300)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=1200)
     assert done.returncode != 0
     assert done.stderr.count("error: training.best is 'luck'") == 1, done.stderr
     assert done.stderr.count("error: ") == 1

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
-import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+from typer.testing import CliRunner
+
+from torchio_seg.cli import app, main
+from torchio_seg.cli.screen import Screen
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -39,16 +42,21 @@ def test_there_are_commands_to_check() -> None:
     assert len(COMMANDS) >= 8
 
 
+@cache
+def help_of(*command: str) -> str:
+    """All that a command says of itself; that a process of its own says it too is held by the tests of the commands."""
+    found = CliRunner(env={"COLUMNS": "200"}).invoke(app, [*command, "--help"], catch_exceptions=False)
+    assert found.exit_code == 0, found.output
+    return found.stdout
+
+
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_option_in_the_readme_exists(line: str) -> None:
     words = shlex.split(line.split(">", maxsplit=1)[0])
     words = words[words.index("torchio-seg") + 1 :]
     command = words[: 2 if words[0] in GROUPS else 1]
-    done = subprocess.run(
-        [sys.executable, "-m", "torchio_seg", *command, "--help"], capture_output=True, text=True, check=True
-    )
     for option in (word for word in words if word.startswith("-")):
-        assert option in done.stdout, option
+        assert option in help_of(*command), option
 
 
 def test_shown_settings_exist() -> None:
@@ -58,20 +66,18 @@ def test_shown_settings_exist() -> None:
         choose(name, None, parse_set([w for w in re.findall(r"--set ([^\s`]+)", README) if "width" not in w]))
 
 
-def test_the_network_of_the_readme_trains(tmp_path: Path) -> None:
+def test_the_network_of_the_readme_trains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [(name, code)] = re.findall(r"```python\n# (\w+)\.py\n(.*?)```", README, re.DOTALL)
     (tmp_path / f"{name}.py").write_text(code, encoding="utf-8")
     small = [word for setting in SMALL for word in ("--set", setting)]
     own = ["--network", f"{name}.build", "--set", "network.width=4"]
-    done = subprocess.run(
-        [sys.executable, "-m", "torchio_seg", "train", "--dataset", "phantom", *own, *small],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["torchio-seg", "train", "--dataset", "phantom", *own, *small])
+    Screen.shared.cache_clear()  # a command has a screen of its own
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert not end.value.code
     [weights] = (tmp_path / "runs" / "latest").glob("checkpoints/best/*.safetensors")
     assert load_file(weights)["0.weight"].shape == (4, 4, 3, 3, 3)  # of width 4, from the phantom's four channels
 

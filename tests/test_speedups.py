@@ -33,7 +33,7 @@ def build(name: str, **more: float) -> tuple[torch.nn.Module, torch.Tensor]:
     patch_size = (64, 32, 32) if name == "swinunetr" else (32, 32, 32)
     section = {"name": name, **SMALL.get(name, {}), **more}
     network: torch.nn.Module = components.assemble("networks", section, 2, 3, patch_size)
-    return network, torch.randn(2, 2, *patch_size)
+    return network, torch.randn(1 if name == "swinunetr" else 2, 2, *patch_size)  # it knows no norm of a batch
 
 
 def learn(network: torch.nn.Module, images: torch.Tensor, called: torch.nn.Module | None = None) -> dict[str, Any]:

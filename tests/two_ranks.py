@@ -26,7 +26,10 @@ sys.path.insert(0, str(Path(__file__).parent / "networks"))
 from test_networks import SMALL, fit, free_sizes
 
 CPU = torch.device("cpu")
-NUM_STEPS = 3
+NUM_STEPS = 2
+"""The first of a shared network prepares its exchange, the second exchanges as all later ones do."""
+Batches = list[tuple[Pair, Pair]]
+"""By step and rank."""
 
 
 def pair(seed: int, size: tuple[int, int, int], samples: int = 2) -> Pair:
@@ -64,31 +67,49 @@ def small_network(name: str, seed: int) -> tuple[torch.nn.Module, tuple[int, int
     return network.double(), size
 
 
+def make_batches(size: tuple[int, int, int], samples: int, unknown: float | None) -> Batches:
+    """`unknown`: nothing is known of this share of the first rank's samples, and nothing of a slice of the second's."""
+    batches = [(pair(10 * step, size, samples), pair(10 * step + 1, size, samples)) for step in range(NUM_STEPS)]
+    if unknown is not None:
+        for (_, first), (_, second) in batches:
+            first[:, :, : round(unknown * size[0])] = math.nan
+            second[:, :, :1] = math.nan
+    return batches
+
+
+def by_one_process(name: str, loss: Loss, batches: Batches) -> tuple[torch.Tensor, torch.Tensor, list[float]]:
+    """The state before and after the batches of both ranks at once, and the losses."""
+    network, _ = small_network(name, seed=0)
+    before = state_of(network)
+    step = make_stepper(network, loss, ALONE)
+    losses = [
+        step([(torch.cat([first, second]).double(), torch.cat([first_masks, second_masks]))]).loss
+        for (first, first_masks), (second, second_masks) in batches
+    ]
+    return before, state_of(network), losses
+
+
 def distance(
-    peers: Peers, loss: Callable[[Peers], Loss], name: str = "segresnet", *, unknown: float | None = None
+    peers: Peers,
+    loss: Callable[[Peers], Loss],
+    name: str = "segresnet",
+    *,
+    samples: int = 2,
+    unknown: float | None = None,
 ) -> dict[str, Any]:
     """How far two ranks are, after some steps, from one process that had the batches of both; how far that had gone.
 
-    `unknown`: nothing is known of this share of the first rank's samples, and nothing of a slice of the second's.
+    Each rank has so many samples in a batch; `unknown` as for `make_batches`.
     """
     shared, size = small_network(name, seed=peers.rank)
-    whole, _ = small_network(name, seed=0)
-    before = state_of(whole)
-    together, alone = make_stepper(shared, loss(peers), peers), make_stepper(whole, loss(ALONE), ALONE)
-    results = []
-    for step in range(NUM_STEPS):
-        (first, first_masks), (second, second_masks) = (pair(10 * step + rank, size) for rank in (0, 1))
-        if unknown is not None:
-            first_masks[:, :, : round(unknown * size[0])] = math.nan
-            second_masks[:, :, :1] = math.nan
-        own = (first, first_masks) if peers.is_main else (second, second_masks)
-        found = together([(own[0].double(), own[1])])
-        wanted = alone([(torch.cat([first, second]).double(), torch.cat([first_masks, second_masks]))])
-        results.append(abs(found.loss - wanted.loss))
+    batches = make_batches(size, samples, unknown)
+    step = make_stepper(shared, loss(peers), peers)
+    losses = [step([(own[0].double(), own[1])]).loss for own in (both[peers.rank] for both in batches)]
+    before, wanted, wanted_losses = peers.from_main(lambda: by_one_process(name, loss(ALONE), batches))
     return {
-        "apart": float((state_of(shared) - state_of(whole)).abs().max()),
-        "moved": float((state_of(whole) - before).abs().max()),
-        "loss": max(results),
+        "apart": float((state_of(shared) - wanted).abs().max()),
+        "moved": float((wanted - before).abs().max()),
+        "loss": max(abs(one - other) for one, other in zip(losses, wanted_losses, strict=True)),
         "same": agree_exactly(peers, shared),
     }
 
@@ -182,7 +203,7 @@ def idle(peers: Peers) -> str:
 def facts(peers: Peers, folder: Path) -> Iterator[tuple[str, Any]]:
     yield "primitives", primitives(peers, folder)
     for name in components.names("networks"):
-        yield f"network {name}", distance(peers, built({"name": "dice_ce"}), name)
+        yield f"network {name}", distance(peers, built({"name": "dice_ce"}), name, samples=1)
     batch = {"name": "dice", "batch": True, "smooth_numerator": 1.0, "smooth_denominator": 1.0}
     yield "batch dice", distance(peers, built(batch))
     yield "batch dice, each its own", distance(peers, lambda _: built(batch)(ALONE))

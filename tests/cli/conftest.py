@@ -13,20 +13,26 @@ from torchio_seg.cli import main
 from torchio_seg.cli.screen import Screen
 
 
+def exit_code(*words: object) -> int:
+    """How `torchio-seg` with these words ends, in this process."""
+    Screen.shared.cache_clear()  # a command has a process, and a screen, of its own
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["torchio-seg", *map(str, words)])
+        try:
+            main()
+        except SystemExit as end:
+            return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
 @pytest.fixture
 def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
     """Run `torchio-seg` with these words, on a wide screen unless a test sets another."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def run(*words: object) -> Result:
-        monkeypatch.setattr(sys, "argv", ["torchio-seg", *map(str, words)])
-        Screen.shared.cache_clear()  # a command has a process, and a screen, of its own
         capfd.readouterr()
-        try:
-            main()
-            code = 0
-        except SystemExit as end:
-            code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = exit_code(*words)
         captured = capfd.readouterr()
         return Result(code, captured.out, captured.err)
 
@@ -36,12 +42,10 @@ def call(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with data/phantom and runs/, after `torchio-seg train --dataset phantom` made small."""
-    import subprocess
-
     folder = tmp_path_factory.mktemp("work")
-    command = [sys.executable, "-m", "torchio_seg", "train", "--dataset", "phantom", *TINY]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert exit_code("train", "--dataset", "phantom", *TINY) == 0
     return folder
 
 

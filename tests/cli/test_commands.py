@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -36,6 +37,8 @@ COMMANDS = [
     "config show",
     "config schema",
 ]
+PATIENCE_S = 300
+"""Many times what anything here takes on a busy machine: only what hangs meets it."""
 
 
 @pytest.fixture
@@ -87,55 +90,62 @@ def test_the_table_the_csv_and_the_json_agree(work: Path, call: Call) -> None:
     assert shown in result.out
 
 
-def test_the_same_seed_gives_the_same_weights_and_another_does_not(trained: Path, tmp_path: Path) -> None:
-    def weights(*more: str) -> dict[str, torch.Tensor]:
-        folder = tmp_path / "-".join(["run", *more])
-        command = [
-            sys.executable,
-            "-m",
-            "torchio_seg",
-            "train",
-            "--dataset",
-            "phantom",
-            *TINY,
-            *more,
-            "-o",
-            str(folder),
-        ]
-        subprocess.run(command, cwd=trained, check=True, capture_output=True)
-        return weights_of(folder)
+def test_the_same_seed_gives_the_same_weights_and_another_does_not(work: Path, call: Call) -> None:
+    def weights(name: str, *more: str) -> dict[str, torch.Tensor]:
+        result = call("train", "--dataset", "phantom", *TINY, *more, "-o", work / name)
+        assert result.code == 0, result.err
+        return weights_of(work / name)
 
-    first = weights_of(trained / "runs" / "latest")
-    again = weights("--set", "sampling.num_workers=2")
+    first = weights_of(work / "runs" / "latest")
+    again = weights("again", "--set", "sampling.num_workers=2")
     assert all(torch.equal(tensor, again[name]) for name, tensor in first.items())
-    other = weights("--seed", "5")
+    other = weights("other", "--seed", "5")
     assert not all(torch.equal(tensor, other[name]) for name, tensor in first.items())
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_training_saves_and_goes_on_to_the_same_weights_as_one_never_stopped(
-    trained: Path, tmp_path: Path, number: int, code: int
-) -> None:
-    folder = tmp_path / "run"
-    base = [sys.executable, "-m", "torchio_seg", "train"]
-    start = [*base, "--dataset", "phantom", *TINY, "--set", "training.epochs=3", "--set", "sampling.num_workers=1"]
-    with subprocess.Popen([*start, "-o", str(folder)], cwd=trained, stdout=subprocess.PIPE, text=True) as child:
-        journal = folder / "metrics.jsonl"
-        wait_until(lambda: journal.exists() and '"step"' in journal.read_text())
-        child.send_signal(number)
-        out, _ = child.communicate(timeout=60)
-    assert child.returncode == code
-    assert f"--resume {folder}" in out
-    steps = last_step(folder)
-    done = subprocess.run([*base, "--resume", str(folder)], cwd=trained, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert last_step(folder) > steps
-    records = [json.loads(line) for line in journal.read_text().splitlines()]
-    numbers = [record["step"] for record in records if record["kind"] == "step"]
-    assert numbers == list(range(1, len(numbers) + 1))
-    subprocess.run([*start, "-o", str(tmp_path / "whole")], cwd=trained, capture_output=True, check=True)
-    resumed, whole = weights_of(folder), weights_of(tmp_path / "whole")
-    assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+def test_a_stopped_training_saves_and_goes_on_to_the_same_weights_as_one_never_stopped(work: Path, call: Call) -> None:
+    """Stopped in a process of its own, by either signal; another one, which knows only what is saved, goes on."""
+    words = ["train", "--dataset", "phantom", *TINY, "--set", "training.epochs=3"]
+    assert call(*words, "-o", work / "whole").code == 0
+    whole = weights_of(work / "whole")
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        folder = work / number.name
+        command = [sys.executable, "-m", "torchio_seg", *words, "--set", "sampling.num_workers=1", "-o", str(folder)]
+        ended, out = stopped(command, number, once=lambda run=folder: step_numbers(run))
+        assert ended == code
+        assert f"--resume {folder}" in out
+        steps = last_step(folder)
+        done = call("train", "--resume", folder)
+        assert done.code == 0, done.err
+        assert last_step(folder) > steps
+        numbers = step_numbers(folder)
+        assert numbers == list(range(1, len(numbers) + 1))
+        resumed = weights_of(folder)
+        assert all(torch.equal(tensor, resumed[name]) for name, tensor in whole.items())
+
+
+def stopped(command: list[str], number: signal.Signals, *, once: Callable[[], object]) -> tuple[int, str]:
+    """The exit code and the words of a command that gets a signal as soon as something is so."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
+        try:
+            end = time.monotonic() + PATIENCE_S
+            while not once():
+                assert child.poll() is None, "it ended before"
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            child.send_signal(number)
+            out, _ = child.communicate(timeout=PATIENCE_S)
+        finally:
+            child.kill()
+    return child.returncode, out
+
+
+def step_numbers(run: Path) -> list[int]:
+    """Of the whole lines in the journal."""
+    journal = run / "metrics.jsonl"
+    lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [record["step"] for record in records if record["kind"] == "step"]
 
 
 def weights_of(run: Path) -> dict[str, torch.Tensor]:
@@ -147,33 +157,25 @@ def last_step(folder: Path) -> int:
     return int(checkpoint.read_card(folder / "checkpoints" / "last").progress["step"] or 0)
 
 
-def wait_until(condition: object, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.05)
-
-
 def test_a_finished_training_can_be_extended_and_keeps_its_split_when_cases_are_added(
-    trained: Path, tmp_path: Path
+    trained: Path, tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was kept for the test stays there, and the recipe learnt at first is the one that is used on."""
+    monkeypatch.chdir(tmp_path)
     root, folder = tmp_path / "task", tmp_path / "run"
     shutil.copytree(trained / "data" / "phantom", root)
     content = json.loads((root / "dataset.json").read_text())
     (root / "dataset.json").write_text(json.dumps({**content, "training": content["training"][:6]}))
-    command = [sys.executable, "-m", "torchio_seg", "train"]
     small = [word for setting in SETTINGS if "dataset" not in setting for word in ("--set", setting)]
     mine = tmp_path / "mine.yaml"
     mine.write_text(to_yaml(choose("decathlon", None, {"network.channels": [8, 16]})))
-    start = ["--config", str(mine), "--root", str(root), *small, "-o", str(folder)]
-    subprocess.run([*command, *start], cwd=tmp_path, capture_output=True, check=True)
+    begun = call("train", "--config", mine, "--root", root, *small, "-o", folder)
+    assert begun.code == 0, begun.err
     before = json.loads((folder / "run.json").read_text())
     (root / "dataset.json").write_text(json.dumps(content))
     root.rename(tmp_path / "moved")
-    more = ["--resume", str(folder), "--epochs", "3", "--root", str(tmp_path / "moved")]
-    done = subprocess.run([*command, *more], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    done = call("train", "--resume", folder, "--epochs", "3", "--root", tmp_path / "moved")
+    assert done.code == 0, done.err
     after = json.loads((folder / "run.json").read_text())
     parts = (after["split"][part] for part in ("training", "validation", "test"))
     assert {case for part in parts for case in part} == {f"phantom_{i:03d}" for i in range(6)}
@@ -460,13 +462,13 @@ def test_help_and_version_open_at_once_and_without_torch() -> None:
         "print(heavy, time.process_time() - start, file=sys.stderr)"
     )
     for words in (["--help"], ["train", "--help"], ["predict", "-h"], ["--version"]):
-        times = []
-        for _ in range(3):
+        times: list[float] = []
+        while not times or (min(times) >= 0.5 and len(times) < 5):  # seconds of the processor are more on a busy one
             done = subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, check=True)
             heavy, seconds = done.stderr.strip().rsplit(" ", 1)
             assert heavy == "[]", words
             times.append(float(seconds))
-        assert min(times) < 0.5
+        assert min(times) < 0.5, words
 
 
 def test_the_shown_configuration_can_be_trained_from(work: Path, call: Call) -> None:

@@ -49,7 +49,7 @@ def interrupt_when(file: Path, word: str) -> threading.Thread:
     """Press Ctrl-C as soon as the file holds the word."""
 
     def wait() -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 600
         while time.monotonic() < end and not (file.exists() and word in file.read_text()):
             time.sleep(0.01)
         os.kill(os.getpid(), signal.SIGINT)

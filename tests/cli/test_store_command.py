@@ -81,7 +81,7 @@ def test_a_running_training_keeps_its_store(here: Path, call: Call) -> None:
     command = [sys.executable, "-m", "torchio_seg", "train", "--dataset", "phantom", *TINY, "--epochs", "500"]
     with subprocess.Popen(command, cwd=here, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as training:
         try:
-            deadline = time.monotonic() + 90
+            deadline = time.monotonic() + 300
             while not list(here.glob("runs/phantom/*/checkpoints/last")) and time.monotonic() < deadline:
                 time.sleep(0.1)
             assert call("store", "clean", "--all").code == 1

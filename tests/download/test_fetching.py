@@ -18,8 +18,8 @@ from torchio_seg.download.fetching import fetch
 from torchio_seg.errors import DataError
 from torchio_seg.lock import only_here
 
-AT_ONCE = Patience(timeout=5, pauses=(0, 0))
-NEVER = Patience(timeout=5, pauses=())
+AT_ONCE = Patience(timeout=60, pauses=(0, 0))
+NEVER = Patience(timeout=60, pauses=())
 CUT = 1_000_000
 
 

@@ -39,7 +39,7 @@ def server(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[WandbServer]
     monkeypatch.setenv("WANDB_BASE_URL", server.url)
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     for module in (wandb_session, wandb_models):
-        monkeypatch.setattr(module, "FINISH_S", 20)
+        monkeypatch.setattr(module, "FINISH_S", 120)  # what nobody reaches whose server answers
     wandb.teardown()  # what an earlier test has set up knows another server
     yield server
     wandb.teardown()

@@ -13,7 +13,7 @@ def test_who_fits_works_at_once() -> None:
 
     def work(size: int) -> int:
         with budget.share(size):
-            return met.wait(timeout=10)
+            return met.wait(timeout=120)
 
     with ThreadPoolExecutor(3) as pool:
         assert sorted(pool.map(work, (5, 4, 1))) == [0, 1, 2]
@@ -31,7 +31,7 @@ def test_who_does_not_fit_waits_until_others_are_done(size: int) -> None:
         with budget.share(5):
             waiting = pool.submit(work)
             assert not is_inside.wait(0.1)
-        waiting.result(timeout=10)
+        waiting.result(timeout=120)
     assert is_inside.is_set()
 
 

@@ -17,7 +17,8 @@ from torchio_seg.workflows.plan import Planned, Wishes, make, write_plan
 from torchio_seg.workflows.train import start
 
 COMMAND = "torchio-seg plan --dataset folders"
-SMALL = {"device": "cpu", "split.validation": 1, "training.max_time": "1h"}
+SMALL = {"device": "cpu", "split.validation": 1, "training.max_time": "1h", "training.channels_last": False}
+"""How the faster memory layout is found is held by the tests of the layout, and of the command."""
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,7 @@ def test_the_journal_is_strict_json_even_for_what_is_not_finite(tmp_path: Path) 
     journal.log({"kind": "step", "loss": math.nan, "norm": math.inf, "step": 1})
     text = (tmp_path / "metrics.jsonl").read_text()
     found = json.loads(text, parse_constant=pytest.fail)
-    assert found.pop("time") == pytest.approx(time.time(), abs=60)
+    assert found.pop("time") == pytest.approx(time.time(), abs=600)
     assert found == {"kind": "step", "loss": None, "norm": None, "step": 1}
     journal.finish()
     with (tmp_path / "metrics.jsonl").open("a") as file:

@@ -29,7 +29,7 @@ def run(body: str, *, ignoring: signal.Signals | None = None) -> list[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

@@ -34,7 +34,7 @@ def test_work_goes_on_while_the_next_item_is_made() -> None:
         yield 1
 
     def work(item: int) -> int:
-        assert is_made.wait(10)
+        assert is_made.wait(120)
         return item
 
     assert list(trailing(work, items(), 1, num_bytes=one_byte)) == [0, 1]

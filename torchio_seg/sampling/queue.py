@@ -103,6 +103,8 @@ class PatchQueue(tio.Queue):
 
     def _get_subjects_iterable(self) -> Iterator[Any]:
         self._num_sampled_subjects = 0
+        if not self.num_workers:
+            return iter(self._make_loader())
         gc.collect()
         gc.freeze()  # what workers share with us is not theirs to look through, which would copy it
         try:
