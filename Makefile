@@ -41,7 +41,7 @@ check: setup
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 
-QUICK := bench_memory bench_prediction bench_long_volume bench_step bench_check bench_metrics bench_writing bench_dicom \
+QUICK := bench_memory memory_accuracy bench_prediction bench_long_volume bench_step bench_check bench_metrics bench_writing bench_dicom \
   bench_loading loading_parts tracking scoring_beside augmentation_accuracy bench_accuracy phantom_difficulty
 
 bench: setup
