@@ -90,17 +90,17 @@ def test_what_training_asks_is_what_the_command_says(tmp_path: Path) -> None:
 
 def test_warnings_are_logged_and_many_errors_are_counted(tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path)
-    warning = Finding("warning", "empty-label", "empty", "look", "a")
+    warnings = [Finding("warning", "empty-label", f"empty {number}", "look", "a") for number in range(SHOWN + 3)]
     told: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: told.append(record.getMessage())
     logger = logging.getLogger("torchio_seg.workflows.check")
     logger.addHandler(handler)
     try:
-        require_sound(Report((warning,) * (SHOWN + 3)), experiment)
+        require_sound(Report(tuple(warnings)), experiment)
     finally:
         logger.removeHandler(handler)
-    assert told == ["case a: empty; look"] * SHOWN + ["and 3 more; torchio-seg check lists them"]
+    assert told == [f"case a: {each.reason}; look" for each in warnings[:SHOWN]] + ["and 3 more; torchio-seg check lists them"]
     error = Finding("error", "constant-channel", "constant", "drop it", "a")
     with pytest.raises(DataError, match=r"(?s)cannot be trained on, 25 errors:\n  case a: .*\n  and 5 more\n"):
         require_sound(Report((error,) * (SHOWN + 5)), experiment)

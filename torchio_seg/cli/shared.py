@@ -18,6 +18,7 @@ from typing import Any
 
 import typer
 
+from torchio_seg import notices
 from torchio_seg.cli.options import Debug, Quiet, Verbose
 from torchio_seg.cli.screen import Screen, show_failure
 from torchio_seg.errors import PeerError, TorchioSegError, UsageError
@@ -37,7 +38,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         screen.debug = debug
         screen.listen(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
         try:
-            function(*args, **kwargs)
+            with notices.once():
+                function(*args, **kwargs)
         except (KeyboardInterrupt, SystemExit) as end:  # which typer would turn into an exit without a word
             raise typer.Exit(show_failure(end)) from end
 

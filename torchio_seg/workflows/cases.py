@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg import components
+from torchio_seg import components, notices
 from torchio_seg.catalogue.entry import Entry
 from torchio_seg.catalogue.lookup import PREFIX, find, of_experiment
 from torchio_seg.config.sections import Experiment
@@ -25,7 +25,7 @@ MAKES_ITS_DATA = {"phantom"}
 
 
 def load_dataset(experiment: Experiment, *, progress: Progress | None = None) -> Dataset:
-    """The cases of the experiment's layout, from its root; what was found out on the way is said."""
+    """The cases of the experiment's layout, from its root; what was found out on the way is said, once a command."""
     root = find_root(experiment)
     section = experiment.dataset
     if needs_root(experiment):
@@ -38,7 +38,7 @@ def load_dataset(experiment: Experiment, *, progress: Progress | None = None) ->
     if not dataset.cases:
         raise DataError(f"{root} holds no case with a label map; training needs some")
     for note in dataset.notes:
-        log.info("%s", note)
+        notices.say(log, logging.INFO, note)
     return dataset
 
 
