@@ -62,7 +62,7 @@ def test_one_of_several_tables_has_to_be_named(tmp_path: Path) -> None:
     refused(root, "cases.csv, old.csv", "dataset.file=NAME")
     refused(root, "file is new.csv", file="new.csv")
     assert len(table.build(root, file="cases.csv").cases) == 4
-    refused(root / "data", "holds no .csv")
+    refused(root / "data", "has no table (.csv)")
     refused(root / "nowhere", "is not there")
 
 
