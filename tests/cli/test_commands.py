@@ -182,6 +182,16 @@ def test_a_finished_training_can_be_extended_and_keeps_its_split_when_cases_are_
     assert [record["epoch"] for record in records if record["kind"] == "epoch"] == [1, 2, 3]
 
 
+def test_a_finished_training_says_at_once_that_nothing_is_left_and_how_there_would_be(work: Path, call: Call) -> None:
+    record = Path("runs/latest/metrics.jsonl")
+    before = record.read_text()
+    result = call("train", "--resume", "runs/latest", "--root", "not/looked/at")
+    assert result.code == 0, result.err
+    assert "are done; --epochs, --steps or --max-time with more of it trains on" in result.err
+    assert f"model      {Path('runs/latest').resolve()}" in result.out
+    assert record.read_text() == before
+
+
 def test_a_run_without_its_data_does_not_make_other_data(trained: Path, tmp_path: Path, call: Call) -> None:
     shutil.copytree(trained / "runs", tmp_path / "runs", symlinks=True)
     gone = tmp_path / "gone"
