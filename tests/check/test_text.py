@@ -58,7 +58,10 @@ def test_the_last_line_counts(files: int, read: int, seconds: float, words: str)
 
 
 def test_what_is_to_be_said_of_several_cases_alike_is_one_sentence() -> None:
-    empty = [Finding("warning", "empty-label", "nothing is marked", "look", f"c{n}", Path(f"{n}.nii")) for n in range(3)]
+    empty = [
+        Finding("warning", "empty-label", "nothing is marked", "look", f"c{number}", Path(f"{number}.nii"))
+        for number in range(3)
+    ]
     other = Finding("warning", "rounded-labels", "5 voxels are rounded", "fine", "c1", Path("1.nii"))
     whole = [Finding("warning", "absent-class", f"{name} is nowhere", "look") for name in ("lung", "heart")]
     assert gathered([*empty, other, *whole]) == [

@@ -100,7 +100,8 @@ def test_warnings_are_logged_and_many_errors_are_counted(tmp_path: Path) -> None
         require_sound(Report(tuple(warnings)), experiment)
     finally:
         logger.removeHandler(handler)
-    assert told == [f"case a: {each.reason}; look" for each in warnings[:SHOWN]] + ["and 3 more; torchio-seg check lists them"]
+    shown = [f"case a: {each.reason}; look" for each in warnings[:SHOWN]]
+    assert told == [*shown, "and 3 more; torchio-seg check lists them"]
     error = Finding("error", "constant-channel", "constant", "drop it", "a")
     with pytest.raises(DataError, match=r"(?s)cannot be trained on, 25 errors:\n  case a: .*\n  and 5 more\n"):
         require_sound(Report((error,) * (SHOWN + 5)), experiment)

@@ -196,7 +196,7 @@ def test_a_run_without_its_data_does_not_make_other_data(trained: Path, tmp_path
     shutil.copytree(trained / "runs", tmp_path / "runs", symlinks=True)
     gone = tmp_path / "gone"
     result = call("evaluate", tmp_path / "runs" / "latest", "--root", gone)
-    assert result.code == 1
+    assert result.code == 2
     assert "--root" in result.err
     assert not gone.exists()
 
@@ -313,7 +313,7 @@ def test_the_users_mistakes_end_in_one_message_and_no_run(
 
 def test_data_that_is_not_there_is_said_with_where_it_was_looked_for(work: Path, call: Call) -> None:
     result = call("train", "--dataset", "decathlon", "--root", "nowhere/Task04")
-    assert result.code == 1
+    assert result.code == 2
     assert "nowhere/Task04" in result.err
     assert "--root" in result.err
 

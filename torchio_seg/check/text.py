@@ -62,12 +62,12 @@ def gathered(findings: Sequence[Finding]) -> list[str]:
     alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in findings:
         alike[finding.reason, finding.cure].append(finding)
-    return [_of_all(each) if len(each) > 1 and all(one.case for one in each) else str(each[0]) for each in alike.values()]
+    return [_of_all(each) if len(each) > 1 else str(each[0]) for each in alike.values()]
 
 
 def _of_all(findings: Sequence[Finding]) -> str:
-    cases = list(dict.fromkeys(str(finding.case) for finding in findings))
-    if len(cases) == 1:
+    cases = list(dict.fromkeys(finding.case for finding in findings if finding.case is not None))
+    if len(cases) < 2:
         return str(replace(findings[0], file=None))
     return f"{counted(len(cases), 'case')} ({few(cases)}): {replace(findings[0], case=None, file=None)}"
 

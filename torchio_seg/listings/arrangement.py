@@ -61,7 +61,8 @@ def without(root: Path, missing: str, wanted: str) -> DataError:
         arrangement = recognise(root, ()).note
     except DataError:
         there = few(_names(root)) or "nothing"
-        return DataError(f"{root} has no {missing}; give {wanted}, or use another layout. There is: {there}\n{UNDERSTOOD}")
+        advice = f"give {wanted}, or use another layout. There is: {there}"
+        return DataError(f"{root} has no {missing}; {advice}\n{UNDERSTOOD}")
     return DataError(
         f"{root} has no {missing}; give {wanted}. But {arrangement}, which the layout 'folders' reads: "
         f"--dataset folders --root {shlex.quote(str(root))}, or --set dataset.name=folders for the same experiment"

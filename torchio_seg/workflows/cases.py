@@ -10,7 +10,7 @@ from torchio_seg import components, notices
 from torchio_seg.catalogue.entry import Entry
 from torchio_seg.catalogue.lookup import PREFIX, find, of_experiment
 from torchio_seg.config.sections import Experiment
-from torchio_seg.errors import DataError
+from torchio_seg.errors import DataError, UsageError
 from torchio_seg.facts import read_facts
 from torchio_seg.progress import Progress
 from torchio_seg.records import Dataset, Labels
@@ -84,7 +84,7 @@ def require_root(experiment: Experiment) -> None:
         cure += f", or fetch it: torchio-seg download {entry.name}"
     elif entry is not None:
         cure += f". How it must look and how to get it: torchio-seg datasets {entry.name}"
-    raise DataError(f"there is no data at {' or '.join(map(str, places(experiment)))}; {cure}")
+    raise UsageError(f"there is no data at {' or '.join(map(str, places(experiment)))}; {cure}")
 
 
 def find_root(experiment: Experiment) -> Path:
