@@ -88,6 +88,14 @@ def test_what_training_asks_is_what_the_command_says(tmp_path: Path) -> None:
     assert (report.num_read, report.num_files) == (0, 8)
 
 
+def test_a_single_slice_is_no_volume(tmp_path: Path) -> None:
+    """A file that is 2-D is refused, too."""
+    slices = {"images": {"b": content(image(1)[:, :, :1])}, "labels": {"b": content(label()[:, :, :1])}}
+    findings = check_experiment(experiment_of(make(tmp_path / "data", **slices))).report.errors
+    assert [(finding.check, finding.case) for finding in findings] == [("single-slice", "b")]
+    assert "whole series" in findings[0].cure
+
+
 def test_warnings_are_logged_and_many_errors_are_counted(tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path)
     warnings = [Finding("warning", "empty-label", f"empty {number}", "look", "a") for number in range(SHOWN + 3)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import nibabel as nib
@@ -99,6 +101,25 @@ def test_a_volume_that_trained_the_model_is_said_to_have_on_screen_and_to_machin
         assert says in warning
         assert result.err.count("trained this model") == 1
     assert "trained this model" not in call("predict", own[1], "-o", "out").err
+
+
+def test_a_prediction_that_is_stopped_in_start_up_says_what_is_kept(
+    work: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hasty(MetaPathFinder):
+        """Whoever presses Ctrl-C while torch is imported."""
+
+        def find_spec(self, fullname: str, *_: object) -> None:
+            if fullname == "torchio_seg.workflows.predict_tracked":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "torchio_seg.workflows.predict_tracked", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Hasty(), *sys.meta_path])
+    result = call("predict", "in", "-o", "out")
+    assert result.code == 130
+    assert "none is written in part" in result.err
+    assert "the same command begins with those that are left" in result.err
+    assert not Path("out").exists()
 
 
 def test_a_model_that_has_left_its_run_knows_no_training_cases(work: Path) -> None:

@@ -89,11 +89,17 @@ def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str,
 
 
 def require_known(
-    dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, begun: Path | None = None
+    dataset: str | None,
+    config: Path | None,
+    changes: Mapping[str, Any],
+    *,
+    assignments: list[str] | None = None,
+    begun: Path | None = None,
 ) -> None:
     """Refuse at once an experiment that is not there or cannot be; what is planned first is judged by the plan.
 
-    `begun`: a folder that may know the experiment where none is named.
+    `assignments`: those of the changes that --set made. `begun`: a folder that may know the experiment where none is
+    named.
     """
     from torchio_seg.config.resolve import choose, is_layout
 
@@ -102,10 +108,18 @@ def require_known(
     experiment = choose(dataset, config, changes)
     if experiment.sampling.mode == "whole" and changes.get("sampling.patch_size") is not None:
         raise UsageError(
-            f"--patch-size (sampling.patch_size): {experiment.name} trains on whole volumes (sampling.mode: whole), so "
+            f"{_as_given('sampling.patch_size', assignments)}: {experiment.name} trains on whole volumes (sampling.mode: whole), so "
             "that there is no size to choose; leave it out, change the volumes by --set "
             "preprocessing.resize=[96,96,96], or cut patches by --set sampling.mode=foreground"
         )
+
+
+def _as_given(key: str, assignments: list[str] | None) -> str:
+    """How the user named a setting that was changed: by --set, which wins, or by its flag."""
+    from torchio_seg.config.flags import FLAGS
+    from torchio_seg.config.resolve import parse_set
+
+    return f"--set {key}" if key in parse_set(assignments or []) else FLAGS[key]
 
 
 def tracking(wandb: str | None) -> dict[str, str | None]:

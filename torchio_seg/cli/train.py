@@ -107,7 +107,7 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         _require_one_source([name for name, value in given.items() if value is not None])
         changes = one_length(gather(flags, set_))
         if resume is None:
-            require_known(dataset, config, changes, begun=None if repeats is None else output)
+            require_known(dataset, config, changes, assignments=set_, begun=None if repeats is None else output)
     from torchio_seg.distributed import joined
     from torchio_seg.workflows.train import Situation
 
