@@ -18,8 +18,9 @@ import torch
 from small_runs import OWN_NETWORK, SETTINGS, TINY, Call
 
 from torchio_seg import checkpoint
+from torchio_seg.config.dumping import to_yaml
 from torchio_seg.config.reading import read_mapping
-from torchio_seg.config.resolve import choose, load, shipped, to_yaml
+from torchio_seg.config.resolve import choose, load, shipped
 from torchio_seg.devices import usable
 from torchio_seg.volumes.nifti import create
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from small_runs import Call
 
-from torchio_seg.config.resolve import load, shipped, to_yaml
+from torchio_seg.config.dumping import to_yaml
+from torchio_seg.config.resolve import load, shipped
 from torchio_seg.errors import UsageError
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.overview import compare, look_at, survey_runs

@@ -36,9 +36,8 @@ def single_slices(known: Known) -> Iterator[Finding]:
     """Images of one slice, of which a network for volumes would see little but padding."""
     for case, path, facts in known.sound_images():
         if 1 in facts.shape:
-            reason = (
-                f"a single slice, {' x '.join(map(str, facts.shape))} voxels; a network for volumes needs neighbours"
-            )
+            size = " x ".join(map(str, facts.shape))
+            reason = f"a single slice, {size} voxels; a network for volumes needs neighbours"
             cure = "give the whole series as one volume, or take the case out"
             yield Finding("error", "single-slice", reason, cure, case.id, path)
 

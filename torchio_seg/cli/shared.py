@@ -19,8 +19,9 @@ from typing import Any
 import typer
 
 from torchio_seg import notices
+from torchio_seg.cli.failure import show_failure
 from torchio_seg.cli.options import Debug, Quiet, Verbose
-from torchio_seg.cli.screen import Screen, show_failure
+from torchio_seg.cli.screen import Screen
 from torchio_seg.errors import PeerError, TorchioSegError, UsageError
 
 BEGUN = time.monotonic()
@@ -108,8 +109,8 @@ def require_known(
     experiment = choose(dataset, config, changes)
     if experiment.sampling.mode == "whole" and changes.get("sampling.patch_size") is not None:
         raise UsageError(
-            f"{_as_given('sampling.patch_size', assignments)}: {experiment.name} trains on whole volumes (sampling.mode: whole), so "
-            "that there is no size to choose; leave it out, change the volumes by --set "
+            f"{_as_given('sampling.patch_size', assignments)}: {experiment.name} trains on whole volumes "
+            "(sampling.mode: whole), so that there is no size to choose; leave it out, change the volumes by --set "
             "preprocessing.resize=[96,96,96], or cut patches by --set sampling.mode=foreground"
         )
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg import devices, memory
-from torchio_seg.config.resolve import resolve, to_yaml
+from torchio_seg.config.dumping import to_yaml
+from torchio_seg.config.resolve import resolve
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
 from torchio_seg.network_sizes import Sizes, sizes_of
