@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "torchio_seg"
 
 LAYERS = (
-    ("errors", "records", "progress", "machine", "components", "config"),
+    ("errors", "notices", "records", "progress", "machine", "components", "config"),
     (
         *("files", "volumes", "facts", "listings", "splits", "phantoms", "download", "catalogue"),
         *("network_sizes", "levels", "soft_dice", "lock"),
@@ -77,6 +77,7 @@ ONLY_IN = {
 NEVER_AT_START = {"torch", "torchio", "monai", "wandb", "tensorboard", "mlflow", "SimpleITK", "pydicom", "highdicom"}
 LIGHT = {
     "errors",
+    "notices",
     "records",
     "progress",
     "machine",

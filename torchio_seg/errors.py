@@ -1,9 +1,9 @@
 """What can go wrong in words a user can act on.
 
     TorchioSegError            anything below; the command line prints its message, nothing else
-    ├── UsageError             the user's words are at fault (exit code 2)
+    ├── UsageError             what was typed or configured is wrong, a path where nothing is too (exit code 2)
     │   └── ConfigError        a setting is unknown, of the wrong type or out of range
-    ├── DataError              a file or a case is at fault (exit code 1)
+    ├── DataError              what is there cannot be used: a data set, a file or a case (exit code 1)
     │   └── VolumeError        one volume cannot be trusted, or cannot be written
     └── TrainingError          training cannot go on (exit code 1)
         └── PeerError          another process of the same work failed, and has said so: no message

@@ -65,9 +65,9 @@ def test_wrong_words_end_with_2_and_print_no_result(check: Check, words: tuple[s
     assert message in err
 
 
-def test_data_that_is_not_there_ends_with_1(tmp_path: Path, check: Check) -> None:
+def test_data_that_is_not_there_ends_with_2(tmp_path: Path, check: Check) -> None:
     code, _, err = check("--dataset", "decathlon", "--root", tmp_path / "nowhere")
-    assert code == 1
+    assert code == 2
     assert "there is no data at" in err
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from torchio_seg.check.finding import Finding, Report
-from torchio_seg.check.text import summary, to_lines
+from torchio_seg.check.text import gathered, summary, to_lines
 
 ROOT = Path("/data")
 LONG = "sub-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789-0123456789"
@@ -55,3 +55,18 @@ def test_a_finding_is_one_line() -> None:
 def test_the_last_line_counts(files: int, read: int, seconds: float, words: str) -> None:
     warning = Finding("warning", "empty-label", "empty", "look")
     assert summary(Report((warning,), 170, files, read, seconds)) == words
+
+
+def test_what_is_to_be_said_of_several_cases_alike_is_one_sentence() -> None:
+    empty = [
+        Finding("warning", "empty-label", "nothing is marked", "look", f"c{number}", Path(f"{number}.nii"))
+        for number in range(3)
+    ]
+    other = Finding("warning", "rounded-labels", "5 voxels are rounded", "fine", "c1", Path("1.nii"))
+    whole = [Finding("warning", "absent-class", f"{name} is nowhere", "look") for name in ("lung", "heart")]
+    assert gathered([*empty, other, *whole]) == [
+        "3 cases (c0, c1, c2): nothing is marked; look",
+        "case c1: 1.nii: 5 voxels are rounded; fine",
+        "lung is nowhere; look",
+        "heart is nowhere; look",
+    ]

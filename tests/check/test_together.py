@@ -88,19 +88,28 @@ def test_what_training_asks_is_what_the_command_says(tmp_path: Path) -> None:
     assert (report.num_read, report.num_files) == (0, 8)
 
 
+def test_a_single_slice_is_no_volume(tmp_path: Path) -> None:
+    """A file that is 2-D is refused, too."""
+    slices = {"images": {"b": content(image(1)[:, :, :1])}, "labels": {"b": content(label()[:, :, :1])}}
+    findings = check_experiment(experiment_of(make(tmp_path / "data", **slices))).report.errors
+    assert [(finding.check, finding.case) for finding in findings] == [("single-slice", "b")]
+    assert "whole series" in findings[0].cure
+
+
 def test_warnings_are_logged_and_many_errors_are_counted(tmp_path: Path) -> None:
     experiment = experiment_of(tmp_path)
-    warning = Finding("warning", "empty-label", "empty", "look", "a")
+    warnings = [Finding("warning", "empty-label", f"empty {number}", "look", "a") for number in range(SHOWN + 3)]
     told: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: told.append(record.getMessage())
     logger = logging.getLogger("torchio_seg.workflows.check")
     logger.addHandler(handler)
     try:
-        require_sound(Report((warning,) * (SHOWN + 3)), experiment)
+        require_sound(Report(tuple(warnings)), experiment)
     finally:
         logger.removeHandler(handler)
-    assert told == ["case a: empty; look"] * SHOWN + ["and 3 more; torchio-seg check lists them"]
+    shown = [f"case a: {each.reason}; look" for each in warnings[:SHOWN]]
+    assert told == [*shown, "and 3 more; torchio-seg check lists them"]
     error = Finding("error", "constant-channel", "constant", "drop it", "a")
     with pytest.raises(DataError, match=r"(?s)cannot be trained on, 25 errors:\n  case a: .*\n  and 5 more\n"):
         require_sound(Report((error,) * (SHOWN + 5)), experiment)

@@ -19,8 +19,9 @@ import torch
 from small_runs import OWN_NETWORK, SETTINGS, TINY, Call
 
 from torchio_seg import checkpoint
+from torchio_seg.config.dumping import to_yaml
 from torchio_seg.config.reading import read_mapping
-from torchio_seg.config.resolve import choose, load, shipped, to_yaml
+from torchio_seg.config.resolve import choose, load, shipped
 from torchio_seg.devices import usable
 from torchio_seg.volumes.nifti import create
 
@@ -184,11 +185,21 @@ def test_a_finished_training_can_be_extended_and_keeps_its_split_when_cases_are_
     assert [record["epoch"] for record in records if record["kind"] == "epoch"] == [1, 2, 3]
 
 
+def test_a_finished_training_says_at_once_that_nothing_is_left_and_how_there_would_be(work: Path, call: Call) -> None:
+    record = Path("runs/latest/metrics.jsonl")
+    before = record.read_text()
+    result = call("train", "--resume", "runs/latest", "--root", "not/looked/at")
+    assert result.code == 0, result.err
+    assert "are done; --epochs, --steps or --max-time with more of it trains on" in result.err
+    assert f"model      {Path('runs/latest').resolve()}" in result.out
+    assert record.read_text() == before
+
+
 def test_a_run_without_its_data_does_not_make_other_data(trained: Path, tmp_path: Path, call: Call) -> None:
     shutil.copytree(trained / "runs", tmp_path / "runs", symlinks=True)
     gone = tmp_path / "gone"
     result = call("evaluate", tmp_path / "runs" / "latest", "--root", gone)
-    assert result.code == 1
+    assert result.code == 2
     assert "--root" in result.err
     assert not gone.exists()
 
@@ -305,7 +316,7 @@ def test_the_users_mistakes_end_in_one_message_and_no_run(
 
 def test_data_that_is_not_there_is_said_with_where_it_was_looked_for(work: Path, call: Call) -> None:
     result = call("train", "--dataset", "decathlon", "--root", "nowhere/Task04")
-    assert result.code == 1
+    assert result.code == 2
     assert "nowhere/Task04" in result.err
     assert "--root" in result.err
 

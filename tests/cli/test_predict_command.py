@@ -251,7 +251,7 @@ def _hold_against_files(case: dict[str, Any]) -> None:
     assert all(0 < seconds < 60 for seconds in case["seconds"].values())
     assert 50e6 < case["peak_bytes"] < 50e9
     assert case["gpu_peak_bytes"] is None
-    assert case["warnings"] == []
+    assert all("trained this model" in warning for warning in case["warnings"])
 
 
 def test_a_printed_summary_is_all_that_standard_output_has(work: Path, call: Call) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sys
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import nibabel as nib
@@ -14,6 +16,7 @@ from small_runs import Call
 
 from torchio_seg import checkpoint
 from torchio_seg.volumes.nifti import create
+from torchio_seg.workflows.trained_on import training_cases
 
 
 def without_seen(work: Path) -> Path:
@@ -82,6 +85,56 @@ def test_intensities_far_from_training_are_said_channel_by_channel(work: Path, c
     channel = np.asarray(nib.load(path).dataobj)[..., 0]
     assert f"FLAIR has intensities of {np.percentile(channel[channel != 0], 1):.4g} (1 %)" in warnings[0]
     assert "those of training" in warnings[0]
+
+
+def test_a_volume_that_trained_the_model_is_said_to_have_on_screen_and_to_machines(work: Path, call: Call) -> None:
+    run = (work / "runs" / "latest").resolve()
+    split = json.loads((run / "run.json").read_text())["split"]
+    trained, other = split["training"][0], split["test"][0]
+    own = [run.parents[2] / "data/phantom/imagesTr" / f"{case}.nii.gz" for case in (trained, other)]
+    copied = Path(shutil.copy(own[0], work / "in" / f"{trained}.nii.gz"))
+    for number, (volume, says) in enumerate([(own[0], "so that a Dice"), (copied, "if it is that case, a Dice")]):
+        result = call("predict", volume, "-o", f"out{number}", "--json", "-")
+        assert result.code == 0, result.err
+        [warning] = json.loads(result.out)["cases"][0]["warnings"]
+        assert f"case {trained}" in warning
+        assert says in warning
+        assert result.err.count("trained this model") == 1
+    assert "trained this model" not in call("predict", own[1], "-o", "out").err
+
+
+def test_a_prediction_that_is_stopped_in_start_up_says_what_is_kept(
+    work: Path, call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hasty(MetaPathFinder):
+        """Whoever presses Ctrl-C while torch is imported."""
+
+        def find_spec(self, fullname: str, *_: object) -> None:
+            if fullname == "torchio_seg.workflows.predict_tracked":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "torchio_seg.workflows.predict_tracked", raising=False)
+    monkeypatch.setattr(sys, "meta_path", [Hasty(), *sys.meta_path])
+    result = call("predict", "in", "-o", "out")
+    assert result.code == 130
+    assert "none is written in part" in result.err
+    assert "the same command begins with those that are left" in result.err
+    assert not Path("out").exists()
+
+
+def test_a_model_that_has_left_its_run_knows_no_training_cases(work: Path) -> None:
+    run = (work / "runs" / "latest").resolve()
+    known = training_cases(run / "checkpoints" / "best")
+    assert sorted(known) == sorted(json.loads((run / "run.json").read_text())["split"]["training"])
+    assert training_cases(without_seen(work)) == frozenset()
+
+
+def test_the_cases_of_every_fold_trained_an_ensemble(tmp_path: Path) -> None:
+    for fold, cases in enumerate((["a", "b"], ["b", "c"])):
+        (tmp_path / f"fold_{fold}").mkdir()
+        split = {"training": cases, "validation": [], "test": ["t"], "origin": "given"}
+        (tmp_path / f"fold_{fold}" / "run.json").write_text(json.dumps({"split": split}))
+    assert training_cases(tmp_path / "ensemble") == {"a", "b", "c"}
 
 
 def test_a_header_in_another_unit_is_refused(work: Path, call: Call) -> None:

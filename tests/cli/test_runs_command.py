@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from small_runs import Call
 
-from torchio_seg.config.resolve import load, shipped, to_yaml
+from torchio_seg.config.dumping import to_yaml
+from torchio_seg.config.resolve import load, shipped
 from torchio_seg.errors import UsageError
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.overview import compare, look_at, survey_runs
@@ -36,7 +37,7 @@ def test_the_best_is_that_of_the_best_checkpoint_not_the_last_nor_the_highest_ev
         validation(1, 0.4, improved=True),
         validation(2, 0.6, improved=True),
         validation(3, 0.7, improved=False),
-        {"kind": "evaluation", "part": "test", "mean_dice": 0.5, "epoch": 3, "step": 30},
+        {"kind": "evaluation", "part": "test", "mean_dice": 0.5, "epoch": 2, "step": 20},
     ]
     found = look_at(write(tmp_path / "run", records, training__epochs=7))
     assert (found.best_dice, dict(found.evaluations)) == (0.6, {"test": 0.5})
@@ -85,6 +86,23 @@ def test_a_run_that_is_trained_now_is_told_from_one_that_was(tmp_path: Path) -> 
     assert not look_at(run).is_running
 
 
+def test_a_run_tells_what_has_become_of_it(tmp_path: Path) -> None:
+    end = {"kind": "evaluation", "part": "test", "mean_dice": 0.5, "epoch": 1, "step": 10}
+    step = {"kind": "step", "epoch": 3.5, "step": 35}
+    two = [validation(epoch, 0.4, improved=True) for epoch in (1, 2)]
+    for name, records, state in (
+        ("new", [], "stopped before its first step"),
+        ("crashed", [*two, {**step, "epoch": 2.1, "step": 21}], "stopped at step 21"),
+        ("ended", [*two, validation(3, 0.4, improved=False)], "finished"),
+        ("patient", [*two, end], "finished"),
+        ("longer", [*two, end, step], "stopped at step 35"),
+    ):
+        run = write(tmp_path / name, records, training__epochs=3 if name != "longer" else 5)
+        assert look_at(run).state == state, name
+    with runs.locked(run):
+        assert look_at(run).state == "running"
+
+
 def test_what_differs_is_shown_and_nothing_else(tmp_path: Path) -> None:
     one = write(tmp_path / "one", [validation(1, 0.4, improved=True)], network__dropout=0.5)
     other = write(tmp_path / "other", [validation(1, 0.6, improved=True)], network__name="segresnet")
@@ -113,7 +131,7 @@ def test_the_command_lists_and_compares(tmp_path: Path, call: Call, monkeypatch:
     one = write(tmp_path / "runs" / "a" / "one", [validation(2, 0.4, improved=True)], training__epochs=3)
     write(tmp_path / "runs" / "a" / "other", [], training__epochs=4)
     listed = call("runs").out
-    assert "runs/a/one\n    phantom, unet   2 of 3 epochs   best Dice 0.400" in listed
+    assert "runs/a/one\n    phantom, unet   2 of 3 epochs   stopped at step 20              best Dice 0.400" in listed
     assert "best Dice n/a" in listed
     compared = call("runs", "compare", one, "runs/a/other").out
     assert "training.epochs" in compared

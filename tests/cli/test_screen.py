@@ -8,7 +8,8 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from torchio_seg.cli.screen import Screen, show_failure
+from torchio_seg.cli.failure import show_failure
+from torchio_seg.cli.screen import Screen
 from torchio_seg.metrics import mean_dice, summarize
 from torchio_seg.records import RegionScore
 

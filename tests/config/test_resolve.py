@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from torchio_seg.config.dumping import to_yaml
 from torchio_seg.config.optimizations import OPTIMIZATIONS
 from torchio_seg.config.reading import read_mapping
 from torchio_seg.config.resolve import (
@@ -21,7 +22,6 @@ from torchio_seg.config.resolve import (
     resolve,
     shipped,
     shipped_folder,
-    to_yaml,
 )
 from torchio_seg.errors import ConfigError
 

@@ -182,7 +182,7 @@ def test_channels_of_one_name_take_their_folders_name_alone(tmp_path: Path) -> N
     write(tmp_path, {"training": files})
     dataset = datalist.build(tmp_path)
     assert [case.id for case in dataset.cases] == ["a", "b"]
-    assert dataset.channels == ("image 0", "image 1")
+    assert dataset.channels == ("image_0", "image_1")
 
 
 def test_channels_in_folders_of_their_own_are_called_as_their_files(tmp_path: Path) -> None:
@@ -316,7 +316,7 @@ def test_json_that_lists_nothing_is_not_taken_for_the_list(tmp_path: Path, conte
 
 
 def test_missing_list_is_named(tmp_path: Path) -> None:
-    refused(tmp_path, "no .json")
+    refused(tmp_path, "has no list of cases (.json)")
     refused(tmp_path / "nowhere", "nowhere is not there", "the JSON that lists the cases")
     (tmp_path / "a.json").write_text("{", encoding="utf-8")
     refused(tmp_path, "a.json is not valid JSON")

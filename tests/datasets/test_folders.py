@@ -207,10 +207,10 @@ def test_one_file_may_hold_all_channels(tmp_path: Path) -> None:
     scan(tmp_path, "images/a.nii.gz", "images/b.nii.gz", channels=2)
     mask(tmp_path, "labels/a.nii.gz", "labels/b.nii.gz", "labels/c.nii.gz")
     scan(tmp_path, "images/c.nii.gz")
-    assert folders.build(tmp_path).channels == ("image 0", "image 1")  # the check names c
+    assert folders.build(tmp_path).channels == ("image_0", "image_1")  # the check names c
     (tmp_path / "images" / "c.nii.gz").unlink()
     (tmp_path / "labels" / "c.nii.gz").unlink()
-    assert folders.build(tmp_path).channels == ("image 0", "image 1")
+    assert folders.build(tmp_path).channels == ("image_0", "image_1")
     assert folders.build(tmp_path, channels=("T1", "T2")).channels == ("T1", "T2")
     refused(tmp_path, "none of 2 cases has 1 channels", "channels names (CT)", "a.nii.gz: 2", channels=("CT",))
     refused(tmp_path, "give each a name of its own", channels=("T1", "T1"), error=ConfigError)

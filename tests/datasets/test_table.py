@@ -62,7 +62,7 @@ def test_one_of_several_tables_has_to_be_named(tmp_path: Path) -> None:
     refused(root, "cases.csv, old.csv", "dataset.file=NAME")
     refused(root, "file is new.csv", file="new.csv")
     assert len(table.build(root, file="cases.csv").cases) == 4
-    refused(root / "data", "holds no .csv")
+    refused(root / "data", "has no table (.csv)")
     refused(root / "nowhere", "is not there")
 
 
@@ -83,7 +83,7 @@ def test_a_file_of_several_channels_gives_numbered_names(tmp_path: Path) -> None
     root = make_root(tmp_path, simple("8,"))
     (root / "data" / "8_ct.nii.gz").unlink()
     create(root / "data" / "8_ct.nii.gz", np.zeros((3, 2, 2, 2), np.int16), np.eye(4))
-    assert table.build(root).channels == ("CT 0", "CT 1", "CT 2")
+    assert table.build(root).channels == ("CT_0", "CT_1", "CT_2")
 
 
 @pytest.mark.parametrize("words", [("train", "val", "test", "train"), ("Training", "VALID", "Test", "TRAIN")])

@@ -27,7 +27,7 @@ def test_names_given_are_held_against_the_files(tmp_path: Path) -> None:
 def test_names_are_made_where_none_are_given(tmp_path: Path) -> None:
     one, two = (image(tmp_path, "a.nii"),), (image(tmp_path, "b.nii", channels=2),)
     assert name_channels([one], (), default="image") == ("image",)
-    assert name_channels([two], (), default="image") == ("image 0", "image 1")
+    assert name_channels([two], (), default="image") == ("image_0", "image_1")
 
 
 def test_cases_that_differ_from_most_or_cannot_be_read_are_left_to_the_check(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_cases_that_differ_from_most_or_cannot_be_read_are_left_to_the_check(tmp
     two = [(image(tmp_path, f"{name}.nii", channels=2),) for name in "ab"]
     bad = (tmp_path / "bad.nii",)
     bad[0].write_bytes(b"")
-    assert name_channels([bad, odd, *two], (), default="image") == ("image 0", "image 1")
+    assert name_channels([bad, odd, *two], (), default="image") == ("image_0", "image_1")
     assert name_channels([bad, odd, *two], ("CT",), default="image") == ("CT",)
     with pytest.raises(DataError, match=r"bad\.nii: the file is empty"):
         name_channels([bad], (), default="image")

@@ -19,7 +19,7 @@ from PIL import Image
 from small_experiment import with_tracker
 
 from torchio_seg import checkpoint
-from torchio_seg.config.resolve import to_yaml
+from torchio_seg.config.dumping import to_yaml
 from torchio_seg.config.sections import Experiment
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.train import Trained, start

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from torchio_seg.config.resolve import choose
-from torchio_seg.errors import ConfigError, DataError, UsageError
+from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.workflows.cases import find_root, require_root
 
 
@@ -18,7 +18,7 @@ def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_folder_that_a_download_leaves_is_found() -> None:
     experiment = choose("decathlon:hippocampus", None, {})
-    with pytest.raises(DataError, match=r"no data at data/Task04_Hippocampus or .*torchio-seg download Task04_Hippo"):
+    with pytest.raises(UsageError, match=r"no data at data/Task04_Hippocampus or .*torchio-seg download Task04_Hippo"):
         require_root(experiment)
     Path("data/Task04_Hippocampus").mkdir(parents=True)
     assert find_root(experiment) == Path("data/Task04_Hippocampus")
@@ -29,12 +29,12 @@ def test_a_root_that_is_named_wins_and_is_not_replaced_by_another() -> None:
     Path("data/Task04_Hippocampus").mkdir(parents=True)
     experiment = choose("decathlon:4", None, {"dataset.root": "elsewhere"})
     assert find_root(experiment) == Path("elsewhere")
-    with pytest.raises(DataError, match=r"no data at elsewhere; name its folder with --root DIR"):
+    with pytest.raises(UsageError, match=r"no data at elsewhere; name its folder with --root DIR"):
         require_root(experiment)
 
 
 def test_data_that_needs_an_account_is_explained_not_fetched() -> None:
-    with pytest.raises(DataError, match=r"torchio-seg datasets btcv"):
+    with pytest.raises(UsageError, match=r"torchio-seg datasets btcv"):
         require_root(choose("btcv", None, {}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from torchio_seg.config.resolve import load
 from torchio_seg.errors import ConfigError
 from torchio_seg.phantoms.cohort import choose
 from torchio_seg.phantoms.layouts.catalogue import write_layout
-from torchio_seg.workflows.plan import Planned, Wishes, make, write_plan
+from torchio_seg.workflows.plan import Planned, make, write_plan
+from torchio_seg.workflows.plan_begin import Wishes
 from torchio_seg.workflows.train import start
 
 COMMAND = "torchio-seg plan --dataset folders"
@@ -113,3 +115,16 @@ def test_what_cannot_be_planned_is_said(scans: Path, changes: dict[str, object],
 def test_a_budget_below_the_imports_is_an_error_that_says_what_is_needed(scans: Path) -> None:
     with pytest.raises(ConfigError, match=r"the budget of 210 MB is too small"):
         make(Wishes("folders", changes={**SMALL, "dataset.root": str(scans)}, ram_budget=200 * 2**20))
+
+
+def test_the_epoch_that_is_told_is_one_that_will_be(scans: Path) -> None:
+    changes = {**SMALL, "training.max_time": None, "training.steps": 20, "dataset.root": str(scans)}
+    short = make(Wishes("folders", changes=changes))
+    lines = {line.what: str(line) for line in short.needs}
+    steps = int(re.search(r"for (\d+) steps", lines["an epoch"])[1])
+    assert steps < 20
+    training = short.experiment.training
+    assert steps == short.experiment.sampling.patches_per_case * 4 // training.batch_size
+    own = make(Wishes("folders", changes={**changes, "sampling.patches_per_case": 100}))
+    [told] = [str(line) for line in own.needs if line.what == "an epoch"]
+    assert "of which the training takes 20" in told

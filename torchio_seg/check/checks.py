@@ -18,6 +18,7 @@ CHECKS: tuple[Callable[[Known], Iterator[Finding]], ...] = (
     voxels.unreadable_files,
     voxels.nonfinite_voxels,
     voxels.constant_channels,
+    grids.single_slices,
     grids.number_of_channels,
     grids.channels_on_one_grid,
     grids.image_as_label,

@@ -32,6 +32,16 @@ def number_of_channels(known: Known) -> Iterator[Finding]:
         yield Finding("error", "number-of-channels", reason, cure, case.id, case.images[0])
 
 
+def single_slices(known: Known) -> Iterator[Finding]:
+    """Images of one slice, of which a network for volumes would see little but padding."""
+    for case, path, facts in known.sound_images():
+        if 1 in facts.shape:
+            size = " x ".join(map(str, facts.shape))
+            reason = f"a single slice, {size} voxels; a network for volumes needs neighbours"
+            cure = "give the whole series as one volume, or take the case out"
+            yield Finding("error", "single-slice", reason, cure, case.id, path)
+
+
 def channels_on_one_grid(known: Known) -> Iterator[Finding]:
     """Cases whose channels do not lie voxel on voxel."""
     for case, path, facts in known.sound_images():

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torchio_seg.listings.paths import few
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
@@ -53,6 +55,21 @@ def counted(number: int, noun: str) -> str:
 def shown(path: Path, root: Path) -> str:
     """A file as it is named from the root, where it lies below it."""
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
+
+
+def gathered(findings: Sequence[Finding]) -> list[str]:
+    """A sentence for each finding, but one for all cases of which the same is to be said."""
+    alike: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in findings:
+        alike[finding.reason, finding.cure].append(finding)
+    return [_of_all(each) if len(each) > 1 else str(each[0]) for each in alike.values()]
+
+
+def _of_all(findings: Sequence[Finding]) -> str:
+    cases = list(dict.fromkeys(finding.case for finding in findings if finding.case is not None))
+    if len(cases) < 2:
+        return str(replace(findings[0], file=None))
+    return f"{counted(len(cases), 'case')} ({few(cases)}): {replace(findings[0], case=None, file=None)}"
 
 
 def _by_kind(findings: Sequence[Finding]) -> Iterable[list[Finding]]:

@@ -31,7 +31,8 @@ from torchio_seg.cli import (
     track,
     train,
 )
-from torchio_seg.cli.screen import Screen, show_failure
+from torchio_seg.cli.failure import show_failure
+from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import command
 
 FIRST, WORK, DATA, LOOK = "First steps", "Train and predict", "Data", "Look at results and settings"

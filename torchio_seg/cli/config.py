@@ -21,7 +21,8 @@ app = typer.Typer(
 @command
 def show(*, dataset: DatasetName = None, config: ConfigFile = None, root: Root = None, set_: Set = None) -> None:
     """Print an experiment as it would be trained, every setting included; of a layout, before it is planned."""
-    from torchio_seg.config.resolve import choose, is_layout, to_yaml
+    from torchio_seg.config.dumping import to_yaml
+    from torchio_seg.config.resolve import choose, is_layout
 
     experiment = choose(dataset, config, gather({"dataset.root": root}, set_))
     if config is None and is_layout(dataset):

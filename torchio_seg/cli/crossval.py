@@ -79,7 +79,7 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     }
     wanted = parse_folds(folds)
     changes = one_length(gather(flags, set_))
-    require_known(dataset, config, changes, begun=output)
+    require_known(dataset, config, changes, assignments=set_, begun=output)
     from torchio_seg.workflows.crossval import crossval as workflow
     from torchio_seg.workflows.series import Place, Stopped, settle
     from torchio_seg.workflows.train import Situation

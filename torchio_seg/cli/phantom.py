@@ -27,7 +27,9 @@ def phantom(  # noqa: PLR0913 (flags are what the command line is made of)
     ] = None,
     cases: Annotated[int, typer.Option(min=1, metavar="N", help="Number of cases.")] = 24,
     shape: Annotated[str, typer.Option(metavar="N|N,N,N", help="Size of each scan in voxels.")] = "64,64,48",
-    channels: Annotated[int, typer.Option(min=1, max=4, metavar="N", help="Number of MR sequences of a brain.")] = 4,
+    channels: Annotated[
+        int | None, typer.Option(min=1, max=4, metavar="N", help="Number of MR sequences of a brain; otherwise 4.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, metavar="N", help="Random seed; another one gives other patients.")] = 0,
 ) -> None:
     """Generate a data set of scans with labels, in any layout that can be trained on.

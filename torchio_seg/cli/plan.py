@@ -63,7 +63,8 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
     changes = one_length(gather(flags, set_))
     ram, vram = parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget")
     require_known(dataset, config, {})
-    from torchio_seg.workflows.plan import Wishes, make, require_free, write_plan
+    from torchio_seg.workflows.plan import make, require_free, write_plan
+    from torchio_seg.workflows.plan_begin import Wishes
 
     wishes = Wishes(dataset, config, changes, ram_budget=ram, vram_budget=vram)
     require_free(output, overwrite=overwrite)
@@ -77,11 +78,13 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
 
 def plan_here(dataset: str, changes: Mapping[str, Any]) -> tuple[Experiment, dict[str, str]]:
     """The experiment that a training of a layout follows, shown, and what its run keeps of how it came about."""
-    from torchio_seg.workflows.plan import PLAN, Wishes, make, papers_of
+    from torchio_seg.workflows.plan import PLAN, finish, papers_of
+    from torchio_seg.workflows.plan_begin import Wishes, begin
 
-    screen = Screen.shared()
+    screen, wishes = Screen.shared(), Wishes(dataset, changes=changes)
+    begun = begin(wishes, progress=screen)
     screen.say(f"no experiment is called {dataset}, so one is planned; the run keeps it as {PLAN}")
-    planned = make(Wishes(dataset, changes=changes), progress=screen)
+    planned = finish(begun, wishes, progress=screen)
     _show(planned)
     return planned.experiment, papers_of(planned, _command())
 

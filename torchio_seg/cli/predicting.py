@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 PRINTED = "-"
 """In place of the summary's file."""
+STOPPED = (
+    "stopped with no volume under way: none is written in part, those of earlier calls are as they were; the same "
+    "command begins with those that are left"
+)
 AGAIN = "Volumes that were written are whole; the same command goes on with the others"
 
 
@@ -127,7 +131,16 @@ class Asked:
 
 
 def carry_out(asked: Asked) -> None:
-    """Predict, alone or as one of several processes."""
+    """Predict, alone or as one of several processes; whenever it is stopped, what is kept is said."""
+    try:
+        _carry_out(asked)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if not hasattr(stop, "__notes__"):
+            stop.add_note(STOPPED)
+        raise
+
+
+def _carry_out(asked: Asked) -> None:
     from torchio_seg.distributed import joined
 
     with joined("prediction", AGAIN) as peers:

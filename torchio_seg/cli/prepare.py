@@ -36,9 +36,9 @@ def prepare(
     changes = gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_)
     screen = Screen.shared()
     if config is None and is_layout(dataset):
-        from torchio_seg.workflows.plan import Wishes, plan_preprocessing
+        from torchio_seg.workflows.plan_begin import Wishes, begin
 
-        experiment = plan_preprocessing(Wishes(dataset, changes=changes), progress=screen)
+        experiment = begin(Wishes(dataset, changes=changes), progress=screen).experiment
         screen.say(f"voxel size and intensities as 'torchio-seg plan --dataset {dataset}' chooses them")
     else:
         experiment = choose(dataset, config, changes)

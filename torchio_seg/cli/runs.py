@@ -69,7 +69,7 @@ def compare(
     rows += [(name, *map(number, pair)) for name, pair in result.measured.items()]
     screen.table(("score", *LETTERS), rows)
     parts = sorted({part for run in result.runs for part in run.evaluations})
-    rows = [("trained", *map(_progress, result.runs))]
+    rows = [("trained", *map(_progress, result.runs)), ("state", *(run.state for run in result.runs))]
     rows += [(f"Dice, {part} cases", *(number(run.evaluations.get(part)) for run in result.runs)) for part in parts]
     screen.table(("at the end", *LETTERS), rows)
 
@@ -80,9 +80,10 @@ def _row(run: Overview) -> tuple[str, ...]:
     return (
         f"{run.settings.get('dataset.name')}, {run.settings.get('network.name')}",
         _progress(run),
+        run.state,
         f"best Dice {number(run.best_dice)}",
         "" if test is None else f"test {number(test)}",
-        "running now" if run.is_running else _ago(time.time() - run.changed),
+        _ago(time.time() - run.changed),
     )
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import logging
-import signal
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg.errors import PeerError, TorchioSegError
 from torchio_seg.machine import in_units
 
 if TYPE_CHECKING:
@@ -222,25 +220,6 @@ def _outline(values: Mapping[str, float | None]) -> tuple[str, str]:
 def number(value: float | None) -> str:
     """A score as people read it."""
     return "n/a" if value is None else f"{value:.3f}"
-
-
-def show_failure(error: BaseException) -> int:
-    """Tell the user what went wrong; the exit code says whose fault it was."""
-    errors = Screen.shared().errors
-    if isinstance(error, KeyboardInterrupt | SystemExit):
-        code = error.code if isinstance(error, SystemExit) else 128 + signal.SIGINT
-        by_signal = isinstance(code, int) and code > 128  # else by a closed pipe, as of head
-        for sentence in getattr(error, "__notes__", ["stopped"] if by_signal else []):
-            logging.getLogger("torchio_seg").warning("%s", sentence)
-        return code if isinstance(code, int) else 1
-    if isinstance(error, PeerError):
-        return error.exit_code
-    if isinstance(error, TorchioSegError):
-        errors.print(f"error: {error}", style="red", markup=False)
-        return error.exit_code
-    errors.print(f"error: {type(error).__name__}: {error}", style="red", markup=False)
-    errors.print("This is unexpected. Run the command again with --debug and report what it shows.")
-    return 1
 
 
 def _make_bars(console: Any, *, with_bars: bool) -> Bars:

@@ -18,8 +18,10 @@ from typing import Any
 
 import typer
 
+from torchio_seg import notices
+from torchio_seg.cli.failure import show_failure
 from torchio_seg.cli.options import Debug, Quiet, Verbose
-from torchio_seg.cli.screen import Screen, show_failure
+from torchio_seg.cli.screen import Screen
 from torchio_seg.errors import PeerError, TorchioSegError, UsageError
 
 BEGUN = time.monotonic()
@@ -37,7 +39,8 @@ def command(function: Callable[..., None]) -> Callable[..., None]:
         screen.debug = debug
         screen.listen(logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO)
         try:
-            function(*args, **kwargs)
+            with notices.once():
+                function(*args, **kwargs)
         except (KeyboardInterrupt, SystemExit) as end:  # which typer would turn into an exit without a word
             raise typer.Exit(show_failure(end)) from end
 
@@ -87,11 +90,17 @@ def gather(flags: Mapping[str, Any], assignments: list[str] | None) -> dict[str,
 
 
 def require_known(
-    dataset: str | None, config: Path | None, changes: Mapping[str, Any], *, begun: Path | None = None
+    dataset: str | None,
+    config: Path | None,
+    changes: Mapping[str, Any],
+    *,
+    assignments: list[str] | None = None,
+    begun: Path | None = None,
 ) -> None:
     """Refuse at once an experiment that is not there or cannot be; what is planned first is judged by the plan.
 
-    `begun`: a folder that may know the experiment where none is named.
+    `assignments`: those of the changes that --set made. `begun`: a folder that may know the experiment where none is
+    named.
     """
     from torchio_seg.config.resolve import choose, is_layout
 
@@ -100,10 +109,18 @@ def require_known(
     experiment = choose(dataset, config, changes)
     if experiment.sampling.mode == "whole" and changes.get("sampling.patch_size") is not None:
         raise UsageError(
-            f"--patch-size (sampling.patch_size): {experiment.name} trains on whole volumes (sampling.mode: whole), so "
-            "that there is no size to choose; leave it out, change the volumes by --set "
+            f"{_as_given('sampling.patch_size', assignments)}: {experiment.name} trains on whole volumes "
+            "(sampling.mode: whole), so that there is no size to choose; leave it out, change the volumes by --set "
             "preprocessing.resize=[96,96,96], or cut patches by --set sampling.mode=foreground"
         )
+
+
+def _as_given(key: str, assignments: list[str] | None) -> str:
+    """How the user named a setting that was changed: by --set, which wins, or by its flag."""
+    from torchio_seg.config.flags import FLAGS
+    from torchio_seg.config.resolve import parse_set
+
+    return f"--set {key}" if key in parse_set(assignments or []) else FLAGS[key]
 
 
 def tracking(wandb: str | None) -> dict[str, str | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +49,18 @@ from torchio_seg.errors import UsageError
 if TYPE_CHECKING:
     from torchio_seg.workflows.train import Situation, Trained
 
-Named = tuple[str | None, Path | None, dict[str, Any]]
-"""Data set, file and changes, as the user gives them."""
+
+@dataclass(frozen=True)
+class Asked:
+    """What the user names, which is judged before anything heavy is imported."""
+
+    dataset: str | None
+    config: Path | None
+    changes: dict[str, Any]
+    resume: Path | None
+    repeats: int | None
+    output: Path | None
+    runs: Path
 
 
 def train(  # noqa: PLR0913 (flags are what the command line is made of)
@@ -103,61 +113,61 @@ def train(  # noqa: PLR0913 (flags are what the command line is made of)
         **tracking(wandb),
     }
     with told_once():
-        _require_no_resume(repeats, resume)
+        _require_new_folder(resume, repeats, output)
         _require_one_source([name for name, value in given.items() if value is not None])
         changes = one_length(gather(flags, set_))
         if resume is None:
-            require_known(dataset, config, changes, begun=None if repeats is None else output)
+            require_known(dataset, config, changes, assignments=set_, begun=None if repeats is None else output)
+    _carry_out(Asked(dataset, config, changes, resume, repeats, output, runs), may_shrink=auto, trust=trust)
+
+
+def _carry_out(asked: Asked, *, may_shrink: bool, trust: bool) -> None:
+    """Train, alone or as one of several processes."""
     from torchio_seg.distributed import joined
     from torchio_seg.workflows.train import Situation
 
     with joined() as peers:
         if not peers.is_main:
             Screen.shared().say_only_failures()
-        situation = Situation(BEGUN, may_shrink=auto, trust=trust, peers=peers)
-        if repeats is not None:
-            _repeat(repeats, (dataset, config, changes), runs, output, situation=situation)
+        situation = Situation(BEGUN, may_shrink=may_shrink, trust=trust, peers=peers)
+        if asked.repeats is not None:
+            _repeat(asked, asked.repeats, situation)
             return
-        if resume is not None:
-            trained = _go_on(resume, changes, output, situation)
-        else:
-            trained = _begin((dataset, config, changes), runs, output, situation)
+        trained = _begin(asked, situation) if asked.resume is None else _go_on(asked, asked.resume, situation)
         report(trained)
     leave(trained)
 
 
-def _begin(named: Named, runs: Path, output: Path | None, situation: Situation) -> Trained:
+def _begin(asked: Asked, situation: Situation) -> Trained:
     """A new training of what the user names, which is planned first where nobody has described it."""
     from torchio_seg.config.resolve import choose, is_layout
     from torchio_seg.workflows.train import start
 
-    dataset, config, changes = named
+    dataset, config, changes = asked.dataset, asked.config, asked.changes
     if config is None and dataset is not None and is_layout(dataset):
         experiment, papers = situation.peers.from_main(lambda: plan_here(dataset, changes))
         situation = replace(situation, papers=papers)
     else:
         experiment = choose(dataset, config, changes)
-    return start(experiment, runs, folder=output, progress=Screen.shared(), situation=situation)
+    return start(experiment, asked.runs, folder=asked.output, progress=Screen.shared(), situation=situation)
 
 
-def _go_on(run: Path, changes: dict[str, Any], output: Path | None, situation: Situation) -> Trained:
+def _go_on(asked: Asked, run: Path, situation: Situation) -> Trained:
     """The training of a run that was stopped, or is to be longer."""
     from torchio_seg.workflows.train import resume
 
-    if output is not None:
-        raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
-    return resume(run.resolve(), changes, progress=Screen.shared(), situation=situation)
+    return resume(run.resolve(), asked.changes, progress=Screen.shared(), situation=situation)
 
 
-def _repeat(repeats: int, named: Named, runs: Path, output: Path | None, *, situation: Situation) -> None:
+def _repeat(asked: Asked, repeats: int, situation: Situation) -> None:
     """The same training by several seeds."""
     from torchio_seg.workflows.ranks import require_one_process
     from torchio_seg.workflows.series import Place, settle
 
     require_one_process(situation.peers, "--repeats", "train each seed by a torchrun of its own, with --seed")
-    dataset, config, changes = named
-    experiment, papers = settle(dataset, config, changes, Place(output, "repeats"), plan=plan_here)
-    show_repeats(experiment, repeats, runs, output, situation=replace(situation, papers=papers))
+    place = Place(asked.output, "repeats")
+    experiment, papers = settle(asked.dataset, asked.config, asked.changes, place, plan=plan_here)
+    show_repeats(experiment, repeats, asked.runs, asked.output, situation=replace(situation, papers=papers))
 
 
 def _require_one_source(named: list[str]) -> None:
@@ -165,10 +175,14 @@ def _require_one_source(named: list[str]) -> None:
         raise UsageError(f"{' and '.join(named)} each name what to train; give one of them")
 
 
-def _require_no_resume(repeats: int | None, resume: Path | None) -> None:
-    """Refuse what repeats would not heed."""
-    if repeats is not None and resume is not None:
+def _require_new_folder(resume: Path | None, repeats: int | None, output: Path | None) -> None:
+    """Refuse what does not go with a run that is there already."""
+    if resume is None:
+        return
+    if repeats is not None:
         raise UsageError("--repeats goes on by itself where its folder is named again with -o; leave --resume out")
+    if output is not None:
+        raise UsageError("--output names a new run's folder, --resume goes on in the old one; give one of them")
 
 
 def report(trained: Trained) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
 from pydantic import ValidationError
 
 from torchio_seg import components
@@ -146,12 +145,6 @@ def parse_set(assignments: Sequence[str]) -> dict[str, Any]:
     return changes
 
 
-def to_yaml(experiment: Experiment) -> str:
-    """The experiment as the YAML that `load` reads."""
-    text: str = yaml.dump(experiment.model_dump(mode="json"), Dumper=_Dumper, sort_keys=False, width=120)
-    return text
-
-
 def _with_changes(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     data = cast("dict[str, Any]", json.loads(json.dumps(settings)))
     changes = dict(changes)
@@ -236,18 +229,3 @@ def _with_default(kind: str, section: Any, mark: components.Nested) -> Any:
 
 _OWN_LAYOUT = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 """A module with build, or a function, on the Python path."""
-
-
-class _Dumper(yaml.SafeDumper):
-    """Plain YAML: short lists on one line, no aliases."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 (PyYAML's signature)
-        return True
-
-
-def _represent_list(dumper: _Dumper, data: Sequence[Any]) -> yaml.Node:
-    flat = all(not isinstance(item, dict | list) for item in data)
-    return dumper.represent_sequence("tag:yaml.org,2002:seq", data, flow_style=flat)
-
-
-_Dumper.add_representer(list, _represent_list)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import ConfigError, DataError
+from torchio_seg.listings.arrangement import without
 from torchio_seg.listings.channels import name_channels
 from torchio_seg.listings.entries import EXAMPLE, Entry, read_entries
 from torchio_seg.listings.jsonfile import channel_names, numbered, read_object
@@ -70,9 +71,11 @@ def _located(root: Path, file: str | None) -> Path:
             names = few([path.name for path in present]) or "no .json"
             raise ConfigError(f"file is '{file}', which is not in {root}; there is {names}")
         return root / file
+    if not present:
+        raise without(root, "list of cases (.json)", _WANTED)
     lists = present if len(present) == 1 else [path for path in present if _is_list(path)]
     if len(lists) != 1:
-        names = few([path.name for path in lists or present]) or "no .json"
+        names = few([path.name for path in lists or present])
         raise DataError(f"{root} holds {names}; say which one lists the cases: --set dataset.file=NAME")
     return lists[0]
 

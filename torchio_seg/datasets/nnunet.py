@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import ConfigError, DataError
+from torchio_seg.listings.arrangement import without
 from torchio_seg.listings.jsonfile import channel_names, read_json, read_object, shown
 from torchio_seg.listings.nnunet_labels import labels_of
 from torchio_seg.listings.paths import few, inside, is_hidden, require_files, require_folder, require_no_escape
@@ -54,7 +55,7 @@ def _located(root: Path, wanted: str | None) -> Path:
         return found[0]
     names = few([folder.resolve().name for folder in folders])
     if not folders:
-        raise DataError(f"{root} has no {DESCRIPTION}, nor has a folder in it; give {_WANTED}")
+        raise without(root, f"{DESCRIPTION}, nor has a folder in it", _WANTED)
     if wanted is None:
         raise ConfigError(f"{root} holds {names}; say which by number or name: --dataset nnunet:{folders[0].name}")
     raise ConfigError(f"task '{wanted}' means {len(found)} of what {root} holds: {names}; give one's number or name")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from torchio_seg.components import suggestion
 from torchio_seg.errors import ConfigError, DataError
+from torchio_seg.listings.arrangement import without
 from torchio_seg.listings.channels import name_channels
 from torchio_seg.listings.columns import Row, Table, read_table
 from torchio_seg.listings.paths import few, is_volume
@@ -63,6 +64,8 @@ def _located(root: Path, file: str | None) -> Path:
     tables = sorted(path.name for path in root.iterdir() if path.suffix.lower() in {".csv", ".tsv"})
     if file is None and len(tables) == 1:
         return root / tables[0]
+    if not tables and file is None:
+        raise without(root, "table (.csv)", "one, or the folder that holds it")
     if file is None or not (root / file).is_file():
         given = "" if file is None else f", and file is {file}"
         raise DataError(

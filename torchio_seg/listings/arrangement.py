@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -52,6 +53,20 @@ def recognise(root: Path, endings: Sequence[str]) -> Arrangement:
             f"{root} has no arrangement of images and label maps that is recognised.\n{_shown(root, paths)}"
         )
     return found
+
+
+def without(root: Path, missing: str, wanted: str) -> DataError:
+    """The error of a layout whose list is missing from a folder: what is there, and whether another layout reads it."""
+    try:
+        arrangement = recognise(root, ()).note
+    except DataError:
+        there = few(_names(root)) or "nothing"
+        advice = f"give {wanted}, or use another layout. There is: {there}"
+        return DataError(f"{root} has no {missing}; {advice}\n{UNDERSTOOD}")
+    return DataError(
+        f"{root} has no {missing}; give {wanted}. But {arrangement}, which the layout 'folders' reads: "
+        f"--dataset folders --root {shlex.quote(str(root))}, or --set dataset.name=folders for the same experiment"
+    )
 
 
 def _in_trees(root: Path, paths: Sequence[Path], endings: Sequence[str]) -> Arrangement | None:
@@ -124,14 +139,17 @@ def _folders(root: Path, scans: Sequence[Scan]) -> str:
 
 def _shown(root: Path, paths: Sequence[Path]) -> str:
     """What lies there, and what could be done about it."""
+    scans = few([path.relative_to(root).as_posix() for path in paths])
+    lines = [f"there is: {few(_names(root)) or 'nothing'}", f"{len(paths)} volumes{f': {scans}' if scans else ''}"]
+    return "\n".join([*lines, *_detached(root), *_channels_each(paths), UNDERSTOOD])
+
+
+def _names(root: Path) -> list[str]:
     entries = [entry for entry in sorted(root.iterdir()) if not is_hidden(entry)]
     names = [
         f"{entry.name}{' (a link, not entered)' if entry.is_symlink() else '/'}" for entry in entries if entry.is_dir()
     ]
-    names += [entry.name for entry in entries if not entry.is_dir()]
-    scans = few([path.relative_to(root).as_posix() for path in paths])
-    lines = [f"there is: {few(names) or 'nothing'}", f"{len(paths)} volumes{f': {scans}' if scans else ''}"]
-    return "\n".join([*lines, *_detached(root), *_channels_each(paths), UNDERSTOOD])
+    return names + [entry.name for entry in entries if not entry.is_dir()]
 
 
 def _detached(root: Path) -> list[str]:

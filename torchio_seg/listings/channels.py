@@ -30,7 +30,7 @@ def name_channels(images: Sequence[tuple[Path, ...]], given: Sequence[str], *, d
             f"none of {len(counts)} cases has {expected} channels, as channels names ({few(list(given))}): {odd}. "
             "Name as many as there are"
         )
-    return tuple(given) or ((default,) if expected == 1 else tuple(f"{default} {index}" for index in range(expected)))
+    return tuple(given) or ((default,) if expected == 1 else tuple(f"{default}_{index}" for index in range(expected)))
 
 
 def _num_channels(images: Sequence[tuple[Path, ...]]) -> dict[tuple[Path, ...], int]:

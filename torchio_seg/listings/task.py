@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg.errors import ConfigError, DataError
+from torchio_seg.listings.arrangement import without
 from torchio_seg.listings.jsonfile import channel_names, label_names, read_object, shown
 from torchio_seg.listings.paths import few, inside, require_files, require_folder, require_unique
 from torchio_seg.records import Case
@@ -45,7 +46,7 @@ def find_task(root: Path, wanted: str | None = None) -> tuple[Path, tuple[str, .
         return root, ()
     below = sorted(path.parent for path in root.glob(f"*/{DESCRIPTION}") if not path.parent.name.startswith("."))
     if not below:
-        raise DataError(f"{root} has no {DESCRIPTION}, nor has a folder in it; give {_WANTED}")
+        raise without(root, f"{DESCRIPTION}, nor has a folder in it", _WANTED)
     found = below if wanted is None else _pick(below, wanted)
     if len(found) == 1:
         return found[0], (f"task {found[0].name}, found below {root.name or root}",)

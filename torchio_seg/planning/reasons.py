@@ -104,7 +104,8 @@ def tell_needs(settled: Settled, amounts: Amounts) -> Iterator[Line]:
     disk = f"{in_units(amounts.store)} of prepared cases, {in_units(saved)} of checkpoints"
     yield Line("disk", disk, "the cases are shared by all trainings on this grid")
     epoch = f"{time_text(schedule.seconds_per_epoch)} for {schedule.steps_per_epoch} steps of "
-    yield Line("an epoch", f"{epoch}{time_text(settled.found.best.seconds)}", "as measured here, now")
+    ends = f", of which the training takes {schedule.steps}" * (schedule.steps < schedule.steps_per_epoch)
+    yield Line("an epoch", f"{epoch}{time_text(settled.found.best.seconds)}{ends}", "as measured here, now")
     about = "" if schedule.is_given else "about "
     yield Line("training", f"{time_text(schedule.seconds)} for {about}{schedule.steps} steps", _length_advice(settled))
 

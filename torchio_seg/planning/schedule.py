@@ -74,13 +74,15 @@ class Schedule:
         )
 
 
-def plan_schedule(candidate: Candidate, seconds: float, cohort: Cohort, most_seconds: float) -> Schedule:
+def plan_schedule(
+    candidate: Candidate, seconds: float, cohort: Cohort, most_seconds: float, *, most_steps: int = MOST_STEPS
+) -> Schedule:
     """As many steps as fit into the time beside validation and the last evaluation, no more than nnU-Net takes."""
     looking = _seconds_a_look(candidate, seconds, cohort.num_validation)
     last = _seconds_a_look(candidate, seconds, cohort.num_test or cohort.num_validation)
     looks = max(1, min(_MOST_VALIDATIONS, int(_VALIDATING * most_seconds / looking))) if looking else 0
     left = most_seconds - START_S - looks * looking - last
-    steps = max(1, min(MOST_STEPS, int(_AT_WORK * left / seconds)))
+    steps = max(1, min(most_steps, int(_AT_WORK * left / seconds)))
     batch = candidate.batch_size
     portion = max(1, min(EPOCH_STEPS, steps // _FEWEST_EPOCHS))
     patches = cohort.patches_per_case or max(1, round(portion * batch / cohort.num_training))
@@ -93,7 +95,7 @@ def plan_schedule(candidate: Candidate, seconds: float, cohort: Cohort, most_sec
         validation_every=max(1, ceil(epochs / looks)) if looks else epochs,
         steps_per_epoch=steps_per_epoch,
         seconds_per_epoch=steps_per_epoch * seconds / _AT_WORK,
-        seconds=START_S + steps * seconds / _AT_WORK + looks * looking + last,
+        seconds=START_S + steps * seconds / _AT_WORK + min(looks, epochs) * looking + last,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from torchio_seg.components import suggestion
-from torchio_seg.errors import UsageError, VolumeError
+from torchio_seg.errors import UsageError
 from torchio_seg.tracking.wandb_models import PREFIX
 from torchio_seg.volumes.names import READ, not_read, suffix
 
@@ -45,7 +45,7 @@ def require_inputs(inputs: Sequence[str]) -> None:
         if not _is_there(text) and not (equals and Path(file).exists()):
             raise no_input(text)
     if len(inputs) == 1 and (path := Path(inputs[0])).is_file() and suffix(path, (*READ, ARCHIVE)) is None:
-        raise VolumeError(not_read(path))
+        raise UsageError(not_read(path))
 
 
 def no_input(text: str) -> UsageError:

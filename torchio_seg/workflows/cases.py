@@ -6,11 +6,11 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchio_seg import components
+from torchio_seg import components, notices
 from torchio_seg.catalogue.entry import Entry
 from torchio_seg.catalogue.lookup import PREFIX, find, of_experiment
 from torchio_seg.config.sections import Experiment
-from torchio_seg.errors import DataError
+from torchio_seg.errors import DataError, UsageError
 from torchio_seg.facts import read_facts
 from torchio_seg.progress import Progress
 from torchio_seg.records import Dataset, Labels
@@ -25,7 +25,7 @@ MAKES_ITS_DATA = {"phantom"}
 
 
 def load_dataset(experiment: Experiment, *, progress: Progress | None = None) -> Dataset:
-    """The cases of the experiment's layout, from its root; what was found out on the way is said."""
+    """The cases of the experiment's layout, from its root; what was found out on the way is said, once a command."""
     root = find_root(experiment)
     section = experiment.dataset
     if needs_root(experiment):
@@ -38,7 +38,7 @@ def load_dataset(experiment: Experiment, *, progress: Progress | None = None) ->
     if not dataset.cases:
         raise DataError(f"{root} holds no case with a label map; training needs some")
     for note in dataset.notes:
-        log.info("%s", note)
+        notices.say(log, logging.INFO, note)
     return dataset
 
 
@@ -84,7 +84,7 @@ def require_root(experiment: Experiment) -> None:
         cure += f", or fetch it: torchio-seg download {entry.name}"
     elif entry is not None:
         cure += f". How it must look and how to get it: torchio-seg datasets {entry.name}"
-    raise DataError(f"there is no data at {' or '.join(map(str, places(experiment)))}; {cure}")
+    raise UsageError(f"there is no data at {' or '.join(map(str, places(experiment)))}; {cure}")
 
 
 def find_root(experiment: Experiment) -> Path:

@@ -7,13 +7,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from torchio_seg import notices
 from torchio_seg.check.checks import run_checks
 from torchio_seg.check.copying import FIXES, changes_of, home_of, require_target, write_copy
 from torchio_seg.check.finding import Finding, Report
 from torchio_seg.check.gathering import gather
 from torchio_seg.check.known import Files, Known
 from torchio_seg.check.mending import find_mendings
-from torchio_seg.check.text import SHOWN, counted
+from torchio_seg.check.text import SHOWN, counted, gathered
 from torchio_seg.errors import DataError
 from torchio_seg.facts import watch
 from torchio_seg.files import write_json
@@ -67,10 +68,11 @@ def check_dataset(
 
 def require_sound(report: Report, experiment: Experiment) -> None:
     """Tell the warnings; raise where there are errors, all of which are in the message unless they are very many."""
-    for finding in report.warnings[:SHOWN]:
-        log.warning("%s", finding)
-    if len(report.warnings) > SHOWN:
-        log.warning("and %d more; torchio-seg check lists them", len(report.warnings) - SHOWN)
+    warnings = gathered(report.warnings)
+    for warning in warnings[:SHOWN]:
+        notices.say(log, logging.WARNING, warning)
+    if len(warnings) > SHOWN:
+        notices.say(log, logging.WARNING, f"and {len(warnings) - SHOWN} more; torchio-seg check lists them")
     if not report.errors:
         return
     lines = [f"  {finding}" for finding in report.errors[:SHOWN]]

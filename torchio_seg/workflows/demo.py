@@ -7,10 +7,11 @@ from pathlib import Path
 
 from torchio_seg.config.resolve import load, shipped
 from torchio_seg.progress import Progress
-from torchio_seg.workflows.assembly import make_plan
+from torchio_seg.workflows.cases import load_dataset
 from torchio_seg.workflows.opening import load_model
 from torchio_seg.workflows.predict import predict
 from torchio_seg.workflows.predict_case import Output
+from torchio_seg.workflows.runs import read_split
 from torchio_seg.workflows.train import Trained, start
 
 EXPERIMENT = "phantom"
@@ -35,9 +36,8 @@ def run_demo(runs: Path, *, seed: int, progress: Progress) -> Shown:
         "dataset.root": str(Path("data") / (EXPERIMENT if seed == 0 else f"{EXPERIMENT}-{seed}")),
     }
     experiment = load(shipped()[EXPERIMENT], changes)
-    plan = make_plan(experiment, progress=progress)
-    volume = plan.dataset.choose(plan.split.test[:1])[0].images[0]
     trained = start(experiment, runs, progress=progress)
+    volume = load_dataset(experiment).choose(read_split(trained.folder).test[:1])[0].images[0]
     if trained.evaluation is None:
         return Shown(trained, volume, None)
     model = load_model(trained.folder)

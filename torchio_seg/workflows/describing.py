@@ -71,14 +71,32 @@ def tell_of_going_on(position: Position, num_before: int | None, patience: int |
     if num_before is not None and position.num_steps != num_before:
         now = "as many as fit the new time" if position.num_steps is None else str(position.num_steps)
         log.info("its length was %d steps and is now %s; the learning rate follows the new length", num_before, now)
-    elif patience is not None and position.validations_since_best >= patience:
-        log.info(
-            "it ended after %d validations without a better one; a longer --epochs, or a larger training.patience, "
-            "trains on",
-            position.validations_since_best,
-        )
+    else:
+        _tell_of_no_hope(position, patience)
     if position.num_steps is not None and position.step >= position.num_steps:
-        log.info(
-            "all %d steps (%d epochs) are done; --epochs, --steps or --max-time with more of it trains on",
-            *(position.step, position.epoch),
-        )
+        _tell_of_all_steps(position)
+
+
+def tell_of_the_end(position: Position, patience: int | None) -> None:
+    """Say that nothing is left to do in a training, and how there would be."""
+    if not _tell_of_no_hope(position, patience):
+        _tell_of_all_steps(position)
+
+
+def _tell_of_no_hope(position: Position, patience: int | None) -> bool:
+    """Whether it was so."""
+    if patience is None or position.validations_since_best < patience:
+        return False
+    log.info(
+        "it ended after %d validations without a better one; a longer --epochs, or a larger training.patience, trains "
+        "on",
+        position.validations_since_best,
+    )
+    return True
+
+
+def _tell_of_all_steps(position: Position) -> None:
+    log.info(
+        "all %d steps (%d epochs) are done; --epochs, --steps or --max-time with more of it trains on",
+        *(position.step, position.epoch),
+    )

@@ -10,6 +10,7 @@ from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.transforms.preprocessing import find_grids
 from torchio_seg.volumes.nifti import stem
 from torchio_seg.workflows.seen import NONSENSE, Lengths, differences, is_far
+from torchio_seg.workflows.trained_on import tell_of_training
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +35,7 @@ def inspect(model: LoadedModel, volume: Image, case: Case, *, implicit: bool) ->
     require_spacing(model, volume)
     card = model.card
     found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
-    odd = (*otherwise_named(model, case), *huge(model, volume), *found)
+    odd = (*tell_of_training(model, case), *otherwise_named(model, case), *huge(model, volume), *found)
     return [*zeroed(volume), *(f"{volume.path}: {sentence}" for sentence in odd)]
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from torchio_seg import devices, machine, speedups
-from torchio_seg.config.resolve import to_yaml
+from torchio_seg.config.dumping import to_yaml
 from torchio_seg.config.sections import Experiment
 from torchio_seg.config.values import seconds
 from torchio_seg.distributed import ALONE, Peers

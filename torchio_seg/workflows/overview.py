@@ -28,7 +28,7 @@ class Overview:
     settings: Mapping[str, Any]
     """By dotted key."""
     position: Mapping[str, int]
-    """Epoch and step that the last line was written in."""
+    """Epoch and step that the last line of the training was written in."""
     planned: tuple[str, int] | None
     """epochs or steps, and how many there will be; None where that is not settled yet."""
     best: Mapping[str, Any] | None
@@ -38,6 +38,18 @@ class Overview:
     changed: float
     """When something was written last, in seconds since 1970."""
     is_running: bool
+    has_ended: bool
+    """Whether it came to its end, by its length or, where it ended sooner, by the evaluation that follows."""
+
+    @property
+    def state(self) -> str:
+        """What has become of it."""
+        if self.is_running:
+            return "running"
+        if self.has_ended:
+            return "finished"
+        step = self.position["step"]
+        return f"stopped at step {step}" if step else "stopped before its first step"
 
     @property
     def best_dice(self) -> float | None:
@@ -81,7 +93,7 @@ def look_at(run: Path) -> Overview:
     try:
         settings = flat(read_mapping(run / CONFIG))
         whole = [line for line in record.read_text(encoding="utf-8").splitlines() if line.endswith("}")]
-        last = json.loads(whole[-1]) if whole else {}
+        last = json.loads(next((line for line in reversed(whole) if _AN_EVALUATION not in line), "{}"))
         lines = [json.loads(line) for line in whole if _A_STEP not in line]  # of those there may be 100 000
         kinds = {kind: [line for line in lines if line["kind"] == kind] for kind in _KINDS}
         evaluations = sorted([*kinds["evaluation"], *_evaluations(run)], key=lambda line: line.get("time", 0))
@@ -92,12 +104,13 @@ def look_at(run: Path) -> Overview:
     return Overview(
         run,
         settings,
-        {name: int(last.get(name) or 0) for name in ("epoch", "step")},
-        _planned(settings, kinds["budget"]),
+        position := {name: int(last.get(name) or 0) for name in ("epoch", "step")},
+        planned := _planned(settings, kinds["budget"]),
         improved[-1] if improved else None,
         {line["part"]: line["mean_dice"] for line in evaluations},
         changed,
         _is_locked(run / ".lock"),
+        has_ended=_AN_EVALUATION in "".join(whole[-1:]) or _is_at(position, planned),
     )
 
 
@@ -131,7 +144,7 @@ def _are_of_the_same_cases(runs: tuple[Overview, Overview]) -> bool | None:
 
 
 _KINDS = ("validation", "evaluation", "budget")
-_A_STEP = '"kind": "step"'
+_A_STEP, _AN_EVALUATION = '"kind": "step"', '"kind": "evaluation"'
 
 
 def _runs_below(folder: Path, depth: int) -> Iterator[Path]:
@@ -156,6 +169,11 @@ def _planned(settings: Mapping[str, Any], budgets: list[dict[str, Any]]) -> tupl
     if settings.get("training.steps") is not None:
         return "steps", settings["training.steps"]
     return "epochs", settings["training.epochs"]
+
+
+def _is_at(position: Mapping[str, int], planned: tuple[str, int] | None) -> bool:
+    """Whether all that was planned is done."""
+    return planned is not None and position[planned[0].removesuffix("s")] >= planned[1]
 
 
 def _is_locked(path: Path) -> bool:

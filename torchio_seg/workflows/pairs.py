@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.listings.pairing import LABEL_ENDINGS, name_of, unique
-from torchio_seg.listings.paths import few, is_hidden, is_volume, require_folder
+from torchio_seg.listings.paths import few, is_hidden, is_volume
 from torchio_seg.listings.values import discover
 from torchio_seg.metrics import Measures, score_label_maps
 from torchio_seg.records import Labels, Region, RegionScore
@@ -91,7 +91,9 @@ def parse_regions(texts: list[str], ignore: int | None) -> dict[str, tuple[int, 
 
 
 def _label_maps(folder: Path) -> dict[str, Path]:
-    require_folder(folder, "a folder of label maps")
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "is not there"
+        raise UsageError(f"{folder} {what}; give a folder of label maps")
     files = [path for path in sorted(folder.iterdir()) if is_volume(path) and not is_hidden(path)]
     return unique(((name_of(path, LABEL_ENDINGS), path) for path in files), f"label map in {folder}")
 

@@ -10,7 +10,7 @@ from typing import Any
 from torchio_seg.datasets import phantom
 from torchio_seg.errors import UsageError
 from torchio_seg.phantoms.cohort import Cohort, choose
-from torchio_seg.phantoms.layouts.catalogue import find_layout, write_layout
+from torchio_seg.phantoms.layouts.catalogue import find_layout, require_channels, write_layout
 from torchio_seg.progress import Progress, Silent
 
 
@@ -27,11 +27,13 @@ class Drawn:
 def write_phantom(
     root: Path, layout: str, kind: str | None, numbers: Mapping[str, Any], *, progress: Progress | None = None
 ) -> Drawn:
-    """Generate patients in a folder that is empty or not there yet; `numbers` says how many and how large."""
+    """Generate patients in a folder that is empty or not there yet; `numbers`: how many, how large."""
+    chosen, kind = find_layout(layout, kind)
+    given = {name: value for name, value in numbers.items() if value is not None}
+    require_channels(layout, kind, given.get("channels"))
+    cohort = choose(kind, **given)
     if root.is_file() or (root.exists() and any(root.iterdir())):
         raise UsageError(f"{root} is not empty; name a new folder")
-    chosen, kind = find_layout(layout, kind)
-    cohort = choose(kind, **numbers)
     progress = progress or Silent()
     progress.start("patients", cohort.cases)
     try:

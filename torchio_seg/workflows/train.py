@@ -23,6 +23,8 @@ from torchio_seg.trainer import Position
 from torchio_seg.workflows import runs
 from torchio_seg.workflows.assembly import Plan, make_plan, recall_plan
 from torchio_seg.workflows.cases import anchored, needs_root, require_root
+from torchio_seg.workflows.describing import tell_of_the_end
+from torchio_seg.workflows.ended import find_end
 from torchio_seg.workflows.evaluate import Evaluation
 from torchio_seg.workflows.job import Job, Surroundings
 from torchio_seg.workflows.ledger import opened
@@ -119,8 +121,11 @@ def resume(
     """Go on where the last checkpoint of a run is; its length may be changed."""
     situation = situation or Situation()
     peers, progress = situation.peers, situation.progress(progress)
-    experiment, card, split = peers.from_main(lambda: _recall(folder, changes))
+    experiment, earlier, card, split = peers.from_main(lambda: _recall(folder, changes))
     devices.choose(experiment.device, peers.local_rank)
+    if (end := peers.from_main(lambda: find_end(folder, experiment, earlier, split))) is not None:
+        tell_of_the_end(end, experiment.training.patience)
+        return Trained(folder, end, peers.from_main(lambda: runs.find_checkpoint(folder)), None, None)
 
     def plan(experiment: Experiment) -> Plan:
         return plan_together(peers, lambda: recall_plan(experiment, card, split, progress=progress))
@@ -130,15 +135,15 @@ def resume(
         return _train_somehow(job, plan, folder, progress, situation=situation)
 
 
-def _recall(folder: Path, changes: Mapping[str, Any]) -> tuple[Experiment, ModelCard, Split]:
-    """The settings of a run, changed, the card of its last checkpoint, and its split."""
+def _recall(folder: Path, changes: Mapping[str, Any]) -> tuple[Experiment, Experiment, ModelCard, Split]:
+    """The settings of a run, changed and as they were, the card of its last checkpoint, and its split."""
     last = folder / "checkpoints" / "last"
     if not checkpoint.exists(last):
         raise UsageError(f"{folder} has no checkpoint to go on from (checkpoints/last); start a new training")
     earlier = load(folder / "config.yaml")
     experiment = load(folder / "config.yaml", changes)
     _require_same_training(experiment, earlier)
-    return experiment, checkpoint.read_card(last), runs.read_split(folder)
+    return experiment, earlier, checkpoint.read_card(last), runs.read_split(folder)
 
 
 def _train_somehow(

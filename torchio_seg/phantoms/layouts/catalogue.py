@@ -73,11 +73,20 @@ def find_layout(name: str, kind: str | None) -> tuple[Layout, str]:
     return layout, kind or layout.kinds[0]
 
 
+def require_channels(name: str, kind: str, channels: int | None) -> None:
+    """Refuse a number of channels that the kind does not have, or the layout does not hold; None: all there are."""
+    names = KINDS[kind].channels
+    if channels is None:
+        return
+    if channels > len(names):
+        raise UsageError(f"channels={channels}; {kind} phantoms have {len(names)} ({', '.join(names)}), leave it out")
+    if LAYOUTS[name].all_channels and channels != len(names):
+        raise UsageError(f"channels={channels}; layout {name} holds all {len(names)} of them, leave it out")
+
+
 def write_layout(root: Path, name: str, cohort: Cohort, *, report: Report = lambda _done, _all: None) -> None:
     """Make the whole folder beside `root` and rename it into place."""
     layout, kind = find_layout(name, cohort.kind)
-    num_channels = len(KINDS[kind].channels)
-    if layout.all_channels and cohort.channels != num_channels:
-        raise UsageError(f"channels={cohort.channels}; layout {name} holds all {num_channels} of them, leave it out")
+    require_channels(name, kind, cohort.channels)
     with whole(root) as folder:
         layout.write(folder, cohort, cohort.patients(report))
