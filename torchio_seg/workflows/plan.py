@@ -116,10 +116,11 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     grid_may_change = begun.grid_may_change
     seen = see(begun.experiment, listed, progress, FIRST_LOOK if grid_may_change else MOST_LOOKED_AT)
     cohort = listed.cohort(rest.get("sampling.patches_per_case"))
-    tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()))
+    ladder = make_ladder(_space(begun, seen))
+    tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()), ladder[-1])
     limits = Limits(rig.memory_limit, lambda candidate, took: is_enough(candidate, took, cohort, rig.seconds))
     tell_if_busy()
-    found = find_largest(make_ladder(_space(begun, seen)), tryer, limits)
+    found = find_largest(ladder, tryer, limits)
     best = found.best
     if grid_may_change:
         begun = begun.at(best.candidate.space.spacing)
