@@ -13,7 +13,8 @@ from torchio_seg.config.resolve import load
 from torchio_seg.errors import ConfigError
 from torchio_seg.phantoms.cohort import choose
 from torchio_seg.phantoms.layouts.catalogue import write_layout
-from torchio_seg.workflows.plan import Planned, Wishes, make, write_plan
+from torchio_seg.workflows.plan import Planned, make, write_plan
+from torchio_seg.workflows.plan_beginning import Wishes
 from torchio_seg.workflows.train import start
 
 COMMAND = "torchio-seg plan --dataset folders"

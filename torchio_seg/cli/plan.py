@@ -63,7 +63,8 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
     changes = one_length(gather(flags, set_))
     ram, vram = parse_bytes(ram_budget, "--ram-budget"), parse_bytes(vram_budget, "--vram-budget")
     require_known(dataset, config, {})
-    from torchio_seg.workflows.plan import Wishes, make, require_free, write_plan
+    from torchio_seg.workflows.plan import make, require_free, write_plan
+    from torchio_seg.workflows.plan_beginning import Wishes
 
     wishes = Wishes(dataset, config, changes, ram_budget=ram, vram_budget=vram)
     require_free(output, overwrite=overwrite)
@@ -77,7 +78,8 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
 
 def plan_here(dataset: str, changes: Mapping[str, Any]) -> tuple[Experiment, dict[str, str]]:
     """The experiment that a training of a layout follows, shown, and what its run keeps of how it came about."""
-    from torchio_seg.workflows.plan import PLAN, Wishes, make, papers_of
+    from torchio_seg.workflows.plan import PLAN, make, papers_of
+    from torchio_seg.workflows.plan_beginning import Wishes
 
     screen = Screen.shared()
     screen.say(f"no experiment is called {dataset}, so one is planned; the run keeps it as {PLAN}")

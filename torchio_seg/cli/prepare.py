@@ -36,7 +36,7 @@ def prepare(
     changes = gather({"dataset.root": root, "split.fold": parse_fold(fold)}, set_)
     screen = Screen.shared()
     if config is None and is_layout(dataset):
-        from torchio_seg.workflows.plan import Wishes, plan_preprocessing
+        from torchio_seg.workflows.plan_beginning import Wishes, plan_preprocessing
 
         experiment = plan_preprocessing(Wishes(dataset, changes=changes), progress=screen)
         screen.say(f"voxel size and intensities as 'torchio-seg plan --dataset {dataset}' chooses them")

@@ -5,61 +5,42 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from math import prod
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from torchio_seg import devices, memory
-from torchio_seg.config.resolve import choose, resolve, to_yaml
+from torchio_seg.config.resolve import resolve, to_yaml
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
-from torchio_seg.levels import design
 from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.planning.coarseness import longest_edge
 from torchio_seg.planning.costs import PARAMETER_BYTES
 from torchio_seg.planning.families import choose_changes
 from torchio_seg.planning.fitting import Limits, find_largest
-from torchio_seg.planning.ladder import ENOUGH_COVERED, FEWEST_VOXELS, Space, make_ladder
+from torchio_seg.planning.ladder import Space, make_ladder
 from torchio_seg.planning.reasons import Amounts, Settled, tell_choices, tell_needs
 from torchio_seg.planning.schedule import SHORT, is_enough, plan_schedule
-from torchio_seg.planning.settings import merged, preprocessing_of, whole_settings
-from torchio_seg.planning.spacing import Target, choose_spacing, resampled
+from torchio_seg.planning.settings import merged, whole_settings
 from torchio_seg.planning.telling import Line, size_text, to_comments
-from torchio_seg.planning.topology import LEVELED, NETWORK, given_levels, require_levels
+from torchio_seg.planning.topology import LEVELED
 from torchio_seg.progress import Silent
-from torchio_seg.workflows.cases import find_root, needs_root, require_root
 from torchio_seg.workflows.network import build_network
-from torchio_seg.workflows.plan_data import FIRST_LOOK, MOST_LOOKED_AT, Listed, Seen, list_cases, see
+from torchio_seg.workflows.plan_beginning import ORIGIN, begin
+from torchio_seg.workflows.plan_data import FIRST_LOOK, MOST_LOOKED_AT, Seen, see
 from torchio_seg.workflows.trying import Tryer, rig_of, tell_if_busy, worker_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment
     from torchio_seg.planning.fingerprint import Fingerprint
     from torchio_seg.planning.schedule import Schedule
-    from torchio_seg.planning.spacing import Spacing
     from torchio_seg.progress import Progress
     from torchio_seg.records import Dataset
+    from torchio_seg.workflows.plan_beginning import Begun, Wishes
 
 PLAN, FINGERPRINT = "plan.yaml", "plan.fingerprint.json"
-OWN = ("name", "seed", "device", "deterministic", "dataset", "codes", "split", "tracker")
-"""What an experiment keeps when it is planned."""
-ORIGIN = "the plan with these options"
 _PARTS_OF_LOGITS, _PARTS_OF_IMAGE = 4, 3
 """Volumes in fp32 that an evaluation holds at its peak, for each channel of the network's output and input."""
-
-
-@dataclass(frozen=True)
-class Wishes:
-    """What a plan is made for."""
-
-    dataset: str | None = None
-    config: Path | None = None
-    changes: Mapping[str, Any] = field(default_factory=dict)
-    """By dotted key; they stand whatever would have been planned."""
-    ram_budget: int | None = None
-    vram_budget: int | None = None
 
 
 @dataclass(frozen=True)
@@ -110,7 +91,7 @@ def require_free(path: Path, *, overwrite: bool) -> None:
 def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     """Look at the data set, choose by rules, and measure what fits."""
     progress = progress or Silent()
-    begun = _begin(wishes, progress)
+    begun = begin(wishes, progress)
     listed, settings, rest = begun.listed, begun.settings, begun.rest
     rig = rig_of(begun.experiment, wishes.ram_budget, wishes.vram_budget, begun.experiment.training.max_time)
     grid_may_change = begun.grid_may_change
@@ -138,80 +119,6 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
     return Planned(experiment, seen.fingerprint, tuple(tell_choices(settled)), tuple(needs))
 
 
-def plan_preprocessing(wishes: Wishes, *, progress: Progress | None = None) -> Experiment:
-    """An experiment whose volumes are prepared as those of a plan: nothing is measured, and the rest is as it comes."""
-    return _begin(wishes, progress or Silent()).experiment
-
-
-@dataclass(frozen=True)
-class _Begun:
-    """What follows from headers and labels alone."""
-
-    listed: Listed
-    target: Target
-    settings: dict[str, Any]
-    """The sections that are settled."""
-    rest: dict[str, Any]
-    """Changes that stand whatever is planned."""
-    experiment: Experiment
-    """Of both, with the defaults of what is not planned yet."""
-
-    @property
-    def grid_may_change(self) -> bool:
-        """Whether voxels may be larger than those of the cases: nobody has chosen a grid, and cases are large."""
-        pinned = {f"preprocessing.{key}" for key in ("spacing", "resize", "crop_or_pad")} | {"sampling.patch_size"}
-        if pinned & set(self.rest):
-            return False
-        sizes = [prod(resampled(grid.shape, grid.spacing, self.target.spacing)) for grid in self.listed.grids]
-        return ENOUGH_COVERED * median(sizes) > FEWEST_VOXELS
-
-    def at(self, spacing: Spacing) -> _Begun:
-        """The same in voxels of another size."""
-        if spacing == self.target.spacing:
-            return self
-        target = replace(self.target, spacing=spacing, finest=self.target.spacing)
-        preprocessing = self.settings["preprocessing"] | {"spacing": list(spacing)}
-        settings = self.settings | {"preprocessing": preprocessing}
-        return replace(self, target=target, settings=settings, experiment=resolve(settings, self.rest, ORIGIN))
-
-
-def _begin(wishes: Wishes, progress: Progress) -> _Begun:
-    """List the cases and settle their grid."""
-    base, rest = _base(wishes), _rest(wishes)
-    early = resolve(_settled_sections(base), rest, ORIGIN)  # a wrong setting is found before any file is read
-    levels = given_levels(early.network.name, rest)
-    patch = rest.get("sampling.patch_size")
-    require_levels(levels, len(next(iter(levels.values()), ())) if patch else None)
-    listed = list_cases(base, progress)
-    target = choose_spacing([grid.spacing for grid in listed.grids], [grid.shape for grid in listed.grids])
-    if patch:
-        require_levels(levels, len(design(tuple(patch), target.spacing, 1).strides))
-    preprocessing = preprocessing_of(target.spacing, listed.dataset.is_ct, base.preprocessing.nonfinite)
-    settings = _settled_sections(base) | {"network": {"name": early.network.name}, "preprocessing": preprocessing}
-    return _Begun(listed, target, settings, rest, resolve(settings, rest, ORIGIN))
-
-
-def _base(wishes: Wishes) -> Experiment:
-    """The experiment as it is named, its data found; of its settings those stay that are no plan's business."""
-    own = {key: value for key, value in wishes.changes.items() if key.partition(".")[0] in OWN}
-    base = choose(wishes.dataset, wishes.config, own)
-    devices.choose(base.device)  # a device that is not there is found before any file is read
-    if needs_root(base):
-        require_root(base)
-    section = base.dataset.model_copy(update={"root": find_root(base).resolve()})
-    return base.model_copy(update={"dataset": section})
-
-
-def _rest(wishes: Wishes) -> dict[str, Any]:
-    """The other changes, which stand over what is planned."""
-    rest = {key: value for key, value in wishes.changes.items() if key.partition(".")[0] not in OWN}
-    if whole := sorted(set(rest) & {"sampling", "network", "training", "preprocessing"}):
-        raise ConfigError(
-            f"--set {whole[0]}=...: a plan makes this section; set single keys of it, as --set training.batch_size=4"
-        )
-    return rest
-
-
 def _as_long_as_told(schedule: Schedule, rest: Mapping[str, Any]) -> Schedule:
     """The schedule with the user's own number of steps or epochs, where there is one."""
     if (steps := rest.get("training.steps")) is not None:
@@ -221,17 +128,7 @@ def _as_long_as_told(schedule: Schedule, rest: Mapping[str, Any]) -> Schedule:
     return schedule
 
 
-def _settled_sections(base: Experiment) -> dict[str, Any]:
-    """What is not planned, or follows from no file."""
-    store = None if base.sampling.store is None else str(base.sampling.store)
-    return base.model_dump(mode="json", include=set(OWN)) | {
-        "network": {"name": NETWORK},
-        "training": {"max_time": base.training.max_time},
-        "sampling": {"store": store, "store_dtype": base.sampling.store_dtype},
-    }
-
-
-def _space(begun: _Begun, seen: Seen) -> Space:
+def _space(begun: Begun, seen: Seen) -> Space:
     """What candidates may differ in: all but what the user has chosen."""
     dataset, rest = begun.listed.dataset, begun.rest
     network = begun.experiment.network.name
@@ -255,7 +152,7 @@ def _space(begun: _Begun, seen: Seen) -> Space:
     return space
 
 
-def _longest_edge(begun: _Begun, seen: Seen) -> float:
+def _longest_edge(begun: Begun, seen: Seen) -> float:
     """Of voxels that the labels bear."""
     return longest_edge((each.open() for each in seen.stored), begun.listed.dataset.labels, begun.target.spacing)
 
