@@ -132,7 +132,7 @@ def test_a_patience_that_no_validation_would_try_is_refused_before_anything_is_m
     wanted = experiment(tmp_path, **{"split.fold": "all", "training.patience": 2})
     with pytest.raises(ConfigError, match=r"patience is 2 validations, but no case is kept .*every case.*=null"):
         start(wanted, tmp_path / "runs")
-    assert not (tmp_path / "store").exists()
+    assert not list((tmp_path / "store").glob("cases/*"))
     assert not (tmp_path / "runs").exists()
 
 

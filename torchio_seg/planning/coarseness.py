@@ -22,9 +22,11 @@ MOST_LOST = 0.02
 """Dice, the mean over classes."""
 MOST_LOST_OF_ONE = 0.1
 """Dice of a single class."""
-_STEP, _NUM_STEPS = 1.25, 13
-"""Edges to choose from: each so many times longer than the one before, the last 18 times the first."""
+_LARGEST_FACTOR = 16.0
+_STEP = 1.25
 _HALF = 0.5
+_HOPELESS = 3
+"""Times what may be lost, from where on larger voxels are not tried."""
 _PLACES = 3
 """Of the coarse grid, since a single one may be off by a factor of two."""
 
@@ -37,25 +39,16 @@ def longest_edge(cases: Iterable[Voxels], labels: Labels, spacing: Spacing) -> f
     """
     volumes = [torch.from_numpy(np.array(case.label)) for case in cases]
     masks = [found for region in labels.regions if (found := _masks(volumes, region.labels))]
-    edges = [min(spacing) * _STEP**number for number in range(_NUM_STEPS + 1)]
-    borne, too_long = 0, len(edges) if masks else 1
-    while too_long - borne > 1:  # halved, since each look at large volumes takes its time
-        middle = (borne + too_long) // 2
-        if _bear(masks, spacing, coarsened(spacing, edges[middle])):
-            borne = middle
-        else:
-            too_long = middle
-    return edges[borne]
-
-
-def _bear(masks: Sequence[Sequence[torch.Tensor]], spacing: Spacing, coarse: Spacing) -> bool:
-    """Whether no region loses too much, nor all of them in the mean."""
-    lost: list[float] = []
-    for region in masks:
-        lost.append(mean(_lost(mask, spacing, coarse) for mask in region))
-        if lost[-1] > MOST_LOST_OF_ONE:
-            return False
-    return mean(lost) <= MOST_LOST
+    longest = edge = min(spacing)
+    while masks and edge < _LARGEST_FACTOR * min(spacing):
+        edge *= _STEP
+        coarse = coarsened(spacing, edge)
+        lost = [mean(_lost(mask, spacing, coarse) for mask in region) for region in masks]
+        if mean(lost) > _HOPELESS * MOST_LOST:
+            break
+        if mean(lost) <= MOST_LOST and max(lost) <= MOST_LOST_OF_ONE:
+            longest = edge  # a little larger may lose a little less, by where its voxels fall
+    return longest
 
 
 def _masks(volumes: Iterable[torch.Tensor], values: Sequence[int]) -> list[torch.Tensor]:
