@@ -29,6 +29,8 @@ from torchio_seg.machine import is_out_of_memory
 _LOOK_EVERY_S = 0.01
 _PR_SET_PDEATHSIG = 1
 _RESET_PEAK = "5"
+_BEGUN = "\n"
+"""Before the answer, once everything is imported; JSON does not mind."""
 _SAID = 2000
 """Characters of what a failed process wrote that are kept for the message."""
 
@@ -58,7 +60,10 @@ class Outcome:
 def measure(
     task: str, argument: Mapping[str, Any], *, most_bytes: int | None = None, most_seconds: float | None = None
 ) -> Outcome:
-    """Call `module:function` with the argument in a fresh process; both and the answer go through JSON."""
+    """Call `module:function` with the argument in a fresh process; both and the answer go through JSON.
+
+    The time is that of the call: what it takes to start Python and to import says nothing about the work.
+    """
     with tempfile.TemporaryFile() as answer, tempfile.TemporaryFile() as said:
         process = subprocess.Popen(  # noqa: S603 (our own interpreter and module)
             [sys.executable, "-m", __name__],
@@ -69,7 +74,7 @@ def measure(
         )
         try:
             _hand_over(process, {"task": task, "argument": argument})
-            ended = _watch(process, most_bytes, most_seconds)
+            ended = _watch(process, answer, most_bytes, most_seconds)
         finally:
             process.kill()
             process.wait()
@@ -84,14 +89,18 @@ def _hand_over(process: subprocess.Popen[bytes], request: Mapping[str, Any]) -> 
             pipe.write(json.dumps(request).encode())
 
 
-def _watch(process: subprocess.Popen[bytes], most_bytes: int | None, most_seconds: float | None) -> Outcome | None:
+def _watch(
+    process: subprocess.Popen[bytes], answer: IO[bytes], most_bytes: int | None, most_seconds: float | None
+) -> Outcome | None:
     """Wait for the end; end it where it takes too much, and say so."""
-    started = time.monotonic()
+    started: float | None = None
     while process.poll() is None:
+        if started is None and os.fstat(answer.fileno()).st_size:
+            started = time.monotonic()
         resident = resident_bytes(process.pid)
         if most_bytes is not None and resident > most_bytes:
             return Outcome(False, 0, resident, why="memory")
-        if most_seconds is not None and time.monotonic() - started > most_seconds:
+        if most_seconds is not None and started is not None and time.monotonic() - started > most_seconds:
             return Outcome(False, 0, resident, why="time")
         time.sleep(_LOOK_EVERY_S)
     return None
@@ -100,7 +109,7 @@ def _watch(process: subprocess.Popen[bytes], most_bytes: int | None, most_second
 def _read(code: int, answer: str, said: str) -> Outcome:
     if code == -signal.SIGKILL:
         return Outcome(False, 0, 0, why="memory")  # by the system, which does so when there is none left
-    if code != 0 or not answer:
+    if code != 0 or not answer.strip():
         raise TrainingError(f"a trial ended with {code}: {said[-_SAID:].strip() or 'without a word'}")
     found = json.loads(answer)
     if (wrong := found.get("wrong")) is not None:
@@ -171,6 +180,8 @@ def work() -> None:
     task = getattr(importlib.import_module(module), function)
     reset_peak()
     before = peak_bytes()
+    answer.write(_BEGUN)
+    answer.flush()
     try:
         found: dict[str, Any] = {"fits": True, "answer": task(request["argument"])}
     except ConfigError as error:

@@ -118,8 +118,8 @@ class Stepper:
         self.skipped_in_a_row = self.skipped_in_a_row + 1 if skipped else 0
         if self.skipped_in_a_row >= MOST_SKIPPED_IN_A_ROW:
             raise TrainingError(
-                f"{MOST_SKIPPED_IN_A_ROW} steps in a row had a gradient that is not finite; the last good checkpoint "
-                "is kept. Lower optimization.learning_rate, or set training.precision=fp32"
+                f"{MOST_SKIPPED_IN_A_ROW} steps in a row had a gradient that is not finite; what was saved before is "
+                "kept. Lower optimization.learning_rate, or set training.precision=fp32"
             )
 
     def expect(self, num_steps: int) -> None:

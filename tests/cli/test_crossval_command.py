@@ -102,7 +102,7 @@ def test_users_mistakes_end_in_one_message(call: Call) -> None:
 
 
 @pytest.mark.parametrize("command", [("crossval",), ("train", "--repeats", 2)])
-def test_every_run_of_a_series_opens_a_program_of_weights_with_trust_alone(
+def test_every_run_of_a_series_opens_a_program_of_weights_with_trust_alone_and_leaves_nothing_where_it_may_not(
     call: Call, place: Path, command: tuple[object, ...]
 ) -> None:
     with pytest.warns(DeprecationWarning, match=r"torch\.jit"):
@@ -112,6 +112,9 @@ def test_every_run_of_a_series_opens_a_program_of_weights_with_trust_alone(
     assert (refused.code, trusted.code) == (2, 2)
     assert "--trust" in refused.err
     assert "another network" in trusted.err, "it was opened, and holds one convolution"
+    assert call(*words, "-o", "refused").code == 2
+    assert not (place / "runs").exists()
+    assert not (place / "refused").exists()
 
 
 def test_repeats_are_compared(call: Call) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 
 import pytest
 
@@ -67,6 +68,19 @@ def test_where_nothing_is_fast_enough_the_cheapest_is_taken() -> None:
     assert search(8e9, most_seconds=1e-6).best.candidate == LADDER[-1]
     assert not search(8e9, most_seconds=1e-9).is_enough
     assert search(8e9, most_seconds=2.0).is_enough
+
+
+def test_a_machine_that_gets_no_step_of_the_least_done_is_an_error_that_says_so() -> None:
+    """Every trial is ended by the clock, so nothing is known of any step."""
+    tried: list[Candidate] = []
+
+    def measure(candidate: Candidate) -> Trial:
+        tried.append(candidate)
+        return Trial(candidate, True, IMPORTS, 0, inf, NOTHING)
+
+    with pytest.raises(ConfigError, match=r"2 patches of 32 x 32 x 32 .* not done with two steps.*idle"):
+        find_largest(LADDER, measure, Limits(8 * 10**9, lambda _, seconds: seconds < 15))
+    assert tried[-1] == LADDER[-1], "the least was given its chance"
 
 
 def test_a_wrong_guess_is_mended_by_what_was_measured() -> None:

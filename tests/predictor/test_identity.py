@@ -12,7 +12,7 @@ import torch
 from stored_axes import undo
 
 from torchio_seg.predictor.grid import Window
-from torchio_seg.predictor.predictor import Predictor
+from torchio_seg.predictor.predictor import Predictor, predict
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import read, write_like
@@ -114,6 +114,16 @@ def test_resampling_is_undone_and_keeps_what_touches_the_border(tmp_path: Path, 
     wrong = prediction.label_map != (ramp > 0)
     assert not wrong[:, :, :8].any()
     assert not wrong[:, :, 10:].any()
+
+
+def test_members_that_come_to_one_grid_by_different_ways_are_each_shown_their_own() -> None:
+    array = np.random.default_rng(0).normal(size=(3, 27, 24, 30)).astype(np.float32)
+    recipes = [Recipe((3.0, 3.0, 3.0), None, "none", antialias=flag) for flag in (False, True)]
+    members = [predictor("gaussian", recipe) for recipe in recipes]
+    alone = [member(array, np.eye(4)).probabilities for member in members]
+    both = predict(members, array, np.eye(4), probabilities=True).probabilities
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    np.testing.assert_allclose(both, np.mean(alone, axis=0), atol=1e-6)
 
 
 def test_a_network_that_answers_nan_is_an_error(tmp_path: Path) -> None:

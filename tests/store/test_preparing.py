@@ -52,6 +52,7 @@ def test_another_file_or_setting_is_another_entry_and_another_name_is_not(tmp_pa
             replace(LAYOUT, recipe=recipe)
             for recipe in (
                 replace(SPACED, spacing=(1.5, 1.0, 1.9)),
+                replace(SPACED, antialias=True),
                 replace(SPACED, crop_or_pad=(8, 8, 8)),
                 Recipe(None, (9, 9, 9), "none"),
                 replace(SPACED, nonfinite="zero"),

@@ -35,11 +35,17 @@ def test_a_rotation_of_long_voxels_is_one_in_space() -> None:
         assert torch.linalg.det(matrix) == pytest.approx(1)
 
 
-def test_much_longer_voxels_are_turned_within_their_slice_only() -> None:
+def test_much_longer_voxels_are_turned_and_scaled_within_their_slice_only() -> None:
     for where in draws(rotation(30, shear=0.3), COARSE):
         assert where.matrix[2].tolist() == pytest.approx([0, 0, 1])
         assert where.matrix[:, 2].tolist() == pytest.approx([0, 0, 1])
     assert any(abs(where.matrix[0, 1]) > 0.1 for where in draws(rotation(30), COARSE))
+    for isotropic in (False, True):
+        scaling = Affine(1.0, (0.0, 0.0, 0.0), 0.3, isotropic, shear=0.0, translation_mm=0.0)
+        sizes = torch.stack([where.matrix.diagonal() for where in draws(scaling, COARSE)])
+        assert (sizes[:, 2] == 1).all(), "a slice is a blend of its neighbours where it is not"
+        assert (sizes[:, :2] - 1).abs().amin(dim=0).max() > 0
+        assert (sizes[:, 0] == sizes[:, 1]).all() == isotropic
     for where in draws(Elastic(1.0, 7, 0.3), COARSE, 5):
         assert where.bend is not None
         assert not where.bend[2].any()
@@ -56,7 +62,7 @@ def test_degrees_and_sizes_stay_within_what_was_asked_for_and_use_all_of_it() ->
     assert sizes.min() == pytest.approx(0.75, abs=0.01)
     assert sizes.max() == pytest.approx(1.25, abs=0.01)
     alike = Affine(1.0, (0.0, 0.0, 0.0), 0.25, isotropic=True, shear=0.0, translation_mm=0.0)
-    for where in draws(alike, GRID):
+    for where in draws(alike, Grid(GRID.size, (1.0, 0.8, 2.0))):
         assert torch.allclose(where.matrix, where.matrix[0, 0] * torch.eye(3, dtype=torch.float64))
 
 

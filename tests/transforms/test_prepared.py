@@ -25,6 +25,8 @@ GRIDS = [
     {"spacing": None, "resize": (13, 30, 9)},
     {"spacing": None, "resize": None, "crop_or_pad": (11, 30, 8)},
     {"spacing": (1.3, 0.7, 1.9), "resize": None, "crop_or_pad": (29, 6, 40)},
+    {"spacing": (2.3, 1.0, 3.1), "resize": None, "antialias": True},
+    {"spacing": (1.3, 2.6, 0.7), "resize": None, "crop_or_pad": (9, 8, 40), "antialias": True},
 ]
 STATISTICS = (Statistics(-1.0, 1.5, 0.1, 0.8), Statistics(-0.5, 2.0, 0.3, 0.9))
 LANDMARKS = (tuple(float(n) for n in range(0, 110, 10)),) * 2

@@ -39,6 +39,7 @@ def test_a_point_keeps_its_place_in_the_world_on_every_grid() -> None:
         Recipe(None, (31, 17, 20), "none"),
         Recipe(None, None, "none", crop_or_pad=(17, 29, 15)),
         Recipe((1.3, 1.1, 1.0), None, "none", crop_or_pad=(15, 18, 40)),
+        Recipe((2.2, 1.1, 4.7), None, "none", antialias=True),
     ):
         volume, grids = to_model_grid(blob, affine, recipe)
         places = np.stack(np.meshgrid(*map(np.arange, volume.shape[1:]), indexing="ij"), axis=-1).reshape(-1, 3)
@@ -69,6 +70,41 @@ def test_labels_keep_their_values_when_resampled() -> None:
     assert larger.dtype == torch.uint8
     assert sorted(larger.unique().tolist()) == [0, 7]
     assert int((larger == 7).sum()) == 27 * 8
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"), [([0, 1, 2, 3, 4, 8], [1, 5]), ([0, 1, 2, 3, 4], [0.8, 3.2]), ([5, 6, 7, 8], [5.5, 7.5])]
+)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_voxels_that_become_one_are_averaged_by_how_much_of_them_lies_in_it(
+    row: list[float], expected: list[float], axis: int
+) -> None:
+    array = np.moveaxis(np.tile(np.array(row, np.float32), (1, 3, 4, 1)), 3, 1 + axis)
+    shape = tuple(2 if each == axis else n for each, n in enumerate(array.shape[1:]))
+    found, _ = to_model_grid(array, np.eye(4), Recipe(None, shape, "none", antialias=True))  # type: ignore[arg-type]
+    assert tuple(found.shape[1:]) == shape
+    lines = np.moveaxis(found.numpy(), 1 + axis, 3).reshape(-1, 2)
+    np.testing.assert_allclose(lines, np.tile(expected, (12, 1)), rtol=1e-6)
+
+
+def test_noise_falls_as_the_mean_of_so_many_voxels_has_it_and_linear_interpolation_leaves_it() -> None:
+    noise = np.random.default_rng(0).normal(size=(1, 60, 60, 60)).astype(np.float32)
+    plain, averaged = (
+        to_model_grid(noise, np.eye(4), Recipe((3.0, 3.0, 3.0), None, "none", antialias=flag))[0].std().item()
+        for flag in (False, True)
+    )
+    assert plain == pytest.approx(1, abs=0.03)
+    assert averaged == pytest.approx(27**-0.5, abs=0.01)
+
+
+def test_axes_that_keep_more_than_half_of_their_voxels_are_as_ever() -> None:
+    array = np.random.default_rng(0).normal(size=(2, 12, 13, 14)).astype(np.float32)
+    for spacing in ((1.7, 0.6, 1.0), (1.2, 1.3, 1.1)):
+        both = [to_model_grid(array, np.eye(4), Recipe(spacing, None, "none", antialias=f))[0] for f in (False, True)]
+        assert torch.equal(*both)
+    mixed, _ = to_model_grid(array, np.eye(4), Recipe((3.0, 1.0, 1.3), None, "none", antialias=True))
+    thirds = torch.from_numpy(array).unflatten(1, (4, 3)).mean(dim=2)
+    torch.testing.assert_close(mixed, resample(thirds, tuple(mixed.shape[1:])))  # type: ignore[arg-type]
 
 
 def test_grids_are_found_without_room_for_the_volume() -> None:

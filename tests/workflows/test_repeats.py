@@ -161,7 +161,7 @@ def test_a_layout_is_planned_once_for_a_series(done: Repeated, experiment: Exper
     new = series.Place(tmp_path / "new", "repeats")
     planned = series.settle("folders", None, {"seed": 7}, new, plan=plan)
     assert planned[0].seed == 7
-    series.open_folder(new, tmp_path, planned)
+    series.open_series(new, tmp_path, planned).make()
     assert (tmp_path / "new" / "plan.yaml").read_text() == "because"
     again, papers = series.settle("folders", None, {"seed": 7}, new, plan=no_plan)
     assert (again, dict(papers)) == (planned[0], {})

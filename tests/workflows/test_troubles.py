@@ -128,6 +128,14 @@ def test_a_run_goes_on_with_fewer_patches_at_once_but_not_with_other_steps(tmp_p
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+def test_a_patience_that_no_validation_would_try_is_refused_before_anything_is_made(tmp_path: Path) -> None:
+    wanted = experiment(tmp_path, **{"split.fold": "all", "training.patience": 2})
+    with pytest.raises(ConfigError, match=r"patience is 2 validations, but no case is kept .*every case.*=null"):
+        start(wanted, tmp_path / "runs")
+    assert not list((tmp_path / "store").glob("cases/*"))
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(("size", "portions"), [(8, [4, 2, 1]), (6, [3, 2, 1]), (5, [3, 2, 1]), (1, [])])
 def test_fewer_patches_at_once_are_half_of_what_did_not_fit(tmp_path: Path, size: int, portions: list[int]) -> None:
     wanted: Experiment | None = experiment(tmp_path, **{"training.batch_size": size})

@@ -57,6 +57,8 @@ class Preprocessing(Section):
     """Resample to exactly this many voxels instead; undone after prediction."""
     crop_or_pad: Size | None = None
     """Then cut or fill the volume about its centre to exactly this many voxels; what is cut counts as background."""
+    antialias: bool = False
+    """Along an axis that keeps half of its voxels or fewer, average those that become one; false: linear as others."""
     normalization: Literal["auto", "zscore", "zscore_all", "percentile", "minmax", "window", "histogram", "none"] = (
         "auto"
     )

@@ -35,7 +35,7 @@ def choose_changes(spacing: Spacing, classes: Sequence[str], *, few_steps: bool 
     elif sided:
         reasons.append(f"no mirroring from left to right: {' and '.join(sided[:2])} would change places")
     if 0.0 in degrees:
-        reasons.append("turned in the plane of short voxels only: between long ones turning blends slices")
+        reasons.append("turned and scaled in the plane of short voxels only: along long ones that blends slices")
     spatial = (
         *([{"name": "flip", "probability": 0.5, "axes": axes}] if axes else []),
         {"name": "affine", "probability": 0.2, "degrees": degrees, "scale": 0.3, "isotropic": True},

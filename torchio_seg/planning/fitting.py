@@ -86,6 +86,8 @@ def find_largest(ladder: Sequence[Candidate], measure: Callable[[Candidate], Tri
         raise _too_small(known[-1], limits)
     larger = rising[edge.largest + 1] if edge.largest + 1 < len(rising) else None
     best = trials[edge.largest]
+    if best.seconds == inf:
+        raise _too_slow(best)
     is_enough = limits.is_fast_enough(best.candidate, best.seconds)
     return Found(best, tuple(known), larger, _lacking(larger, known, limits), is_enough)
 
@@ -151,12 +153,23 @@ def _lacking(candidate: Candidate | None, trials: Sequence[Trial], limits: Limit
     return "memory" if is_too_large else "time"
 
 
-def _too_small(trial: Trial, limits: Limits) -> ConfigError:
-    candidate = trial.candidate
+def _too_slow(trial: Trial) -> ConfigError:
+    return ConfigError(
+        f"{_words(trial.candidate)}, the least there is to choose, were not done with two steps when a trial had to "
+        "end: this machine is too slow or too busy for them. Plan when it is idle or where there is a GPU, or set "
+        "smaller patches with --set sampling.patch_size=[I,J,K]"
+    )
+
+
+def _words(candidate: Candidate) -> str:
     size = " x ".join(map(str, candidate.patch_size))
+    return f"{candidate.batch_size} patches of {size} voxels with {candidate.width} features"
+
+
+def _too_small(trial: Trial, limits: Limits) -> ConfigError:
     needed = f"{in_units(trial.memory)} and more" if not trial.fits else in_units(trial.memory)
     return ConfigError(
-        f"the budget of {in_units(limits.memory)} is too small: {candidate.batch_size} patches of {size} voxels with "
-        f"{candidate.width} features, the least there is to choose, take {needed}. Give more memory with --ram-budget "
-        "(on a GPU --vram-budget), or fewer patches with --set training.batch_size=1"
+        f"the budget of {in_units(limits.memory)} is too small: {_words(trial.candidate)}, the least there is to "
+        f"choose, take {needed}. Give more memory with --ram-budget (on a GPU --vram-budget), or fewer patches with "
+        "--set training.batch_size=1"
     )

@@ -34,6 +34,7 @@ def preprocessing_of(spacing: Spacing, is_ct: bool, nonfinite: str) -> dict[str,
     normalization = "percentile" if is_ct else "zscore"
     return {
         "spacing": list(spacing),
+        "antialias": True,
         "normalization": normalization,
         "percentiles": [0.5, 99.5],
         "nonfinite": nonfinite,

@@ -197,10 +197,12 @@ class Way:
     patches: PatchGrid
 
     def is_on_grid_of(self, other: Way) -> bool:
-        """Whether both see the volume on the same grid."""
-        return (self.grids.resampled_shape, self.grids.model_shape) == (
-            other.grids.resampled_shape,
-            other.grids.model_shape,
+        """Whether both see the volume on the same grid, brought there by the same way."""
+        one, another = self.grids, other.grids
+        return (one.averaged_shape, one.resampled_shape, one.model_shape) == (
+            another.averaged_shape,
+            another.resampled_shape,
+            another.model_shape,
         )
 
 

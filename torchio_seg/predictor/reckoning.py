@@ -110,7 +110,8 @@ def _made(part: Part, image: Image) -> tuple[int, int]:
     read = 0 if image.is_in_memory else own + 2 * SLAB_BYTES
     turned = 0 if image.is_in_memory and image.is_laid_out else own
     is_resampled, is_cut = grids.resampled_shape != grids.turned_shape, grids.model_shape != grids.resampled_shape
-    steps = (turned, resampled * is_resampled, model * is_cut)
+    is_averaged = grids.averaged_shape != grids.turned_shape  # axis by axis, in two parts of half the volume at most
+    steps = (turned, own * is_averaged, resampled * is_resampled, model * is_cut)
     made = model if is_cut else resampled if is_resampled else turned
     return made, read + sum(steps)
 

@@ -76,7 +76,8 @@ class Layout:
         image = voxels * self.num_channels * np.dtype(self.dtype).itemsize
         labels = voxels * self.label_type.itemsize
         weights = 4 * voxels * (self.map is not None)
-        memory = 8 * source + 8 * largest * self.num_channels + 16 * largest + 2 * weights
+        source_bytes = 12 if self.recipe.antialias else 8
+        memory = source_bytes * source + 8 * largest * self.num_channels + 16 * largest + 2 * weights
         disk = image + labels + weights + 4 * SAMPLE_SIZE * self.num_channels + _PAGE_BYTES
         return Needs(voxels, memory, disk)
 

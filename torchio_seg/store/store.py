@@ -176,6 +176,7 @@ def describe(layout: Layout) -> dict[str, Any]:
         "values": layout.values,
         "ignore": layout.ignore,
         "has_map": layout.map is not None,
+        **({"antialias": True} if recipe.antialias else {}),  # absent, as before there was such a thing
     }
 
 

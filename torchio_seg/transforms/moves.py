@@ -115,9 +115,11 @@ class Affine:
         if not happens(self.probability, generator):
             return where
         angles, slopes, shifts, sizes = uniform(-1, 1, generator, 4, 3)
+        changes = self.scale * (sizes[:1].repeat(3) if self.isotropic else sizes)
+        changes[coarse_axes(grid.spacing)] = 0
         forward = affine_matrix(
             [0.0 if self._is_blocked(grid, axis) else a for axis, a in enumerate(self._angles(angles))],
-            (1 + self.scale * (sizes[:1].expand(3) if self.isotropic else sizes)).tolist(),
+            (1 + changes).tolist(),
             [0.0 if self._is_blocked(grid, 2 - n) else s for n, s in enumerate((self.shear * slopes).tolist())],
         )
         return from_millimetres(torch.linalg.inv(forward), -self.translation_mm * shifts, grid)

@@ -18,7 +18,7 @@ import torch
 
 from torchio_seg.transforms.measuring import measure_parts
 from torchio_seg.transforms.normalization import Measures, apply, outside
-from torchio_seg.transforms.preprocessing import centred, resample
+from torchio_seg.transforms.preprocessing import average, centred, covered, mean_along, resample
 
 if TYPE_CHECKING:
     from torchio_seg.transforms.preprocessing import Grids
@@ -159,18 +159,34 @@ class Planes:
     def _resampled(self, first: int, end: int) -> torch.Tensor:
         """Planes of the resampled volume; the last axis comes first, as in torch, so that the same bits come out."""
         wanted = self.grids.resampled_shape
-        old, new = self.grids.turned_shape[self.axis], wanted[self.axis]
+        old, new = self.grids.averaged_shape[self.axis], wanted[self.axis]
         if old == new:
-            return resample(self._turned(first, end), self._sized(wanted, end - first))
+            return resample(self._averaged(first, end), self._sized(wanted, end - first))
         below, above, share = neighbours(old, new, first, end)
         low, high = int(below[0]), int(above[-1]) + 1
-        planes = self._turned(low, high)
-        later = (size if axis > self.axis else planes.shape[1 + axis] for axis, size in enumerate(wanted))
-        planes = resample(planes, _three(later))
+        planes = self._averaged(low, high)
+        planes = resample(planes, self._later(planes, wanted))
         lower, upper = (planes.index_select(1 + self.axis, number - low) for number in (below, above))
         share = share.view([-1 if axis == self.axis else 1 for axis in range(3)])
         planes = upper.mul_(share).addcmul_(lower, 1 - share)
         return resample(planes, self._sized(wanted, end - first))
+
+    def _averaged(self, first: int, end: int) -> torch.Tensor:
+        """Planes of the volume that is averaged along some axes, in the same order."""
+        wanted = self.grids.averaged_shape
+        old, new = self.grids.turned_shape[self.axis], wanted[self.axis]
+        if old == new:
+            return average(self._turned(first, end), self._sized(wanted, end - first))
+        places, shares = covered(old, new, first, end)
+        low, high = int(places.amin()), int(places.amax()) + 1
+        planes = self._turned(low, high)
+        planes = average(planes, self._later(planes, wanted))
+        planes = mean_along(planes, self.axis, places - low, shares)
+        return average(planes, self._sized(wanted, end - first))
+
+    def _later(self, planes: torch.Tensor, wanted: Shape) -> Shape:
+        """The planes' shape, those axes as wanted whose turn is before that of the planes' own."""
+        return _three(size if axis > self.axis else planes.shape[1 + axis] for axis, size in enumerate(wanted))
 
     def _turned(self, first: int, end: int) -> torch.Tensor:
         """Planes of the turned volume, float32."""

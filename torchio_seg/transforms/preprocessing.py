@@ -7,6 +7,7 @@ the whole extent, so that going back loses no border.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+_MANY = 2
+"""Voxels that become one, from which on linear interpolation between two of them would leave out others."""
+
 
 @dataclass(frozen=True)
 class Grids:
@@ -29,6 +33,8 @@ class Grids:
 
     orientation: Orientation
     turned_shape: Shape
+    averaged_shape: Shape
+    """Of images, along those axes resampled on which so many voxels become one that they are averaged."""
     resampled_shape: Shape
     model_shape: Shape
     """After cutting or filling; the same as the resampled one without."""
@@ -52,7 +58,8 @@ def on_model_grid(array: NDArray[np.generic], grids: Grids) -> torch.Tensor:
     """The same where its grids are known."""
     turned = torch.from_numpy(np.ascontiguousarray(grids.orientation.apply(array), dtype=np.float32))
     darkest = turned.flatten(1).amin(dim=1).tolist()
-    return centred(resample(turned, grids.resampled_shape), grids.model_shape, darkest)
+    resampled = resample(average(turned, grids.averaged_shape), grids.resampled_shape)
+    return centred(resampled, grids.model_shape, darkest)
 
 
 def labels_to_model_grid(array: NDArray[np.generic], grids: Grids) -> torch.Tensor:
@@ -76,13 +83,14 @@ def find_grids(shape: tuple[int, ...], affine: NDArray[np.float64], recipe: Reci
             "the axes of the volume are not perpendicular, so it has no voxel size to resample to; use "
             "preprocessing.spacing=native, or resample it to a straight grid first"
         )
+    averaged_shape = _averaged(turned_shape, resampled_shape) if recipe.antialias else turned_shape
     model_shape = recipe.crop_or_pad or resampled_shape
     ratio = np.array(turned_shape) / np.array(resampled_shape)
     first = [int((n - size) / 2) for n, size in zip(resampled_shape, model_shape, strict=True)]  # towards 0
     to_turned = np.eye(4)
     to_turned[:3, :3] = np.diag(ratio)
     to_turned[:3, 3] = (ratio - 1) / 2 + ratio * first  # edges coincide, so centres move by half the change in size
-    return Grids(orientation, turned_shape, resampled_shape, model_shape, turned_affine @ to_turned)
+    return Grids(orientation, turned_shape, averaged_shape, resampled_shape, model_shape, turned_affine @ to_turned)
 
 
 def centred(volume: torch.Tensor, shape: Shape, outside: Sequence[float]) -> torch.Tensor:
@@ -105,6 +113,39 @@ def resample(volume: torch.Tensor, shape: Shape) -> torch.Tensor:
     if tuple(volume.shape[1:]) == shape:
         return volume
     return functional.interpolate(volume[None], size=shape, mode="trilinear", align_corners=False)[0]
+
+
+def average(volume: torch.Tensor, shape: Shape) -> torch.Tensor:
+    """The volume C I J K at a shape with fewer voxels, each the mean of what it covers; the last axis comes first."""
+    for axis in (2, 1, 0):
+        if (old := volume.shape[1 + axis]) != shape[axis]:
+            volume = mean_along(volume, axis, *covered(old, shape[axis], 0, shape[axis]))
+    return volume
+
+
+def mean_along(volume: torch.Tensor, axis: int, places: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Weighted sums of planes: for each new one its places in the volume, and the share of each; both T N.
+
+    One plane is added after the other, so that the same bits come out however few new ones are asked for at a time.
+    """
+    shares = shares.view(len(shares), *(-1 if each == axis else 1 for each in range(3)))
+    total = volume.index_select(1 + axis, places[0]).mul_(shares[0])
+    for place, share in zip(places[1:], shares[1:], strict=True):
+        total.add_(volume.index_select(1 + axis, place).mul_(share))
+    return total
+
+
+def covered(old: int, new: int, first: int, end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """For these of `new` voxels those of `old` that each covers, and the share that each has in it; both T N."""
+    begin, stop = (torch.arange(first + step, end + step, dtype=torch.float64).mul_(old).div_(new) for step in (0, 1))
+    places = begin.floor() + torch.arange(ceil(old / new) + 1, dtype=torch.float64)[:, None]
+    shares = (torch.minimum(places + 1, stop) - torch.maximum(places, begin)).clamp_(min=0) * (new / old)
+    return places.long().clamp_(max=old - 1), shares.float()
+
+
+def _averaged(shape: Shape, wanted: Shape) -> Shape:
+    i, j, k = (new if old >= _MANY * new else old for old, new in zip(shape, wanted, strict=True))
+    return i, j, k
 
 
 def pad_to(volume: torch.Tensor, shape: Shape) -> torch.Tensor:

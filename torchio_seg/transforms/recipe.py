@@ -41,6 +41,8 @@ class Recipe:
     crop_or_pad: Shape | None = None
     """Shape that a resampled volume is cut or filled to about its centre."""
     nonfinite: Nonfinite = "refuse"
+    antialias: bool = False
+    """Whether voxels are averaged along an axis that keeps half of them or fewer."""
 
     def resampled(self, shape: Shape, spacing: NDArray[np.float64]) -> Shape:
         """The shape that a turned volume of this shape and voxel size is resampled to."""

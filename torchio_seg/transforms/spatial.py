@@ -39,7 +39,8 @@ def affine(
 ) -> tio.Transform:
     """Rotate about each axis, scale (isotropic: all axes alike), shear (mm per mm) and shift, within these amounts.
 
-    Where voxels are over 3 times longer along one axis than along another, nothing turns or shears between the two.
+    Where voxels are over 3 times longer along one axis than along another, nothing turns or shears between the two, and
+    nothing is scaled along the long ones.
     """
     from torchio_seg.transforms import moves, random
 

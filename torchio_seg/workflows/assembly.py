@@ -69,6 +69,7 @@ def make_plan(experiment: Experiment, *, progress: Progress | None = None, trust
     dataset = load_dataset(experiment, progress=progress)
     _require_parts(experiment, dataset)
     split = divide(dataset, experiment.split, find_classes(dataset, progress=progress))
+    _require_validation(experiment, split)
     require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)
     training = dataset.choose(split.training)
     recipe, grids = resolve_grids(experiment, dataset, training)
@@ -85,6 +86,7 @@ def recall_plan(experiment: Experiment, card: ModelCard, split: Split, *, progre
     dataset = load_known(experiment, card, progress=progress)
     for ids in (split.training, split.validation, split.test):
         dataset.choose(ids)
+    _require_validation(experiment, split)
     require_sound(check_dataset(experiment, dataset, split, progress=progress), experiment)
     require_device(experiment, make_augmentation(experiment))
     network = build_network(experiment, dataset, card.patch_size)
@@ -106,6 +108,7 @@ def resolve_grids(experiment: Experiment, dataset: Dataset, training: Sequence[C
         settings.window,
         crop_or_pad=settings.crop_or_pad,
         nonfinite=settings.nonfinite,
+        antialias=settings.antialias,
     )
     if settings.spacing == "median":
         recipe = replace(recipe, spacing=(spacing := median_spacing(training)))
@@ -195,6 +198,15 @@ def _require_pooling(experiment: Experiment, peers: Peers) -> None:
             f"loss '{name}' with batch: true sees the {experiment.training.batch_size} samples of its own process, not "
             f"those of the {peers.num_ranks} that learn together: set loss.batch=false, or give its build() an "
             "argument pool, as losses/dice.py has"
+        )
+
+
+def _require_validation(experiment: Experiment, split: Split) -> None:
+    """Refuse a patience that nothing would ever try."""
+    if (patience := experiment.training.patience) is not None and not split.validation:
+        raise ConfigError(
+            f"training.patience is {patience} validations, but no case is kept to validate on ({split.origin}): set "
+            "training.patience=null, or keep some with split.validation"
         )
 
 

@@ -72,9 +72,10 @@ def crossval(
     experiment, experiments = _with_one_grid(experiments, dataset, splits)
     chosen = _choose(list(experiments), folds)
     place, planned = series.Place(folder, "folds"), (experiment, situation.papers)
-    folder = series.open_folder(place, runs_folder, planned).resolve()
+    whole = series.open_series(place, runs_folder, planned)
+    folder = whole.folder
     _require_same_cases(folder, splits)
-    if stopped := series.run_all(folder, {name: experiments[name] for name in chosen}, progress, situation):
+    if stopped := series.run_all(whole, {name: experiments[name] for name in chosen}, progress, situation):
         return stopped
     try:
         with runs.locked(folder):

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
 PLAN, FINGERPRINT = "plan.yaml", "plan.fingerprint.json"
 _PARTS_OF_LOGITS, _PARTS_OF_IMAGE = 4, 3
-"""Volumes in fp32 that an evaluation holds at its peak, for each channel of the network's output and input."""
+"""Volumes in fp32 that an evaluation holds at its peak, for each channel of the network's output and input; of those of
+the input some have the scan's own grid, where that is larger."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,11 @@ def finish(begun: Begun, wishes: Wishes, *, progress: Progress) -> Planned:
     grid_may_change = begun.grid_may_change
     seen = see(begun.experiment, listed, progress, FIRST_LOOK if grid_may_change else MOST_LOOKED_AT)
     cohort = listed.cohort(rest.get("sampling.patches_per_case"))
-    tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()))
+    ladder = make_ladder(_space(begun, seen))
+    tryer = Tryer(settings, rest, listed.dataset, rig, memory.resident_bytes(os.getpid()), ladder[-1])
     limits = Limits(rig.memory_limit, lambda candidate, took: is_enough(candidate, took, cohort, rig.seconds))
     tell_if_busy()
-    found = find_largest(make_ladder(_space(begun, seen)), tryer, limits)
+    found = find_largest(ladder, tryer, limits)
     best = found.best
     if grid_may_change:
         begun = begun.at(best.candidate.space.spacing)
@@ -174,11 +177,13 @@ def _amounts(settled: Settled, seen: Seen, tryer: Tryer) -> Amounts:
     candidate, outcome = settled.found.best.candidate, settled.found.best.outcome
     weights = outcome.answer["parameters"]
     space = candidate.space
-    held = _PARTS_OF_LOGITS * space.out_channels + _PARTS_OF_IMAGE * space.in_channels
+    native = max(prod(grid.shape) for grid in settled.fingerprint.grids)  # many more in larger voxels' plans
+    image = _PARTS_OF_IMAGE * space.in_channels * max(seen.largest_voxels, native)
+    held = _PARTS_OF_LOGITS * space.out_channels * seen.largest_voxels + image
     kept = 0 if rig.is_gpu else PARAMETER_BYTES * weights
     forward = max(0, outcome.growth - kept) * settled.experiment.prediction.batch_size / (3 * candidate.batch_size)
     before = max(outcome.before, tryer.resident)
-    looking = before + kept + round(forward) + 4 * held * seen.largest_voxels
+    looking = before + kept + round(forward) + 4 * held
     return Amounts(
         process=max(before + outcome.growth, looking),
         before=before,

@@ -56,8 +56,9 @@ def repeat(
         for seed in range(experiment.seed, experiment.seed + number)
     }
     place, planned = series.Place(folder, "repeats"), (experiment, situation.papers)
-    folder = series.open_folder(place, runs_folder, planned).resolve()
-    if stopped := series.run_all(folder, experiments, progress, situation):
+    whole = series.open_series(place, runs_folder, planned)
+    folder = whole.folder
+    if stopped := series.run_all(whole, experiments, progress, situation):
         return stopped
     names = list(experiments)
     split = read_split(folder / names[0])

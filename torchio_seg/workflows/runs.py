@@ -44,8 +44,7 @@ SERIES = "series.json"
 def create(runs: Path, experiment: str) -> Path:
     """A new, empty folder for a training, its own even where others begin in the same second."""
     while True:
-        moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
-        folder = runs / experiment / f"{moment}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+        folder = name(runs, experiment)
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             folder.mkdir()
@@ -55,18 +54,38 @@ def create(runs: Path, experiment: str) -> Path:
                 raise UsageError(f"the run folder {folder} cannot be made: a file is in its way") from None
         except OSError as error:
             raise _cannot_be_made(folder, error) from error
+    point_to(folder)
+    return folder
+
+
+def name(runs: Path, experiment: str) -> Path:
+    """What a new folder may be called; nothing is made."""
+    moment = datetime.now().astimezone().strftime("%Y%m%d-%H%M%S")
+    return runs / experiment / f"{moment}-{secrets.choice(ADJECTIVES)}-{secrets.choice(NOUNS)}"
+
+
+def point_to(folder: Path) -> None:
+    """Make a folder the latest of all runs."""
+    runs = folder.parents[1]
     link = runs / LATEST
     draft = runs / f".{LATEST}.{secrets.token_hex(4)}"
     draft.symlink_to(folder.relative_to(runs), target_is_directory=True)
     draft.replace(link)
-    return folder
 
 
 def claim(folder: Path) -> None:
     """Make the folder of a new training; one that holds anything is refused."""
+    require_free(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        occupied = any(folder.iterdir())
+    except OSError as error:
+        raise _cannot_be_made(folder, error) from error
+
+
+def require_free(folder: Path) -> None:
+    """Hold that nothing is in the way of a new training's folder."""
+    try:
+        occupied = folder.exists() and any(folder.iterdir())
     except OSError as error:
         raise _cannot_be_made(folder, error) from error
     if occupied:

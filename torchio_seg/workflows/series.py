@@ -69,6 +69,33 @@ class Place:
     kind: Kind
 
 
+@dataclass(frozen=True)
+class Series:
+    """Runs that belong together, and where they are kept."""
+
+    folder: Path
+    kind: Kind
+    experiment: Experiment
+    """What all of them have in common."""
+    papers: Mapping[str, str]
+    """Texts to keep in a new folder, by the names of their files."""
+    is_unnamed: bool
+    """Whether nobody has chosen the folder, so that runs/latest is to point to it."""
+
+    def make(self) -> None:
+        """Make the folder of a new series; one that was made meanwhile must be of the same settings."""
+        if kept := recall(self.folder, self.kind):
+            _require_same(self.folder, kept, self.experiment)
+            return
+        runs.claim(self.folder)
+        record = {"kind": self.kind, "experiment": self.experiment.model_dump(mode="json")}
+        write_json(self.folder / runs.SERIES, record)
+        for name, text in self.papers.items():
+            write_text(self.folder / name, text)
+        if self.is_unnamed:
+            runs.point_to(self.folder)
+
+
 def settle(
     dataset: str | None,
     config: Path | None,
@@ -108,27 +135,26 @@ def recall(folder: Path, kind: Kind, changes: Mapping[str, Any] | None = None) -
     return resolve(settings, changes or {}, str(path))
 
 
-def open_folder(place: Place, runs_folder: Path, planned: Planned) -> Path:
-    """The folder of the series: a new one, or the one that holds a series of the same settings."""
+def open_series(place: Place, runs_folder: Path, planned: Planned) -> Series:
+    """The series that a folder holds, if it has these settings, or a new one, of which nothing is made yet."""
     experiment, papers = planned
     if place.folder is None:
-        folder = runs.create(runs_folder, experiment.name)
-    elif kept := recall(place.folder, place.kind):
-        _require_same(place.folder, kept, experiment)
-        return place.folder
+        folder = runs.name(runs_folder, experiment.name)
+    elif kept := recall(folder := place.folder, place.kind):
+        _require_same(folder, kept, experiment)
     else:
-        folder = place.folder
-        runs.claim(folder)
-    for name, text in papers.items():
-        write_text(folder / name, text)
-    write_json(folder / runs.SERIES, {"kind": place.kind, "experiment": experiment.model_dump(mode="json")})
-    return folder
+        runs.require_free(folder)
+    return Series(folder.absolute(), place.kind, experiment, papers, is_unnamed=place.folder is None)
 
 
 def run_all(
-    folder: Path, experiments: Mapping[str, Experiment], progress: Progress, situation: Situation
+    whole: Series, experiments: Mapping[str, Experiment], progress: Progress, situation: Situation
 ) -> Stopped | None:
-    """Train every run of these that is not finished; where that was stopped, or None."""
+    """Train every run of these that is not finished; where that was stopped, or None.
+
+    A new series has its folder once the first run can begin: what is refused before leaves nothing.
+    """
+    folder = whole.folder
     for name, experiment in experiments.items():  # what cannot go on is said before anything trains
         if (folder / name / "config.yaml").is_file():
             _require_same(folder / name, load(folder / name / "config.yaml"), experiment)
@@ -138,10 +164,11 @@ def run_all(
             continue
         log.info("%s, %d of %d", name, number + 1, len(experiments))
         try:
-            own = replace(situation, began=time.monotonic(), papers=NO_PAPERS)
+            own = replace(situation, began=time.monotonic(), papers=NO_PAPERS, before_folder=whole.make)
             trained = _train(folder / name, experiment, progress, own)
         except KeyboardInterrupt as stop:
-            stop.add_note(f"stopped in {name}; what was saved is kept, and the same command with -o {folder} goes on")
+            if folder.exists():
+                stop.add_note(f"stopped in {name}; what was saved is kept; the same command with -o {folder} goes on")
             raise
         if trained.stopped_by is None:
             _mark(folder / name)

@@ -68,6 +68,8 @@ class Situation:
     """Texts to keep in the run's folder, by the names of their files."""
     peers: Peers = ALONE
     """The processes that train with this one; the main one keeps the run's folder, and speaks."""
+    before_folder: Callable[[], None] = lambda: None
+    """Called once everything fits together, before a new run's folder is made."""
 
     def __post_init__(self) -> None:
         if self.may_shrink:
@@ -101,16 +103,17 @@ def start(
 
     with open_store(experiment.sampling.store).in_use():
         job = Job(experiment, plan(experiment), peers)
-        own = peers.from_main(lambda: _make_folder(folder, runs_folder, experiment.name, situation.papers))
+        own = peers.from_main(lambda: _make_folder(folder, runs_folder, experiment.name, situation))
         return _train_somehow(job, plan, own, progress, situation=situation)
 
 
-def _make_folder(folder: Path | None, runs_folder: Path, experiment: str, papers: Mapping[str, str]) -> Path:
+def _make_folder(folder: Path | None, runs_folder: Path, experiment: str, situation: Situation) -> Path:
+    situation.before_folder()
     if folder is None:
         folder = runs.create(runs_folder, experiment)
     else:
         runs.claim(folder)
-    for name, text in papers.items():
+    for name, text in situation.papers.items():
         write_text(folder / name, text)
     return folder
 

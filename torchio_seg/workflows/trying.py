@@ -119,6 +119,8 @@ class Tryer:
     rig: Rig
     resident: int
     """Bytes that this process holds once it has looked at the data: as much as a training holds before its network."""
+    smallest: Candidate
+    """The last resort, which may take its time: nothing faster is left."""
     channels_last: bool = False
     """Whether convolutions are faster so on this machine."""
     _knows_layout: bool = False
@@ -148,7 +150,7 @@ class Tryer:
             f"{trial.__name__}:{trial.take_steps.__name__}",
             argument,
             most_bytes=None if rig.is_gpu else max(1, rig.ram_budget - self._beside(candidate)),
-            most_seconds=min(_MOST_SECONDS, max(_LEAST_SECONDS, _MOST_OF_TIME * rig.seconds)),
+            most_seconds=_MOST_SECONDS if candidate == self.smallest else self._most_seconds,
         )
         found = self._judge(candidate, outcome)
         took = time_text(found.seconds) if outcome.fits else f"too much {outcome.why}"
@@ -175,6 +177,10 @@ class Tryer:
         if rig.vram_budget is not None:
             fixed = max(fixed, rig.ram_budget - rig.vram_budget)
         return Trial(candidate, True, fixed + outcome.growth, fixed, answer["seconds"], outcome)
+
+    @property
+    def _most_seconds(self) -> float:
+        return min(_MOST_SECONDS, max(_LEAST_SECONDS, _MOST_OF_TIME * self.rig.seconds))
 
     def _beside(self, candidate: Candidate) -> int:
         """What workers will take, about."""
