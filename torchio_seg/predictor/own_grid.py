@@ -39,14 +39,20 @@ def averaged(members: Sequence[Iterator[Strip]]) -> Iterator[Strip]:
 
 
 def activated(strips: Iterator[Strip], labels: Labels) -> Iterator[Strip]:
-    """Probabilities from logits; each strip for itself, so that they are the same wherever it comes from.
+    """Probabilities from logits; each strip for itself, so that they are the same wherever it comes from."""
+    return (_activated(strip, labels) for strip in strips)
 
-    What a network adds to the channels of the labels stays as it is.
-    """
-    for strip in strips:
-        logits, more = strip.values[: labels.num_channels], strip.values[labels.num_channels :]
-        probabilities = activate(logits[None], labels)[0]
-        yield strip._replace(values=torch.cat([probabilities, more]) if len(more) else probabilities)
+
+def _activated(strip: Strip, labels: Labels) -> Strip:
+    """What a network adds to the channels of the labels stays as it is."""
+    logits, more = strip.values[: labels.num_channels], strip.values[labels.num_channels :]
+    probabilities = activate(logits[None], labels)[0]
+    return strip._replace(values=torch.cat([probabilities, more]) if len(more) else probabilities)
+
+
+def is_decided_by_logits(grids: Grids, labels: Labels) -> bool:
+    """Whether a voxel's label is that of its own largest logit, where no other network has a say."""
+    return labels.exclusive and grids.model_shape == grids.resampled_shape == grids.turned_shape
 
 
 class WayBack:
@@ -223,18 +229,24 @@ class OwnGrid:
         """I J K, where it is asked for."""
         return None if self._measure is None else self._arrays["uncertainty map"].array[0]
 
-    def fill(self, strips: Iterator[Strip]) -> None:
-        """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error."""
+    def fill(self, strips: Iterator[Strip], *, are_logits: bool = False) -> None:
+        """Take probabilities of all of the turned grid; a voxel that none came for, or two, is an error.
+
+        `are_logits`: which decide labels, so that probabilities are made where something else is kept of them.
+        """
         missing = int(np.prod(self._grids.turned_shape))
-        for channels, plane, row in strips:
-            values = channels[: self._labels.num_channels]
-            labels = decode(values, self._labels)
+        for strip in strips:
+            _, plane, row = strip
+            labels = decode(strip.values[: self._labels.num_channels], self._labels)
             self._put("label map", labels[None], plane, row)
+            missing -= labels.numel()
+            if self._measure is None and not self._keeps:
+                continue
+            channels = (_activated(strip, self._labels) if are_logits else strip).values
             if self._measure is not None:
                 self._put("uncertainty map", self._measure(channels, self._labels)[None], plane, row)
             if self._keeps:
-                self._put("probabilities", values, plane, row)
-            missing -= labels.numel()
+                self._put("probabilities", channels[: self._labels.num_channels], plane, row)
         if missing:
             raise ValueError(f"{missing} voxels of the volume got no label")
 
