@@ -14,9 +14,10 @@ from torchio_seg.machine import is_out_of_memory
 from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, on_device, stream
 from torchio_seg.predictor.held import Held
-from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, is_decided_by_logits, whole_planes
+from torchio_seg.predictor.own_grid import OwnGrid, activated, averaged, is_decided_by_logits, whole_planes
 from torchio_seg.predictor.patch_grid import PatchGrid, collect
 from torchio_seg.predictor.streaming import CPU, Frontier
+from torchio_seg.predictor.way_back import WayBack
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.transforms.prepared import Planes, Rolling
 from torchio_seg.transforms.preprocessing import Grids, find_grids, on_model_grid
