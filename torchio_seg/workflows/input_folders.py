@@ -44,7 +44,7 @@ def _cases_below(folder: Path, entries: Sequence[Path], left: dict[Path, str], *
     """Those of a folder in which no volume and no slice lies, by what is in its folders and archives."""
     folders = {entry: _entries(entry) for entry in entries if entry.is_dir()}
     volumes = {each: found for each, inside in folders.items() if (found := _volumes(inside, only_dicom))}
-    below = {each: found for each in folders if each not in volumes and (found := _studies(each))}
+    below = {each: studied for each in folders if each not in volumes and (studied := _studies(each))}
     studies = {path: study for found in below.values() for path, study in found.items()}
     left |= {each: BESIDE for each in volumes if _images(folders[each])}
     left |= {each: NOTHING for each in folders if each not in volumes and each not in below}
