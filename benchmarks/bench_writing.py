@@ -10,13 +10,17 @@ and, dense, one in which every voxel of the body belongs to one of 13 regions, w
 The others neither flush nor read back. Each starts from the same array in memory, first axis slowest.
 
     python benchmarks/bench_writing.py [--shape 128 128 64] [--quick]
+    python benchmarks/bench_writing.py --levels         # deflate alone: size and CPU time by way of compressing
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
+import zlib
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +122,27 @@ def of_map(kind: str, given: argparse.Namespace, folder: Path) -> list[dict[str,
     return rows
 
 
+def levels(shape: tuple[int, ...]) -> list[dict[str, Any]]:
+    """What deflate makes of each map, beside zlib's usual level, which TorchIO writes with."""
+    from isal import isal_zlib
+
+    ways: dict[str, Callable[[], Any]] = {
+        f"zlib {level}": partial(zlib.compressobj, level) for level in (6, 1, 2, 3, 4)
+    }
+    ways["zlib, runs alone"] = partial(zlib.compressobj, 1, zlib.DEFLATED, 15, 9, zlib.Z_RLE)
+    ways |= {f"isal {level}": partial(isal_zlib.compressobj, level) for level in range(4)}
+    rows = []
+    for kind, make in MAPS.items():
+        content = make(shape).T.tobytes()
+        for name, begin in ways.items():
+            began, squeeze = time.process_time(), begin()
+            size = len(squeeze.compress(content)) + len(squeeze.flush())
+            rows.append({"map": kind, "way": name, "cpu_s": time.process_time() - began, "mib": size / common.MIB})
+            usual = next(row for row in rows if row["map"] == kind)
+            rows[-1] |= {"faster": usual["cpu_s"] / rows[-1]["cpu_s"], "size": rows[-1]["mib"] / usual["mib"]}
+    return [{key: round(cell, 3) if isinstance(cell, float) else cell for key, cell in row.items()} for row in rows]
+
+
 def read_small(folder: Path) -> Volume:
     shape = read(folder / "like.nii").shape
     create(folder / "small.nii", np.zeros((*shape[:2], 2), np.int16), np.eye(4), overwrite=True)
@@ -127,6 +152,7 @@ def read_small(folder: Path) -> Volume:
 def arguments() -> argparse.Namespace:
     parser = common.parser(__doc__, rounds=5)
     parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 200])
+    parser.add_argument("--levels", action="store_true", help="ways to deflate, and no files")
     given = parser.parse_args()
     if given.quick:
         given.shape, given.rounds = [96, 96, 40], 1
@@ -135,6 +161,9 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     given = arguments()
+    if given.levels:
+        common.print_table(levels(tuple(given.shape)), ("map", "way", "cpu_s", "faster", "mib", "size"))
+        return
     with tempfile.TemporaryDirectory() as name:
         rows = [row for kind in MAPS for row in of_map(kind, given, Path(name))]
     common.print_table(rows, ("map", "method", *MEASURED, "faster_than_tio", "size_of_tio", "voxels_that_differ"))

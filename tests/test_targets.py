@@ -44,6 +44,15 @@ def test_of_classes_that_are_equally_likely_the_first_is_written() -> None:
     assert np.array_equal(decode(probabilities, CLASSES), first)
 
 
+def test_labels_of_logits_are_those_of_their_probabilities_also_of_more_classes_than_a_byte_counts() -> None:
+    for count in (2, 3, 300):
+        labels = Labels.of_classes({0: "background", **{7 * value: f"class {value}" for value in range(1, count)}})
+        logits = torch.randn(count, 9, 8, 7, generator=torch.Generator().manual_seed(count))
+        expected = 7 * logits.numpy().argmax(axis=0)
+        assert np.array_equal(decode(logits, labels), expected)
+        assert np.array_equal(decode(activate(logits[None], labels)[0], labels), expected)
+
+
 def test_values_above_255_are_written_in_a_wider_type() -> None:
     labels = Labels.of_classes({0: "background", 1000: "far"})
     assert decode(torch.tensor([0.1, 0.9]).view(2, 1, 1, 1), labels).item() == 1000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
@@ -88,16 +89,31 @@ def activate(logits: torch.Tensor, labels: Labels) -> torch.Tensor:
     return logits.softmax(dim=1) if labels.exclusive else logits.sigmoid()
 
 
-def decode(probabilities: torch.Tensor, labels: Labels) -> torch.Tensor:
-    """The label map I J K to write, from probabilities C I J K; later regions over earlier ones."""
+def decode(scores: torch.Tensor, labels: Labels) -> torch.Tensor:
+    """The label map I J K to write, from probabilities C I J K; later regions over earlier ones.
+
+    Of classes that exclude each other the likeliest is written, the first of equals; for these, logits serve as well.
+    """
     values = [region.value for region in labels.regions]
     dtype = torch.uint8 if max(values) <= 255 else torch.int32
     if labels.exclusive:
-        return torch.tensor([0, *values], dtype=dtype)[probabilities.max(dim=0).indices]  # argmax: 4 times as long
-    written = torch.zeros(probabilities.shape[1:], dtype=dtype)
-    for probability, value in zip(probabilities, values, strict=True):
+        return torch.tensor([0, *values], dtype=dtype, device=scores.device).take(_largest(scores))
+    written = torch.zeros(scores.shape[1:], dtype=dtype, device=scores.device)
+    for probability, value in zip(scores, values, strict=True):
         written[probability > THRESHOLD] = value
     return written
+
+
+def _largest(scores: torch.Tensor) -> torch.Tensor:
+    """The number of the channel that is largest in each voxel, the first of equals."""
+    if scores.device.type != "cpu":
+        return scores.max(dim=0).indices
+    first, *others = scores.numpy()
+    largest, found = first.copy(), np.zeros(first.shape, np.min_scalar_type(len(others)))
+    for number, channel in enumerate(others, start=1):  # max or argmax across channels: 5 to 20 times as long
+        np.maximum(found, (channel > largest) * found.dtype.type(number), out=found)
+        np.maximum(largest, channel, out=largest)
+    return torch.from_numpy(found.astype(np.int64))
 
 
 def _any_of(label_map: torch.Tensor, values: tuple[int, ...]) -> torch.Tensor:

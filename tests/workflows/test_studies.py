@@ -51,6 +51,24 @@ def test_each_study_in_a_folder_is_a_case_called_as_its_folder_or_archive(tmp_pa
     assert found(root) == expected
 
 
+def test_studies_are_found_at_any_depth_and_called_by_the_folders_on_the_way(tmp_path: Path) -> None:
+    root = tmp_path / "archive"
+    for day in ("a", "b"):
+        study(root / "p1" / "2026" / day, Origin("P1", number=3, description="THORAX", study=day))
+    study(root / "p2" / "a", Origin("P2", number=3, description="THORAX", study="c"))
+    (root / "p1" / "2026" / "notes").mkdir()
+    (root / "p1" / "2026" / "notes" / "read me.txt").write_text("of the day", encoding="utf-8")
+    (root / "p1" / "again").symlink_to(root)
+    days = {f"p1_2026_{day}": root / "p1" / "2026" / day for day in ("a", "b")}
+    assert found(root) == days | {"p2": root / "p2"}
+    assert found(root / "p1" / "2026") == {"a": days["p1_2026_a"], "b": days["p1_2026_b"]}
+    study(days["p1_2026_b"], Origin("P1", number=4, description="Liver", study="b"))
+    assert set(found(root)) == {"p1_2026_a", "p1_2026_b", "p2"}
+    assert found(root, "THORAX")["p1_2026_b_3"] == days["p1_2026_b"]
+    with pytest.raises(UsageError, match="p1/2026/b: 2 series are volumes"):
+        read_dicom(days["p1_2026_b"])
+
+
 def test_folders_that_hold_the_series_of_one_study_are_one_case(tmp_path: Path) -> None:
     root = study(tmp_path / "study", THORAX, LIVER)
     assert found(root, "4") == {"study_4": root}

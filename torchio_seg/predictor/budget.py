@@ -87,7 +87,7 @@ def reckon(members: Sequence[Predictor], costs: Sequence[PatchCost], image: Imag
         {"preparation": preparing},
         {"volume": held, **_working(parts, image), **outputs},
         {**outputs, "post-processing": mending_bytes(prod(image.shape)) if wanted.mended else 0},
-        {**outputs, "writing": reckoning.writing(parts, image, kept=wanted.probabilities)},
+        {**outputs, "writing": reckoning.writing(members[0], image, kept=wanted.probabilities)},
     ]
     most = max(moments, key=lambda moment: sum(moment.values()))
     always = {"held": image.held, "other volumes": wanted.beside, "slack": SLACK}

@@ -14,9 +14,10 @@ from torchio_seg.machine import is_out_of_memory
 from torchio_seg.metrics import region_masks
 from torchio_seg.predictor.grid import Window, on_device, stream
 from torchio_seg.predictor.held import Held
-from torchio_seg.predictor.own_grid import OwnGrid, WayBack, activated, averaged, whole_planes
+from torchio_seg.predictor.own_grid import OwnGrid, activated, averaged, is_decided_by_logits, whole_planes
 from torchio_seg.predictor.patch_grid import PatchGrid, collect
 from torchio_seg.predictor.streaming import CPU, Frontier
+from torchio_seg.predictor.way_back import WayBack
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.transforms.prepared import Planes, Rolling
 from torchio_seg.transforms.preprocessing import Grids, find_grids, on_model_grid
@@ -115,7 +116,10 @@ class Predictor:
         """Logits on the model's grid as a prediction on the volume's own, with probabilities or without."""
         grid = self.window.grid(grids.model_shape)
         own = OwnGrid(grids, self.labels, grid.axis, keep_probabilities=probabilities)
-        own.fill(WayBack(grids, self.labels, grid.axis)(activated(grid.strips(logits), self.labels)))
+        strips, are_logits = grid.strips(logits), is_decided_by_logits(grids, self.labels)
+        if not are_logits:
+            strips = activated(strips, self.labels)
+        own.fill(WayBack(grids, self.labels, grid.axis)(strips), are_logits=are_logits)
         return Prediction(own.label_map, self.labels, own.probabilities)
 
     def stream(
@@ -167,10 +171,13 @@ def _predict(
     volumes = _prepared(members, ways, source)
     each_progress = chain([progress], repeat(None))
     strips = [
-        activated(member.stream(volume, way.patches, way.grids, watcher), labels)
+        member.stream(volume, way.patches, way.grids, watcher)
         for member, volume, way, watcher in zip(members, volumes, ways, each_progress, strict=False)
     ]
     grids, axis = ways[0].grids, ways[0].patches.axis
+    are_logits = len(members) == 1 and is_decided_by_logits(grids, labels)
+    if not are_logits:
+        strips = [activated(each, labels) for each in strips]
     if meet_early(ways):
         found = WayBack(grids, labels, axis)(averaged(strips))
     else:
@@ -185,7 +192,7 @@ def _predict(
         held_bytes=members[0].held_bytes,
         measure=members[0].measure,
     )
-    own.fill(found)
+    own.fill(found, are_logits=are_logits)
     return Prediction(own.label_map, labels, own.probabilities, own.uncertainty)
 
 

@@ -216,9 +216,8 @@ def outputs(parts: Sequence[Part], image: Image, *, kept: bool) -> dict[str, int
     return {what: size if size <= held else min(size, most) for what, size in sizes.items()}
 
 
-def writing(parts: Sequence[Part], image: Image, *, kept: bool) -> int:
+def writing(first: Predictor, image: Image, *, kept: bool) -> int:
     """Bytes of slabs on their way into files, of which the least is a plane with all its channels."""
-    first = parts[0].member
     plane = FLOAT * image.shape[0] * image.shape[1] * (first.labels.num_channels if kept else 1)
     is_in_file = max(_sizes(first, image, kept=kept).values()) > first.held_bytes
     return 3 * max(plane, SLAB_BYTES) + ACROSS * SLAB_BYTES * is_in_file

@@ -7,7 +7,7 @@ plane, not the length of the volume.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
 import torch
@@ -156,9 +156,8 @@ class Frontier:
         (first, end), number = self.grid.bars[bar], self.grid.slabs[slab][0] + plane
         sums = list(self._weights)
         sums[planes] = sums[planes][number : number + count]
-        shape = list(self._sums.shape)
-        shape[1 + planes], shape[1 + rows] = count, end - first
-        values = torch.empty(shape, device=self.device)
+        laid = self._room_for(count, end - first)
+        values = laid if planes == 2 else laid.movedim(0, 1 + planes)
         for at, within, length in self._runs(first, end - first):
             source = self._rows_of_bar(at, length).narrow(1 + planes, plane, count)
             target = values.narrow(1 + rows, within, length)
@@ -167,15 +166,19 @@ class Frontier:
             else:
                 sums[rows] = self._weights[rows][first + within : first + within + length]
                 torch.div(source, product(sums), out=target)
-        self._require_finite(values, number, first)
+        if not torch.stack(laid.aminmax()).isfinite().all():
+            self._tell_not_finite(values, number, first)
         if planes == 2:
             values = values.movedim(-1, 0).contiguous().movedim(0, -1)
         for within in range(count):
-            yield Strip(values.select(1 + planes, within).contiguous(), number + within, first)
+            yield Strip(values.select(1 + planes, within), number + within, first)
 
-    def _require_finite(self, values: torch.Tensor, plane: int, row: int) -> None:
-        if bool(torch.stack(values.aminmax()).isfinite().all()):
-            return
+    def _room_for(self, count: int, num_rows: int) -> torch.Tensor:
+        """For so many planes, each contiguous, or C I J K where planes follow the last axis, as sums lie."""
+        plane = (len(self._sums), num_rows, self.grid.shape[self.grid.axes[2]])
+        return torch.empty((*plane, count) if self.grid.axis == 2 else (count, *plane), device=self.device)
+
+    def _tell_not_finite(self, values: torch.Tensor, plane: int, row: int) -> NoReturn:
         channel, *voxel = (~values.isfinite()).nonzero()[0].tolist()
         voxel[self.grid.axes[0]] += plane
         voxel[self.grid.axes[1]] += row

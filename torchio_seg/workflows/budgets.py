@@ -15,6 +15,7 @@ from torchio_seg import machine
 from torchio_seg.errors import DataError
 from torchio_seg.machine import in_units
 from torchio_seg.memory import resident_bytes
+from torchio_seg.predictor import reckoning
 from torchio_seg.predictor.budget import Need, Wanted, ladder, measure_patch, reckon, roomiest
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.reckoning import Image
@@ -22,6 +23,8 @@ from torchio_seg.volumes.geometry import Orientation
 from torchio_seg.volumes.source import InMemory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torchio_seg.predictor.ensemble import Ensemble
     from torchio_seg.predictor.reckoning import PatchCost
     from torchio_seg.volumes.nifti import Volume
@@ -67,18 +70,34 @@ class Fitting:
         `beside`: bytes that other work may take meanwhile.
         """
         ram, vram = self._ram, self._vram
-        image = self._image(volume)
-        steps = () if isinstance(self._predictor, Predictor) else self._predictor.steps
-        wanted = Wanted(probabilities=probabilities, mended=bool(steps), beside=beside)
         tried: list[Need] = []
-        for members in ladder(self._members):
-            tried.append(need := reckon(members, self._costs, image, wanted))
+        for members, need in self._needs(volume, probabilities=probabilities, beside=beside):
+            tried.append(need)
             if need.ram <= ram and need.vram <= vram:
                 if (how := _how(members)) != self._told:  # once, not for every volume of a folder
                     log.info("%s: %s", volume.path.name, f"{_amounts(need, ram, vram)}: {how}")
                     self._told = how
                 return _replaced(self._predictor, members)
         raise DataError(_refusal(volume, tried, ram, vram, is_given=self._budgets.ram is not None))
+
+    def has_room_beside(self, volume: Scan, num_bytes: int, *, probabilities: bool) -> bool:
+        """Whether the way that this volume is predicted leaves so many bytes for other work."""
+        ram, vram = self._ram, self._vram
+        needs = (need for _, need in self._needs(volume, probabilities=probabilities))
+        chosen = next((need for need in needs if need.ram <= ram and need.vram <= vram), None)
+        return chosen is not None and chosen.ram + num_bytes <= ram
+
+    def writing_bytes(self, volume: Scan, *, probabilities: bool) -> int:
+        """What it takes, beside the prediction of this volume, to write it."""
+        return reckoning.writing(self._members[0], self._image(volume), kept=probabilities)
+
+    def _needs(
+        self, volume: Scan, *, probabilities: bool, beside: int = 0
+    ) -> Iterator[tuple[tuple[Predictor, ...], Need]]:
+        """Each way to predict it, and what that takes."""
+        steps = () if isinstance(self._predictor, Predictor) else self._predictor.steps
+        wanted, image = Wanted(probabilities, bool(steps), beside), self._image(volume)
+        return ((members, reckon(members, self._costs, image, wanted)) for members in ladder(self._members))
 
     def placed_for(self, volume: Volume) -> tuple[Predictor, ...]:
         """The predictors with sums and batches as the GPU's free memory has room for them; on a CPU as they are.

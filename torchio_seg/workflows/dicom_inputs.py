@@ -33,18 +33,20 @@ def is_dicom(path: Path) -> bool:
     return path.suffix.lower() == ZIP and path.is_file()
 
 
-def own_name(path: Path) -> str:
-    """What a folder or archive is called."""
-    return path.resolve().name if path.is_dir() else path.name[: -len(ZIP)]
+def own_name(path: Path, root: Path) -> str:
+    """What a folder or archive in the one that the user named is called; deeper in it, by the folders on the way."""
+    if path.is_file():
+        return path.name[: -len(ZIP)]
+    return path.resolve().name if root in {path, path.parent} else "_".join(path.relative_to(root).parts)
 
 
-def name_of(path: Path, wanted: str | None) -> str:
-    """What a prediction of the series is called: as the folder or archive, with its number where there are others."""
+def name_of(path: Path, root: Path, wanted: str | None) -> str:
+    """What a prediction of the series is called: `own_name`, with its number where there are others."""
     with _series_in(path) as found:
         chosen = choose(path, found, wanted)
         if len(_volumes(found)) < 2:
-            return own_name(path)
-        return f"{own_name(path)}_{chosen.uid.rpartition('.')[2] if chosen.number is None else chosen.number}"
+            return own_name(path, root)
+        return f"{own_name(path, root)}_{chosen.uid.rpartition('.')[2] if chosen.number is None else chosen.number}"
 
 
 def by_row(path: Path, wanted: str | None) -> str | None:

@@ -44,10 +44,11 @@ def _cases_below(folder: Path, entries: Sequence[Path], left: dict[Path, str], *
     """Those of a folder in which no volume and no slice lies, by what is in its folders and archives."""
     folders = {entry: _entries(entry) for entry in entries if entry.is_dir()}
     volumes = {each: found for each, inside in folders.items() if (found := _volumes(inside, only_dicom))}
-    studies = {each: study for each in folders if each not in volumes and (study := find_image(each)) is not None}
+    below = {each: studied for each in folders if each not in volumes and (studied := _studies(each))}
+    studies = {path: study for found in below.values() for path, study in found.items()}
     left |= {each: BESIDE for each in volumes if _images(folders[each])}
-    left |= {each: NOTHING for each in folders if each not in volumes and each not in studies}
-    left |= {each: UNPACKED for each in _archives(entries) if each.with_suffix("") in {*volumes, *studies}}
+    left |= {each: NOTHING for each in folders if each not in volumes and each not in below}
+    left |= {each: UNPACKED for each in _archives(entries) if each.with_suffix("") in {*volumes, *below}}
     archives = [each for each in _archives(entries) if each not in left]
     if len(set(studies.values())) == 1 and not archives and (len(studies) > 1 or not volumes):  # series of one study
         if not volumes:
@@ -60,6 +61,25 @@ def _cases_below(folder: Path, entries: Sequence[Path], left: dict[Path, str], *
         raise UsageError(f"{folder} holds no {listed(READ, last='or')} file, nor do the folders in it, and no DICOM")
     _tell(folder, taken, left)
     return taken
+
+
+def _studies(folder: Path) -> dict[Path, tuple[str, str]]:
+    """The folders of one study each, this one or those below it at any depth, and which study it is.
+
+    One image tells it of each folder that holds some; what lies below such a folder is taken to belong to it.
+    """
+    entries, own = _entries(folder), None
+    for each in entries:
+        if each.is_file() and (found := find_image(each)) is not None:
+            own = found
+            if own != DAMAGED:
+                return {folder: own}
+    inside = (each for each in entries if each.is_dir() and not each.is_symlink())
+    below = {path: study for each in inside for path, study in _studies(each).items()}
+    known = set(below.values()) - {DAMAGED}
+    if len(known) > 1:
+        return below
+    return {folder: next(iter(known), DAMAGED)} if below or own else {}
 
 
 def _entries(folder: Path) -> list[Path]:

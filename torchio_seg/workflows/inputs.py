@@ -32,10 +32,11 @@ def find_cases(
     if named := [text for text in inputs if _channel_of_assignment(text, channels)]:
         return [_assigned(inputs, named, channels, series)]
     _require_no_other_channel(inputs, channels)
-    files = list(dict.fromkeys(file for text in inputs for file in _expand(text, series, output)))
+    roots = {file: root for text in inputs for file, root in _expand(text, series, output)}
+    files = list(roots)
     _require_use(series, files)
     if len(channels) == 1:
-        return _unique([Case(_name(file, series, alone=len(files) == 1), (file,)) for file in files])
+        return _unique([Case(_name(file, roots[file], series, alone=len(files) == 1), (file,)) for file in files])
     if not (files := [file for file in files if not _is_segmentation(file)]):
         raise UsageError(f"{' '.join(inputs)}: there are only label maps; give the channels {', '.join(channels)}")
     found = {file: _num_channels(file) for file in files}
@@ -54,20 +55,21 @@ def settle_series(cases: Sequence[Case], series: str | None) -> str | None:
     return by_row(images[0], series) if len(images) == 1 and is_dicom(images[0]) else series
 
 
-def _expand(text: str, series: str | None, output: Path | None) -> list[Path]:
+def _expand(text: str, series: str | None, output: Path | None) -> list[tuple[Path, Path]]:
+    """Files and folders of cases, each with what the user named that it lies in, which may be itself."""
     path = Path(text)
     found = [path] if path.exists() else sorted(map(Path, glob.glob(text, recursive=True)))  # noqa: PTH207 (the user's own pattern)
     if not found:
         raise no_input(text)
     only_dicom = series is not None and any(is_dicom(each) for each in found)
     return [
-        file
+        (file, each)
         for each in found
         for file in (cases_in(each, only_dicom=only_dicom, output=output) if each.is_dir() else [each])
     ]
 
 
-def _name(file: Path, series: str | None, *, alone: bool) -> str:
+def _name(file: Path, root: Path, series: str | None, *, alone: bool) -> str:
     """What a prediction of a file, or of a series of DICOM, is called.
 
     Where none can be chosen of a case among others, it is told when its turn comes.
@@ -75,11 +77,11 @@ def _name(file: Path, series: str | None, *, alone: bool) -> str:
     if not is_dicom(file):
         return stem(file)
     try:
-        return name_of(file, by_row(file, series) if alone else series)
+        return name_of(file, root, by_row(file, series) if alone else series)
     except TorchioSegError:
         if alone:
             raise
-        return own_name(file)
+        return own_name(file, root)
 
 
 def _require_use(series: str | None, files: Sequence[Path]) -> None:
@@ -130,8 +132,8 @@ def _assigned(inputs: Sequence[str], named: Sequence[str], channels: Sequence[st
         if not (file.is_file() or is_dicom(file)):
             raise no_input(f"{channel}={file}")
     _require_use(series, list(files.values()))
-    split = _split_name(files[channels[0]], channels)
-    name = split[0] if split else _name(files[channels[0]], series, alone=len(files) == 1)
+    split = _split_name(first := files[channels[0]], channels)
+    name = split[0] if split else _name(first, first, series, alone=len(files) == 1)
     return Case(name, tuple(files[channel] for channel in channels))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Iterable
 from typing import Generic, TypeVar
 
 Made = TypeVar("Made")
@@ -54,29 +54,35 @@ class Task(Generic[Made]):
         self._unwanted(made)
 
 
-def ahead(
-    calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]
-) -> Generator[Task[Made], None, None]:
-    """The calls in order, each ended; the next one is at work while the last one's result is used, no other."""
-    rest = iter(calls)
-    first = next(rest, None)
-    current = None if first is None else Task(first, unwanted=unwanted)
-    try:
-        while current is not None:
-            current.wait()
-            done, following = current, next(rest, None)
-            current = None if following is None else Task(following, unwanted=unwanted)
-            yield done
-    finally:
-        if current is not None:
-            current.abandon()
+class Ahead(Generic[Made]):
+    """Calls in order, one at a time, of which the next can be begun before its result is asked for."""
 
+    def __init__(self, calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]) -> None:
+        self._calls = list(calls)
+        self._unwanted = unwanted
+        self._next: Task[Made] | None = None
 
-def in_turn(
-    calls: Iterable[Callable[[], Made]], *, unwanted: Callable[[Made], object]
-) -> Generator[Task[Made], None, None]:
-    """The same with nothing at work meanwhile."""
-    for call in calls:
-        task = Task(call, unwanted=unwanted)
-        task.wait()
-        yield task
+    @property
+    def is_over(self) -> bool:
+        """Whether no call is left."""
+        return not self._calls and self._next is None
+
+    def begin(self) -> None:
+        """The next call, if there is one and it has not been begun."""
+        if self._next is None and self._calls:
+            self._next = Task(self._calls.pop(0), unwanted=self._unwanted)
+
+    def result(self) -> Made:
+        """What the next call returns, or raises; it counts as done."""
+        self.begin()
+        if self._next is None:
+            raise ValueError("no call is left")
+        self._next.wait()  # what ends this wait leaves it to `close`
+        task, self._next = self._next, None
+        return task.result()
+
+    def close(self) -> None:
+        """Begin no more; what was begun is not waited for."""
+        self._calls.clear()
+        if self._next is not None:
+            self._next.abandon()

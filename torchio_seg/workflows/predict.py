@@ -16,18 +16,16 @@ from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
 from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
-from torchio_seg.volumes.scratch import HELD_BYTES
 from torchio_seg.workflows import dicom_outputs
+from torchio_seg.workflows.beside import Beside
 from torchio_seg.workflows.inputs import find_cases, settle_series
 from torchio_seg.workflows.models import LoadedModel
-from torchio_seg.workflows.overlap import Task, ahead, in_turn
+from torchio_seg.workflows.overlap import Ahead, Task
 from torchio_seg.workflows.predict_case import Opened, Output, Planned, compute_case, open_case, write_case
 from torchio_seg.workflows.predictions import Failed, Predictions, Skipped, Written
 
 log = logging.getLogger(__name__)
 
-BESIDE_BYTES = 2 * HELD_BYTES
-"""What a case that is read ahead and one that is still being written hold at most, each."""
 OTHER_IMAGES = {".png", ".jpg", ".tif", ".tiff", ".nhdr", ".mhd", ".mgz", ".img", ".hdr", ".dcm", ".gz", ".npy", ".zip"}
 
 
@@ -102,19 +100,17 @@ def _predict_all(
     """
     outcomes = _Outcomes(made, progress, is_single=len(plan) == 1)
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
-    is_large = output.probabilities or bool(output.uncertainty)
-    is_tight = is_large or model.budgets.ram is not None or model.budgets.free < BESIDE_BYTES
-    read, beside = (in_turn, 0) if is_tight or len(plan) == 1 else (ahead, BESIDE_BYTES)
     progress.start("volumes", len(plan))
     try:
-        with closing(read(calls, unwanted=Opened.close)) as tasks:
-            for each, task in zip(plan, tasks, strict=True):
+        with closing(Ahead(calls, unwanted=Opened.close)) as reading:
+            beside = Beside(model.fitting, reading, outcomes.settle, probabilities=output.probabilities)
+            for each in plan:
                 try:
-                    computed = compute_case(model, task.result(), output, progress, beside=beside)
+                    computed = compute_case(model, reading.result(), output, progress, beside=beside)
                 except TorchioSegError as error:
                     outcomes.fail(each.case, error)
                 else:
-                    outcomes.write(each.case, partial(write_case, model, computed, output), wait=is_tight)
+                    outcomes.write(each.case, partial(write_case, model, computed, output))
         outcomes.settle()
     except (KeyboardInterrupt, SystemExit) as stop:
         outcomes.settle()
@@ -139,12 +135,10 @@ class _Outcomes:
         self._is_single = is_single
         self._writing: tuple[Case, Task[Written]] | None = None
 
-    def write(self, case: Case, call: Callable[[], Written], *, wait: bool) -> None:
+    def write(self, case: Case, call: Callable[[], Written]) -> None:
         """Begin to write it once the one before is written."""
         self.settle()
         self._writing = case, Task(call)
-        if wait:
-            self.settle()
 
     def fail(self, case: Case, error: TorchioSegError) -> None:
         self.settle()

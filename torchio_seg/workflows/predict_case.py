@@ -112,10 +112,20 @@ def open_case(model: LoadedModel, planned: Planned, *, implicit: bool) -> Opened
         return Opened(planned, scan, warnings, time.monotonic() - begun, files.pop_all())
 
 
+def nothing(_: Scan) -> int:
+    """Goes on beside a case."""
+    return 0
+
+
 def compute_case(
-    model: LoadedModel, opened: Opened, output: Output, progress: Progress, *, beside: int = 0
+    model: LoadedModel,
+    opened: Opened,
+    output: Output,
+    progress: Progress,
+    *,
+    beside: Callable[[Scan], int] = nothing,
 ) -> Computed:
-    """Predict it; `beside`: bytes that other cases may take meanwhile."""
+    """Predict it; `beside` begins what goes on meanwhile, and tells how many bytes that may take."""
     device = model.members[0].device
     for warning in opened.warnings:
         log.warning("%s", warning)
@@ -139,10 +149,17 @@ def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int |
     return skipped
 
 
-def use(model: LoadedModel, scan: Scan, progress: Progress, *, probabilities: bool, beside: int = 0) -> Prediction:
+def use(
+    model: LoadedModel,
+    scan: Scan,
+    progress: Progress,
+    *,
+    probabilities: bool,
+    beside: Callable[[Scan], int] = nothing,
+) -> Prediction:
     """The prediction within the model's budgets; memory that runs out all the same is told as an error of ours."""
     try:
-        predictor = model.fitting.predictor_for(scan, probabilities=probabilities, beside=beside)
+        predictor = model.fitting.predictor_for(scan, probabilities=probabilities, beside=beside(scan))
         return predictor(scan.source, scan.affine, progress, probabilities=probabilities)
     except (RuntimeError, MemoryError) as error:
         if not machine.is_out_of_memory(error):
