@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -90,6 +91,16 @@ def test_the_stream_is_the_same_for_any_number_of_workers_and_any_global_state(t
         assert digest(stream(cases, tmp_path, num_workers=num_workers).epoch(3)) == alone
     assert torch.equal(torch.get_rng_state(), before)
     assert len(alone) == stream(cases, tmp_path).batches_per_epoch == 6
+
+
+def test_without_workers_what_a_host_program_has_frozen_stays_so(tmp_path: Path) -> None:
+    patches = stream(write_cases(tmp_path, 1), tmp_path)
+    gc.freeze()
+    try:
+        assert digest(patches.epoch(0))
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
 
 
 def test_an_epoch_goes_on_at_any_batch_and_makes_none_of_those_before(tmp_path: Path) -> None:
