@@ -1,8 +1,8 @@
 """What a training step and a prediction take in patches and in whole volumes, for every network, on this machine.
 
 `torchio-seg benchmark memory` with a fixed selection, a network after the other: BraTS's size in 4 channels and 4
-classes, patches of 64 to 160 and the whole volume, with and without activation checkpointing, fp32, and bf16 where the
-machine computes it; prediction, with every blending, for two networks. A point that does not fit into the memory limit,
+classes, patches of 64 to 160 and the whole volume, fp32, and bf16 where the machine computes it; for one network also
+with activation checkpointing, for two prediction with every blending. A point that does not fit into the memory limit,
 or takes longer than the time limit, is marked and the rest goes on, without larger patches of what was too slow: that
 holds it to a few hours on two cores. Run again, it goes on where it was; the result is written after each part.
 
@@ -26,15 +26,16 @@ from torchio_seg.workflows.memory_points import PACKAGES
 PARTS = (
     ("unet", "training"),
     ("segresnet", "training"),
-    ("unet", "prediction"),
     ("unet_plain", "training"),
     ("unetr", "training"),
     ("dynunet", "training"),
     ("swinunetr", "training"),
     ("resencunet", "training"),
+    ("unet", "prediction"),
     ("segresnet", "prediction"),
 )
 """The fast ones first."""
+CHECKPOINTED = ("unet",)
 NETWORKS = tuple(dict.fromkeys(network for network, _ in PARTS))
 FULL = "--shape 240,240,155 --patches 64,96,128,160 --precisions fp32,bf16 --set prediction.overlap=0.25"
 QUICK = "--shape 96,96,64 --patches 32,48,64 --precisions fp32 --checkpointing off --memory-limit 2GiB --overwrite"
@@ -68,7 +69,9 @@ def command_of(network: str, work: str, given: argparse.Namespace) -> list[str]:
     if given.quick:
         return [*words, *shlex.split(QUICK)]
     limit = [] if given.memory_limit is None else ["--memory-limit", given.memory_limit]
-    return [*words, "--time-limit", str(given.time_limit), *shlex.split(FULL), *limit]
+    checkpointing = "both" if network in CHECKPOINTED else "off"
+    words += ["--checkpointing", checkpointing, "--time-limit", str(given.time_limit)]
+    return [*words, *shlex.split(FULL), *limit]
 
 
 def keep(points: Path, result: Path, commands: Mapping[tuple[str, str], Sequence[str]]) -> None:
