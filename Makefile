@@ -42,7 +42,7 @@ check: setup
 	$(PY) -m mypy
 
 QUICK := bench_memory memory_accuracy bench_prediction bench_long_volume bench_step bench_check bench_metrics bench_writing bench_dicom \
-  bench_loading loading_parts tracking scoring_beside augmentation_accuracy bench_accuracy phantom_difficulty
+  bench_loading loading_parts tracking scoring_beside augmentation_accuracy bench_accuracy phantom_difficulty coarser_grids
 
 bench: setup
 	@for name in $(QUICK); do echo "== $$name" && $(PY) benchmarks/$$name.py --quick || exit 1; done

@@ -1,6 +1,6 @@
 """What is left of noisy balls on a coarser grid: linear interpolation, the mean of what becomes one voxel, a Gaussian.
 
-    python benchmarks/coarser_grids.py
+    python benchmarks/coarser_grids.py [--quick]
 
 For each factor: the standard deviation of noise that was 1, and the Dice of the best threshold on the coarse image,
 once smoothed there as a network's first layers would, against the balls in the coarse voxels. Takes a minute.
@@ -8,6 +8,9 @@ once smoothed there as a network's first layers would, against the balls in the 
 
 from __future__ import annotations
 
+from typing import Any
+
+import common
 import numpy as np
 import torch
 from scipy import ndimage
@@ -43,22 +46,28 @@ def best_dice(image: np.ndarray, label: np.ndarray) -> float:
 
 
 def main() -> None:
+    given = common.parser(__doc__).parse_args()
     torch.set_num_threads(1)
+    found = [measured(factor, times) for factor in (FACTORS[:1] if given.quick else FACTORS) for times in (1.5, 3.0)]
+    what = "noise that was 1 and Dice of balls on a coarser grid, by the way there"
+    common.print_table(found, list(found[0]))
+    common.keep(common.output_of(given, "coarser_grids"), what, ("numpy", "scipy", "torch"), {"results": found})
+
+
+def measured(factor: float, times: float) -> dict[str, Any]:
+    """Means over volumes of balls with a radius of so many coarse voxels."""
     rng = np.random.default_rng(0)
-    print("factor  radius  noise: linear  mean  gauss  Dice: linear  mean  gauss")
-    for factor in FACTORS:
-        for radius in (1.5 * factor, 3 * factor):
-            rows = []
-            for _ in range(NUM_VOLUMES):
-                label = balls(rng, radius)
-                noise = rng.normal(0, NOISE, label.shape).astype(np.float32)
-                _, grids = to_model_grid(noise[None], np.eye(4), Recipe((factor,) * 3, None, "none"))
-                coarse = labels_to_model_grid(label[None].astype(np.uint8), grids)[0].numpy() == 1
-                left = [each.std() for each in ways(noise, factor).values()]
-                seen = [ndimage.gaussian_filter(each, SMOOTHED) for each in ways(label + noise, factor).values()]
-                rows.append([*left, *(best_dice(each, coarse) for each in seen)])
-            figures = "  ".join(f"{value:.3f}" for value in np.mean(rows, axis=0))
-            print(f"{factor:g}  {radius:.1f}  {figures}", flush=True)
+    rows = []
+    for _ in range(NUM_VOLUMES):
+        label = balls(rng, times * factor)
+        noise = rng.normal(0, NOISE, label.shape).astype(np.float32)
+        _, grids = to_model_grid(noise[None], np.eye(4), Recipe((factor,) * 3, None, "none"))
+        coarse = labels_to_model_grid(label[None].astype(np.uint8), grids)[0].numpy() == 1
+        left = {f"noise_{way}": float(each.std()) for way, each in ways(noise, factor).items()}
+        seen = {way: ndimage.gaussian_filter(each, SMOOTHED) for way, each in ways(label + noise, factor).items()}
+        rows.append(left | {f"dice_{way}": best_dice(each, coarse) for way, each in seen.items()})
+    means = {name: round(float(np.mean([row[name] for row in rows])), 3) for name in rows[0]}
+    return {"factor": factor, "radius": times, **means}
 
 
 if __name__ == "__main__":

@@ -36,8 +36,14 @@ class Small:
     """Of `torchio-seg phantom`."""
     settings: tuple[str, ...]
     """What makes patches and network small."""
-    channels: int = 4
+    channels: int | None = None
+    """Of a brain; None: all."""
     shape: str = "24"
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """For `torchio-seg phantom`, besides layout, number and shape."""
+        return () if self.channels is None else ("--channels", str(self.channels))
 
 
 SMALL = {
@@ -67,7 +73,7 @@ SMALL = {
         channels=1,
     ),
     "torchio_tutorial_patches": Small("modes", SMALL_UNET, channels=1),
-    "nnunet": Small("nnunet", SMALL_UNET, channels=2),
+    "nnunet": Small("nnunet", SMALL_UNET),
     "rtstruct": Small("rtstruct", (*SMALL_UNET, "dataset.rois=[Lung_R,Lung_L]")),
     "lctsc": Small(
         "rtstruct",
@@ -127,7 +133,7 @@ def files_of(dataset: Dataset, case: Case) -> list[str]:
 def test_experiment_goes_from_data_to_scores(name: str, call: Call, tmp_path: Path) -> None:
     small, root, run = SMALL[name], tmp_path / "data", tmp_path / "run"
     settings = assignments(*SHORT, *small.settings)
-    call("phantom", root, "--layout", small.layout, "--cases", 6, "--shape", small.shape, "--channels", small.channels)
+    call("phantom", root, "--layout", small.layout, "--cases", 6, "--shape", small.shape, *small.words)
     call("check", "--dataset", name, "--root", root, *settings)
     Path("mine.yaml").write_text(call("config", "show", "--dataset", name))  # of a layout, without a plan's minute
     named = ["--config", "mine.yaml"] if name in LAYOUTS else ["--dataset", name]
@@ -171,7 +177,7 @@ def test_experiment_takes_a_step_at_its_full_size(name: str, call: Call, tmp_pat
     settings += ["device=cpu", "training.epochs=1", "sampling.num_workers=0", "split.fold=all", "split.test=0"]
     settings += [setting for setting in small.settings if setting.startswith("dataset.rois")]
     settings += ["dataset.cases=1"] if name == "phantom" else []
-    call("phantom", root, "--layout", small.layout, "--cases", 1, "--channels", small.channels)
+    call("phantom", root, "--layout", small.layout, "--cases", 1, *small.words)
     call("train", "--dataset", name, "--root", root, *assignments(*settings), "-o", run)
     assert json.loads((run / "run.json").read_text())["patch_size"] == patch
     require_finite_steps(run)

@@ -92,7 +92,7 @@ def test_a_plan_finds_what_was_prepared_for_it(scans: Path, call: Call) -> None:
     assert call("prepare", *words, "--set", "split.validation=1").code == 0
     kept = sorted(path.name for path in Path("store").rglob("*"))
     one = ("--set", "training.channels_last=false", "--set", "training.batch_size=1")  # one trial is enough for this
-    assert call("plan", *words, "--max-time", "1h", *SMALL, *one).code == 0
+    assert call("plan", *words, "--max-time", "200h", *SMALL, *one).code == 0  # no machine is too busy for its grid
     assert sorted(path.name for path in Path("store").rglob("*")) == kept
 
 

@@ -10,7 +10,7 @@ from torchio_seg.errors import UsageError
 from torchio_seg.phantoms.layouts.catalogue import LAYOUTS
 from torchio_seg.workflows.phantom import write_phantom
 
-NUMBERS: dict[str, Any] = {"cases": 2, "shape": [18, 16, 20], "channels": 4, "seed": 3}
+NUMBERS: dict[str, Any] = {"cases": 2, "shape": [18, 16, 20], "seed": 3}
 
 
 def test_help_lists_every_layout() -> None:

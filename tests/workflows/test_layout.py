@@ -17,13 +17,15 @@ from torchio_seg.workflows.trying import Tryer, rig_of
 
 DATASET = Dataset("some", ("image",), Labels.of_classes({0: "background", 1: "organ"}), ())
 
+CANDIDATE = make_ladder(Space((32, 32, 32), (1.0, 1.0, 1.0), 10, 1, 2))[0]
+
 
 class Clocked(Tryer):
     """Steps of known length in place of measured ones."""
 
     def __init__(self, first: float, last: float, changes: Mapping[str, Any], *, fits: bool = True) -> None:
         rig = rig_of(choose("folders", None, {"device": "cpu"}), 2**30, None, None)
-        super().__init__({}, changes, DATASET, rig, 0)
+        super().__init__({}, changes, DATASET, rig, 0, CANDIDATE)
         self.seconds, self.last_fits, self.tried = (first, last), fits, list[bool]()
 
     def _try(self, candidate: Candidate, *, channels_last: bool) -> Trial:
@@ -32,26 +34,21 @@ class Clocked(Tryer):
         return Trial(candidate, not channels_last or self.last_fits, 1, 0, self.seconds[channels_last], outcome)
 
 
-@pytest.fixture
-def candidate() -> Candidate:
-    return make_ladder(Space((32, 32, 32), (1.0, 1.0, 1.0), 10, 1, 2))[0]
-
-
-def test_the_faster_layout_is_taken_and_kept(candidate: Candidate) -> None:
+def test_the_faster_layout_is_taken_and_kept() -> None:
     tryer = Clocked(1.0, 0.8, {})
-    assert tryer(candidate).seconds == 0.8
-    assert tryer(replace(candidate)).seconds == 0.8
+    assert tryer(CANDIDATE).seconds == 0.8
+    assert tryer(replace(CANDIDATE)).seconds == 0.8
     assert tryer.tried == [False, True, True]
 
 
 @pytest.mark.parametrize(("last", "fits"), [(0.99, True), (0.5, False)])
-def test_what_is_hardly_faster_or_too_large_is_not(candidate: Candidate, last: float, fits: bool) -> None:
+def test_what_is_hardly_faster_or_too_large_is_not(last: float, fits: bool) -> None:
     tryer = Clocked(1.0, last, {}, fits=fits)
-    assert [tryer(candidate).seconds, tryer(candidate).seconds] == [1.0, 1.0]
+    assert [tryer(CANDIDATE).seconds, tryer(CANDIDATE).seconds] == [1.0, 1.0]
     assert tryer.tried == [False, True, False]
 
 
-def test_a_layout_that_was_set_is_not_measured(candidate: Candidate) -> None:
+def test_a_layout_that_was_set_is_not_measured() -> None:
     tryer = Clocked(1.0, 0.5, {"training.channels_last": True})
-    tryer(candidate)
+    tryer(CANDIDATE)
     assert tryer.tried == [False]
