@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torchio_seg.reports.memory_plot import draw, to_svg
+from torchio_seg.reports.marks import to_svg
 from torchio_seg.workflows.memory_benchmark import read
-from torchio_seg.workflows.memory_output import rows, series_of
+from torchio_seg.workflows.memory_output import picture_of, rows
 from torchio_seg.workflows.memory_tables import notes, tables
 
 HERE = Path(__file__).parent
@@ -93,9 +93,8 @@ def memory_section(path: Path) -> tuple[str, dict[Path, str]]:
                 lines += [f"\n{each.title}{f': `{command}`' if command else ''}\n"]
                 flat = [(way, *row) for way, part in each.parts.items() for row in part]
                 lines += table(("how", *each.columns), flat)
-        what = "peak memory of the GPU" if is_gpu else "peak memory of the process on a CPU, imports included"
         picture = DOCS / "images" / f"memory_{network}.svg"
-        pictures[picture] = to_svg(draw(f"{network}: patches against {shape}", what, series_of(own, is_gpu=is_gpu)))
+        pictures[picture] = to_svg(picture_of(f"{network}: patches against {shape}", own, is_gpu=is_gpu))
         lines.append(f"\n![memory of {network} against the edge of a patch](images/{picture.name})")
     return "\n".join(lines) + "\n", pictures
 

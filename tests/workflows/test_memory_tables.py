@@ -11,7 +11,7 @@ from measured_points import MEGA, TRAINING, bench, filled, taken
 
 from torchio_seg.workflows.memory_benchmark import Selection
 from torchio_seg.workflows.memory_output import rows
-from torchio_seg.workflows.memory_tables import notes, tables
+from torchio_seg.workflows.memory_tables import as_typed, notes, tables
 
 
 def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_path: Path) -> None:
@@ -32,6 +32,49 @@ def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_pat
     assert any(note.startswith("too much: more than") for note in notes(estimated))
     assert estimated[2]["asked_bytes"] == 2 * 10**9
     assert estimated[2]["estimated_bytes"] == pytest.approx(taken(own, None).peak, rel=1e-6), "of the whole process"
+
+
+def test_the_notes_say_what_the_table_has_of_what_was_too_much(tmp_path: Path) -> None:
+    def told(edges: tuple[int, ...], asked: int = 2 * 10**9, limit: int = 3 * 2**29) -> tuple[str, str]:
+        results = filled(tmp_path, edges)
+        more = {"fits": False, "why": "memory", "asked": asked, "limit": limit, "peak": 0}
+        results.points[TRAINING] = replace(taken(results.bench, None), **more)
+        table = rows(results.points)
+        (each,) = tables(table)
+        return next(note for note in notes(table) if note.startswith("too much")), each.parts["fp32"][-1][3]
+
+    start = "too much: more than 1.5 GiB (1.61 GB)"
+    assert told((32, 64)) == (f"{start}; ~ is what the process would take, by the line", "~1.53 GB")
+    assert told((32,)) == (f"{start}; > is what it had when it was ended", "> 2 GB")
+    assert told((32,), asked=0) == (start, "")
+    assert told((32,), asked=0, limit=2 * 10**9) == ("too much: more than 2 GB", "")
+
+
+def test_every_limit_that_was_exceeded_is_told_and_where_the_time_starts(tmp_path: Path) -> None:
+    results = filled(tmp_path, ())
+    for edge, limit in ((32, 2**30), (64, 10**9)):
+        failed = replace(taken(results.bench, edge), fits=False, why="memory", limit=limit)
+        results.points[failed.point] = failed
+    slow = replace(taken(results.bench, None), fits=False, why="time", most_seconds=60.0)
+    results.points[slow.point] = slow
+    found = list(notes(rows(results.points)))
+    assert "too much: more than 1 GB or 1 GiB (1.07 GB)" in found
+    assert "too slow: more than 1 min, from the end of the imports on" in found
+
+
+@pytest.mark.parametrize(
+    ("num_bytes", "words"),
+    [
+        (6 * 2**30, "6 GiB (6.44 GB)"),
+        (3 * 2**29, "1.5 GiB (1.61 GB)"),
+        (1500 * 2**20, "1500 MiB (1.57 GB)"),
+        (500 * 10**6, "500 MB"),
+        (12 * 10**9, "12 GB"),
+        (2**30 + 4096, "1.07 GB"),
+    ],
+)
+def test_a_limit_is_told_as_it_was_typed(num_bytes: int, words: str) -> None:
+    assert as_typed(num_bytes) == words
 
 
 def test_every_prediction_is_compared_with_one_estimate_of_the_whole_volume(tmp_path: Path) -> None:

@@ -1,29 +1,42 @@
-"""Memory against the edge of a patch, with the fitted curve, the whole volume and the cards: as SVG and as PNG."""
+"""Memory against the edge of a patch: what was measured, the fitted curve, what did not fit, limits and cards."""
 
 from __future__ import annotations
 
-import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
-from itertools import pairwise
 from math import floor, log10
+from typing import Literal
 
+from torchio_seg.machine import in_units
 from torchio_seg.reports.curves import COLORS
+from torchio_seg.reports.marks import GREY, HEIGHT, WIDTH, Dot, Mark, Place, Stroke, Text, Triangle
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 980, 520, 64, 330, 70, 60
+LEFT, RIGHT, TOP, BOTTOM = 64, 330, 70, 60
 CARDS = (8, 12, 24, 80)
 """GiB of the cards that people have."""
-GIB = 2**30
-_SCALE = 2
-"""Pixels of the PNG for each unit of the SVG."""
-_GREY, _PALE = "#555555", "#dddddd"
-_LINE, _SAMPLE, _DASH = 18, 26, 7.0
-_LEGEND = (
-    "dots: measured patches",
-    "curves: a + b x voxels, fitted to the dots",
-    "coloured dashes: the whole volume",
-)
+GB, GIB = 10**9, 2**30
+_BLACK, _PALE = "#000000", "#dddddd"
+_LINE, _SAMPLE = 18, 26
+_BESIDE_CARDS = 90
+"""Where a budget's name starts: beside those of cards, and left of the patches that come near it."""
+_NESTED = 2.5
+"""Triangles at one place lie in each other, each so much larger."""
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The whole volume."""
+
+    edge: float
+    num_bytes: float
+    how: Literal["measured", "by the curve", "more than"]
+    """How its bytes are known."""
+
+    def __str__(self) -> str:
+        amount = in_units(self.num_bytes)
+        told = {"measured": amount, "by the curve": f"about {amount}, by the curve", "more than": f"more than {amount}"}
+        return told[self.how]
 
 
 @dataclass(frozen=True)
@@ -31,187 +44,171 @@ class Series:
     """One way of computing."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[Place]
     """Edge and bytes, as measured."""
-    curve: Sequence[tuple[float, float]]
+    curve: Sequence[Place] = ()
     """The same as fitted; empty where there is none."""
-    whole: float | None
-    """Bytes of the whole volume; None where nothing is known of it."""
-    whole_is_measured: bool = True
-    """Else the curve tells them."""
+    whole: Whole | None = None
+    """None where nothing is known of it."""
+    refused: Sequence[Place] = ()
+    """Edge of those that did not fit, and the limit that they exceeded."""
 
 
 @dataclass(frozen=True)
-class Text:
-    """Words at a place; `anchor` says which part of them lies there."""
+class Level:
+    """A memory limit or a budget."""
 
-    x: float
-    y: float
+    num_bytes: float
     words: str
-    color: str = _GREY
-    anchor: str = "start"
-    is_bold: bool = False
-    is_above: bool = False
-    """White around it hides the lines below."""
+    is_budget: bool = False
 
 
-@dataclass(frozen=True)
-class Stroke:
-    """A line through places."""
+def draw(
+    title: str, what: str, series: Sequence[Series], *, levels: Sequence[Level] = (), empty: str = ""
+) -> list[Mark]:
+    """The marks of the diagram, memory on a logarithmic axis.
 
-    places: Sequence[tuple[float, float]]
-    color: str
-    width: float = 1.0
-    is_dashed: bool = False
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A point that was measured."""
-
-    x: float
-    y: float
-    color: str
-
-
-Mark = Text | Stroke | Dot
-
-
-def draw(title: str, what: str, series: Sequence[Series]) -> list[Mark]:
-    """The marks of the diagram, memory on a logarithmic axis; `what` says which memory it is."""
-    values = [y for each in series for _, y in (*each.points, *each.curve)] + [each.whole or 0.0 for each in series]
-    edges = [x for each in series for x, _ in (*each.points, *each.curve)]
-    known = [value for value in values if value > 0]
-    low, high = min(known, default=GIB) / 1.3, max((*known, CARDS[-1] * GIB)) * 1.3
-    right = max(edges, default=1.0) * 1.03
-    left = min(edges, default=0.0) * 0.9
+    `what` says which memory it is, `empty` why there is nothing in the frame.
+    """
+    low, high, cards = _heights(series, levels)
+    edges = [x for each in series for x, _ in (*each.points, *each.curve, *each.refused)]
+    edges += [each.whole.edge for each in series if each.whole]
+    right, left = max(edges, default=1.0) * 1.03, min(edges, default=0.0) * 0.9
     span, rise = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 
-    def place(x: float, y: float) -> tuple[float, float]:
+    def place(x: float, y: float) -> Place:
         return LEFT + span * (x - left) / (right - left), TOP + rise * (1 - log10(y / low) / log10(high / low))
 
     ends = (left, right)
     return [
-        Text(12, 20, title, "#000000", is_bold=True),
+        Text(12, 20, title, _BLACK, is_bold=True),
         Text(12, 38, what),
         *_axes(place, ends, (low, high)),
-        *_cards(place, ends),
-        *[mark for number, each in enumerate(series) for mark in _series(each, number, place, ends)],
-        *_card_names(place, ends),
-        *[
-            Text(WIDTH - RIGHT + 14, TOP + 10 + _LINE * (2 * len(series) + number), words)
-            for number, words in enumerate(_LEGEND)
-        ],
+        *[_across(place, ends, card * GIB, GREY) for card in cards],
+        *[_across(place, ends, level.num_bytes, _BLACK) for level in levels],
+        *[mark for number, each in enumerate(series) for mark in _dashes(each, _color(number), place, ends)],
+        *_card_names(cards, place, ends),
+        *_level_names(levels, place, ends),
+        *[mark for number, each in enumerate(series) for mark in _series(each, _color(number), place)],
+        *_triangles(series, place),
+        *([Text(LEFT + span / 2, TOP + rise / 2, empty, _BLACK, "middle", is_above=True)] if empty else []),
+        *[mark for number, each in enumerate(series) for mark in _named(each, number)],
+        *_legend(series),
     ]
 
 
-Placer = Callable[[float, float], tuple[float, float]]
+Placer = Callable[[float, float], Place]
 Ends = tuple[float, float]
+
+
+def _color(number: int) -> str:
+    return COLORS[number % len(COLORS)]
+
+
+def _heights(series: Sequence[Series], levels: Sequence[Level]) -> tuple[float, float, list[int]]:
+    """Where the axis starts and ends, and the cards on it: up to the first that holds everything."""
+    values = [y for each in series for _, y in (*each.points, *each.curve, *each.refused)]
+    values += [each.whole.num_bytes for each in series if each.whole] + [level.num_bytes for level in levels]
+    known = [value for value in values if value > 0]
+    low, most = min(known, default=GIB) / 1.3, max(known, default=GIB)
+    last = next((card for card in CARDS if card * GIB >= most), CARDS[-1])
+    cards = [card for card in CARDS if low < card * GIB and card <= last]
+    return low, max([most, *(card * GIB for card in cards)]) * 1.15, cards
 
 
 def _axes(place: Placer, ends: Ends, heights: Ends) -> Iterator[Mark]:
     low, high = heights
-    for power in range(floor(log10(low / GIB)), floor(log10(high / GIB)) + 1):
+    for power in range(floor(log10(low / GB)), floor(log10(high / GB)) + 1):
         for factor in (1, 2, 5):
-            value = factor * 10.0**power * GIB
+            value = factor * 10.0**power * GB
             if low <= value <= high:
-                (x, y), end = place(ends[0], value), place(ends[1], value)
-                yield Stroke(((x, y), end), _PALE)
-                yield Text(x - 6, y + 4, f"{value / GIB:g}", anchor="end")
+                x, y = place(ends[0], value)
+                yield _across(place, ends, value, _PALE)
+                yield Text(x - 6, y + 4, f"{value / GB:g}", anchor="end")
     x, y = place(ends[0], high)
-    yield Text(x - 6, y - 6, "GiB", anchor="end")
+    yield Text(x - 6, y - 10, "GB", anchor="end")
     step = next(step for step in (8, 16, 32, 64, 128, 10**9) if (ends[1] - ends[0]) / step <= 8)
     for edge in range(step, int(ends[1]) + 1, step):
         if edge >= ends[0]:
             x, y = place(edge, low)
             yield Text(x, y + 18, str(edge), anchor="middle")
     x, y = place((ends[0] + ends[1]) / 2, low)
-    yield Text(x, y + 40, "edge of a cube of as many voxels", anchor="middle")
+    yield Text(x, y + 40, "edge of the patch in voxels (a cube of equal volume)", anchor="middle")
 
 
-def _cards(place: Placer, ends: Ends) -> Iterator[Mark]:
-    for card in CARDS:
-        yield Stroke((place(ends[0], card * GIB), place(ends[1], card * GIB)), _GREY, 1.0)
+def _across(place: Placer, ends: Ends, value: float, color: str) -> Stroke:
+    return Stroke((place(ends[0], value), place(ends[1], value)), color)
 
 
-def _card_names(place: Placer, ends: Ends) -> Iterator[Mark]:
-    for card in CARDS:
-        x, y = place(ends[1], card * GIB)
-        yield Text(x - 4, y - 4, f"{card} GB card", anchor="end", is_above=True)
+def _card_names(cards: Sequence[int], place: Placer, ends: Ends) -> Iterator[Mark]:
+    for card in cards:
+        x, y = place(ends[0], card * GIB)
+        yield Text(x + 4, y - 4, f"{card} GiB card", is_above=True)
 
 
-def _series(each: Series, number: int, place: Placer, ends: Ends) -> Iterator[Mark]:
-    color = COLORS[number % len(COLORS)]
+def _level_names(levels: Sequence[Level], place: Placer, ends: Ends) -> Iterator[Mark]:
+    """Below their lines: triangles stand above, and curves that rise are above them there."""
+    last = 0.0
+    for level in sorted(levels, key=lambda level: (level.is_budget, -level.num_bytes)):
+        x, y = place(ends[1], level.num_bytes)
+        if level.is_budget:
+            yield Text(LEFT + _BESIDE_CARDS, y + 13, level.words, _BLACK, is_above=True)
+        elif y - last >= _LINE:  # names of limits that are close would lie on each other
+            last = y
+            yield Text(x - 4, y + 13, level.words, _BLACK, "end", is_above=True)
+
+
+def _dashes(each: Series, color: str, place: Placer, ends: Ends) -> Iterator[Mark]:
+    if each.whole and each.whole.how != "more than":
+        level = each.whole.num_bytes
+        yield Stroke((place(ends[0], level), place(ends[1], level)), color, 1.4, is_dashed=True)
+
+
+def _series(each: Series, color: str, place: Placer) -> Iterator[Mark]:
     if each.curve:
         yield Stroke([place(x, y) for x, y in each.curve], color, 1.6)
-    if each.whole is not None:
-        yield Stroke((place(ends[0], each.whole), place(ends[1], each.whole)), color, 1.4, is_dashed=True)
     for point in each.points:
         yield Dot(*place(*point), color)
-    x, y = WIDTH - RIGHT + 14, TOP + 4 + 2 * _LINE * number
-    yield Stroke(((x, y - 4), (x + _SAMPLE, y - 4)), color, 1.6)
-    yield Dot(x + _SAMPLE / 2, y - 4, color)
+    if each.whole and each.whole.how == "measured":
+        yield Dot(*place(each.whole.edge, each.whole.num_bytes), color, is_open=True)
+
+
+def _triangles(series: Sequence[Series], place: Placer) -> Iterator[Mark]:
+    found: Counter[Place] = Counter()
+    for number, each in enumerate(series):
+        for point in each.refused:
+            yield Triangle(*place(*point), _color(number), Triangle.size + _NESTED * found[point])
+            found[point] += 1
+
+
+def _named(each: Series, number: int) -> Iterator[Mark]:
+    x, y, color = WIDTH - RIGHT + 14, TOP + 4 + 2 * _LINE * number, _color(number)
+    if each.points or not each.refused:
+        yield Stroke(((x, y - 4), (x + _SAMPLE, y - 4)), color, 1.6)
+        yield Dot(x + _SAMPLE / 2, y - 4, color)
+    else:
+        yield Triangle(x + _SAMPLE / 2, y, color)
     yield Text(x + _SAMPLE + 6, y, each.name, color)
-    yield Text(x + _SAMPLE + 6, y + _LINE - 2, _told_of_whole(each))
+    yield Text(x + _SAMPLE + 6, y + _LINE - 2, f"whole volume: {each.whole or 'not known'}")
 
 
-def _told_of_whole(each: Series) -> str:
-    if each.whole is None:
-        return "whole volume: not known"
-    amount = f"{each.whole / GIB:.3g} GiB"
-    return f"whole volume: {amount}" if each.whole_is_measured else f"whole volume: about {amount}, by the curve"
-
-
-def to_svg(marks: Sequence[Mark]) -> str:
-    """The marks as text."""
-    parts = []
-    for mark in marks:
-        if isinstance(mark, Text):
-            look = ' font-weight="bold"' if mark.is_bold else ""
-            look += ' paint-order="stroke" stroke="white" stroke-width="4"' if mark.is_above else ""
-            parts.append(
-                f'<text x="{mark.x:.1f}" y="{mark.y:.1f}" fill="{mark.color}" text-anchor="{mark.anchor}"{look}>'
-                f"{escape(mark.words)}</text>"
-            )
-        elif isinstance(mark, Dot):
-            parts.append(f'<circle cx="{mark.x:.1f}" cy="{mark.y:.1f}" r="3.5" fill="{mark.color}"/>')
-        else:
-            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in mark.places)
-            dashes = f' stroke-dasharray="{_DASH:g} 4"' if mark.is_dashed else ""
-            look = f'stroke="{mark.color}" stroke-width="{mark.width}"{dashes}'
-            parts.append(f'<polyline points="{path}" fill="none" {look}/>')
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
-        f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>'
-        f"{''.join(parts)}</svg>\n"
+def _legend(series: Sequence[Series]) -> Iterator[Mark]:
+    """What the marks are, of those that are there."""
+    x, y = WIDTH - RIGHT + 14, TOP + 10 + 2 * _LINE * len(series)
+    start, middle, end = x, x + _SAMPLE / 2, x + _SAMPLE
+    wholes = {each.whole.how for each in series if each.whole} - {"more than"}
+    rows = (
+        ("measured patch", any(each.points for each in series), "dot"),
+        ("a + b x voxels, fitted to the dots", any(each.curve for each in series), "curve"),
+        ("the whole volume", bool(wholes), "dashes"),
+        ("did not fit: more than the limit it stands on", any(each.refused for each in series), "triangle"),
     )
-
-
-def to_png(marks: Sequence[Mark]) -> bytes:
-    """The same marks as a picture."""
-    from PIL import Image, ImageDraw, ImageFont
-
-    picture = Image.new("RGB", (WIDTH * _SCALE, HEIGHT * _SCALE), "white")
-    pen, font = ImageDraw.Draw(picture), ImageFont.load_default(12 * _SCALE)
-    anchors = {"start": "ls", "middle": "ms", "end": "rs"}
-    for mark in marks:
-        if isinstance(mark, Text):
-            edge, rim = (2 * _SCALE, "white") if mark.is_above else (int(mark.is_bold), mark.color)
-            where = (mark.x * _SCALE, mark.y * _SCALE)
-            pen.text(where, mark.words, mark.color, font, anchors[mark.anchor], stroke_width=edge, stroke_fill=rim)
-        elif isinstance(mark, Dot):
-            pen.circle((mark.x * _SCALE, mark.y * _SCALE), 3.5 * _SCALE, mark.color)
-        else:
-            places = [(x * _SCALE, y * _SCALE) for x, y in mark.places]
-            for run in _dashes(places) if mark.is_dashed else [places]:
-                pen.line(run, mark.color, max(1, round(mark.width * _SCALE)), joint="curve")
-    file = io.BytesIO()
-    picture.save(file, "PNG")
-    return file.getvalue()
-
-
-def _dashes(places: Sequence[tuple[float, float]]) -> Iterator[list[tuple[float, float]]]:
-    """Pieces of horizontal lines."""
-    for (start, y), (end, _) in pairwise(places):
-        for x in range(round(start), round(end), round((_DASH + 4) * _SCALE)):
-            yield [(x, y), (min(end, x + _DASH * _SCALE), y)]
+    for words, _, kind in (row for row in rows if row[1]):
+        if kind in {"curve", "dashes"}:
+            yield Stroke(((start, y - 4), (end, y - 4)), GREY, 1.6, is_dashed=kind == "dashes")
+        if kind == "dot" or (kind == "dashes" and "measured" in wholes):
+            yield Dot(middle, y - 4, GREY, is_open=kind == "dashes")
+        if kind == "triangle":
+            yield Triangle(middle, y, GREY)
+        yield Text(end + 6, y, words)
+        y += _LINE

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torchio_seg.files import write_bytes, write_text
 from torchio_seg.planning.growth import Line
-from torchio_seg.reports.memory_plot import Series, draw, to_png, to_svg
+from torchio_seg.reports.marks import Mark, to_png, to_svg
+from torchio_seg.reports.memory_plot import Level, Series, Whole, draw
+from torchio_seg.workflows.memory_answers import Budget
 from torchio_seg.workflows.memory_benchmark import lines
 from torchio_seg.workflows.memory_points import Measured, Point
+from torchio_seg.workflows.memory_tables import as_typed
 
 TABLE = "points.csv"
 _CURVE_STEPS = 40
@@ -92,18 +95,41 @@ def _whole_of(point: Point) -> Point:
     return Point(point.network, "prediction", None, point.precision, False, "gaussian", "streaming")
 
 
-def write(folder: Path, points: Points, table: Sequence[Mapping[str, Any]], *, is_gpu: bool) -> list[Path]:
-    """The rows of the points as CSV and a picture a network, as SVG and PNG; the files written."""
+def write(
+    folder: Path,
+    points: Points,
+    table: Sequence[Mapping[str, Any]],
+    *,
+    is_gpu: bool,
+    networks: Collection[str] | None = None,
+    budgets: Collection[Budget] = (),
+) -> list[Path]:
+    """The rows of the points as CSV and pictures of these networks, or of all, as SVG and PNG; the files written."""
     written = [folder / TABLE]
     write_text(folder / TABLE, to_csv(table))
     for network in dict.fromkeys(point.network for point in points):
+        if networks is not None and network not in networks:
+            continue
         own = {point: found for point, found in points.items() if point.network == network}
-        marks = draw(f"{network}: patches against the whole volume", _what(is_gpu), series_of(own, is_gpu=is_gpu))
+        marks = picture_of(f"{network}: patches against the whole volume", own, is_gpu=is_gpu, budgets=budgets)
         name = network.replace(".", "_")
         write_text(folder / f"{name}.svg", to_svg(marks))
         write_bytes(folder / f"{name}.png", to_png(marks))
         written += [folder / f"{name}.svg", folder / f"{name}.png"]
     return written
+
+
+def picture_of(title: str, points: Points, *, is_gpu: bool, budgets: Collection[Budget] = ()) -> list[Mark]:
+    """Of the points of one network; with budgets of the memory that is drawn."""
+    series = series_of(points, is_gpu=is_gpu)
+    limits = sorted({round(limit) for each in series for _, limit in each.refused})
+    told = " or ".join(map(as_typed, limits))
+    own = [budget.num_bytes for budget in budgets if budget.as_gpu == is_gpu]
+    levels = [Level(limit, f"memory limit {as_typed(limit)}") for limit in limits]
+    levels += [Level(num_bytes, f"budget {as_typed(num_bytes)}", is_budget=True) for num_bytes in own]
+    is_empty = not any(each.points or (each.whole and each.whole.how == "measured") for each in series)
+    empty = f"no size was found to fit {told}" if limits else "no size was measured"
+    return draw(title, _what(is_gpu), series, levels=levels, empty=empty if is_empty else "")
 
 
 def _what(is_gpu: bool) -> str:
@@ -132,24 +158,38 @@ def series_of(points: Points, *, is_gpu: bool) -> list[Series]:
     for series in dict.fromkeys(point.series for point in points):
         if series != _whole_of(series):
             continue
-        own = sorted(
-            (each.voxels ** (1 / 3), amount(each))
-            for point, each in points.items()
-            if each.fits and point.patch is not None and point.series == series
-        )
+        members = sorted((each for point, each in points.items() if point.series == series), key=_edge)
+        own = [(_edge(each), amount(each)) for each in members if each.fits and each.point.patch is not None]
+        refused = [(_edge(each), each.limit) for each in members if _took_too_much(each)]
         whole, line = points.get(series), fitted.get(series)
-        if not own and (whole is None or not whole.fits):
+        if not own and not refused and (whole is None or not whole.fits):
             continue
+        last = own[-1][0] * 1.25 if own and whole is None else max(map(_edge, members))
         name = f"{series.work}, {series.precision}{', checkpointing' if series.checkpointing else ''}"
-        is_measured = whole is not None and bool(whole.fits)
-        level = amount(whole) if whole is not None and is_measured else None
-        if whole is not None and not is_measured and line is not None:
-            level = round(line(whole.voxels))
-        found.append(Series(name, own, [] if line is None else _curve(line, own), level, is_measured))
+        curve = [] if line is None else _curve(line, own[0][0], last)
+        found.append(Series(name, own, curve, _told_whole(whole, line, amount), list(dict.fromkeys(refused))))
     return found
 
 
-def _curve(line: Line, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    first, last = points[0][0], max(points[-1][0] * 1.25, points[0][0] + 1)
+def _took_too_much(found: Measured) -> bool:
+    return found.fits is False and found.why != "time"
+
+
+def _edge(found: Measured) -> float:
+    """Of a cube of as many voxels."""
+    return float(found.voxels ** (1 / 3))
+
+
+def _told_whole(whole: Measured | None, line: Line | None, amount: Callable[[Measured], int]) -> Whole | None:
+    if whole is None:
+        return None
+    if whole.fits:
+        return Whole(_edge(whole), amount(whole), "measured")
+    if line is not None:
+        return Whole(_edge(whole), line(whole.voxels), "by the curve")
+    return Whole(_edge(whole), whole.limit, "more than") if _took_too_much(whole) else None
+
+
+def _curve(line: Line, first: float, last: float) -> list[tuple[float, float]]:
     edges = [first + (last - first) * step / _CURVE_STEPS for step in range(_CURVE_STEPS + 1)]
     return [(edge, line(edge**3)) for edge in edges if line(edge**3) > 0]

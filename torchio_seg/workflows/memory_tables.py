@@ -77,16 +77,27 @@ def notes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     if times := {row["trained_for"] for row in rows if row["dice"] is not None}:
         yield f"Dice: of the best model after {', '.join(sorted(times))} of training each"
     failed = [row for row in rows if row["fits"] is False]
-    if limits := {row["limit_bytes"] for row in failed if row["why"] != "time"}:
-        yield f"too much: more than {in_units(max(limits))}; the CSV file has what it had when it was ended"
+    yield from _notes_of_limits([row for row in failed if row["why"] != "time"])
     if limits := {row["limit_seconds"] for row in failed if row["why"] == "time"}:
-        yield f"too slow: more than {time_text(max(limits))} for imports and steps together"
+        yield f"too slow: more than {time_text(max(limits))}, from the end of the imports on"
     reasons: dict[str, list[str]] = {}
     for row in rows:
         if row["fits"] is None:
             reasons.setdefault(row["why"], []).append(row["network"])
     for reason, networks in reasons.items():
         yield f"not tried, {len(networks)} points of {', '.join(dict.fromkeys(networks))}: {reason}"
+
+
+def _notes_of_limits(too_much: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """What was more than which limit, and what the table has of it."""
+    if not too_much:
+        return
+    words = "too much: more than " + " or ".join(map(as_typed, sorted({row["limit_bytes"] for row in too_much})))
+    if any(row["estimated_bytes"] for row in too_much):
+        words += "; ~ is what the process would take, by the line"
+    if any(row["asked_bytes"] and not row["estimated_bytes"] for row in too_much):
+        words += "; > is what it had when it was ended"
+    yield words
 
 
 def short_size(size: Sequence[int]) -> str:
@@ -102,13 +113,14 @@ def answer_tables(answers: Sequence[Answer]) -> Iterator[Table]:
             if answer.budget == budget:
                 parts.setdefault(answer.series.network, []).append(_answer_cells(answer))
         of = " of a GPU" if budget.as_gpu else ""
-        yield Table(f"largest patch for {_as_typed(budget.num_bytes)}{of}", ANSWER_COLUMNS, parts)
+        yield Table(f"largest patch for {as_typed(budget.num_bytes)}{of}", ANSWER_COLUMNS, parts)
 
 
-def _as_typed(num_bytes: int) -> str:
-    """In GiB too, where that is a round number."""
-    gib = num_bytes / 2**30
-    return in_units(num_bytes) if gib % 0.25 else f"{gib:g} GiB ({in_units(num_bytes)})"
+def as_typed(num_bytes: int) -> str:
+    """In GiB or MiB too, where that is a round number."""
+    gib, mib = num_bytes / 2**30, num_bytes / 2**20
+    binary = f"{gib:g} GiB" if gib % 0.25 == 0 else f"{mib:g} MiB" if mib % 1 == 0 else ""
+    return f"{binary} ({in_units(num_bytes)})" if binary else in_units(num_bytes)
 
 
 def _answer_cells(answer: Answer) -> tuple[str, ...]:
