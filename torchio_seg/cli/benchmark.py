@@ -37,7 +37,7 @@ Channels = Annotated[int | None, _what("Of the images; else 4, or the data's.", 
 Classes = Annotated[int | None, _what("Background included; else 4, or the data's.", min=2)]
 Shape = Annotated[str | None, _what("Of the volume; else 240,240,155, or the data's largest.", metavar="N,N,N")]
 Patches = Annotated[
-    str | None, _what("Edges of patches in voxels; else 64 to 160, fewer in a small volume.", metavar="N,N,...")
+    str | None, _what("Edges of patches in voxels; else the four longest of 16 to 160 that fit.", metavar="N,N,...")
 ]
 Whole = Annotated[bool, _what("The whole volume too.")]
 Precisions = Annotated[str, _what("Of fp32, bf16, fp16.")]

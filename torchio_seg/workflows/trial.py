@@ -23,8 +23,8 @@ from torchio_seg.workflows.assembly import build_loss
 from torchio_seg.workflows.network import build_network, require_sound_gradients
 
 _NUM_STEPS = 3
-_LONG_S = 10.0
-"""A step after which one more is enough."""
+_LONG_S, _VERY_LONG_S = 10.0, 60.0
+"""A step after which one more is enough; one after which none is needed."""
 
 
 def describe(experiment: Experiment, dataset: Dataset, device_bytes: int | None) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _stepper(experiment: Experiment, dataset: Dataset, network: torch.nn.Module,
 
 
 def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> tuple[float, int, int]:
-    """The fastest of some steps, the first of which only warms up; bytes resident before it, and at its peak."""
+    """The fastest of some steps, the first of which only warms up where others follow; bytes before it, at its peak."""
     generator = torch.Generator().manual_seed(0)
     shape = (experiment.training.batch_size, len(dataset.channels), *experiment.sampling.patch_size)
     values = torch.tensor(sorted(set(dataset.labels.names) - {dataset.labels.ignore}))
@@ -104,9 +104,9 @@ def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> t
         stepper([pair])
         times.append(time.perf_counter() - started)
         first = first or memory.peak_bytes()
-        if number and times[0] > _LONG_S:
+        if times[0] > (_LONG_S if number else _VERY_LONG_S):
             break
-    return min(times[1:]), before, first
+    return min(times[1:] or times), before, first
 
 
 def limit(device: torch.device, most_bytes: int) -> None:
