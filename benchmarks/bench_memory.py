@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -45,13 +46,16 @@ def main() -> None:
     given = arguments()
     folder = common.BUILD / ("memory_quick" if given.quick else "memory")
     folder.mkdir(parents=True, exist_ok=True)
+    output = common.output_of(given, "memory")
+    if not given.quick and output.exists() and not (folder / POINTS).exists():
+        shutil.copy(output, folder / POINTS)  # what an earlier run measured, perhaps in another clone
     parts = PARTS[:1] if given.quick else PARTS
     commands = {part: command_of(*part, given) for part in parts if part[0] in given.networks}
     for words in commands.values():
         try:
             subprocess.run([sys.executable, "-m", "torchio_seg", *words, "-o", str(folder)], check=True)
         finally:
-            keep(folder / POINTS, common.output_of(given, "memory"), {part: command_of(*part, given) for part in PARTS})
+            keep(folder / POINTS, output, {part: command_of(*part, given) for part in PARTS})
 
 
 def arguments() -> argparse.Namespace:

@@ -18,6 +18,13 @@ def test_a_folder_that_is_a_file_and_a_wrong_word_are_refused_before_anything_is
     refused = call(*WORDS, "-o", tmp_path / "taken")
     assert refused.code == 2
     assert "name a folder" in refused.err
+    for place in (tmp_path / "taken" / "below", "/proc/nowhere"):
+        refused = call(*WORDS, "-o", place)
+        assert refused.code == 2
+        assert "cannot be made" in refused.err
+        assert "name another folder" in refused.err
+    assert "--shape 0,32,32" in call(*WORDS, "--shape", "0,32,32", "-o", tmp_path / "new").err
+    assert "--accuracy-time soon" in call(*WORDS, "--accuracy-time", "soon", "-o", tmp_path / "new").err
     assert "fp64" in call(*WORDS, "--precisions", "fp64", "-o", tmp_path / "new").err
     for option in ("--memory-limit", "--ram-budget", "--vram-budget"):
         assert f"{option} 10: give an amount" in call(*WORDS, option, "10", "-o", tmp_path / "new").err

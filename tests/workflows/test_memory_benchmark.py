@@ -15,7 +15,7 @@ from measured_points import MEGA, TRAINING, bench, filled, taken
 
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.network_sizes import Size
-from torchio_seg.workflows.memory_benchmark import Results, Selection, lines, read, run
+from torchio_seg.workflows.memory_benchmark import Results, Selection, distinct, lines, read, run
 from torchio_seg.workflows.memory_output import rows, to_csv, write
 from torchio_seg.workflows.memory_points import Point
 from torchio_seg.workflows.memory_setup import Wishes, make_bench
@@ -61,6 +61,22 @@ def test_every_way_of_blending_is_compared_at_two_patches_and_others_are_measure
         assert ways == {("gaussian", "streaming")} | (others if edge in {32, 64} else set()), edge
     whole_alone = Selection(("unet",), (), ("fp32",), training=False).points()
     assert [(point.patch, point.blending) for point in whole_alone] == [(None, "gaussian")]
+
+
+def test_all_networks_are_trained_before_any_predicts_and_blendings_come_last() -> None:
+    points = list(Selection(("unet", "dynunet"), (32, 64), ("fp32",), (False,)).points())
+    kinds = [(point.work, point.blending in {None, "gaussian"}) for point in points]
+    assert kinds == sorted(kinds, key=[("training", True), ("prediction", True), ("prediction", False)].index)
+    assert [point.network for point in points[:6]] == ["unet"] * 3 + ["dynunet"] * 3
+
+
+def test_what_comes_to_one_size_is_measured_and_shown_once(tmp_path: Path) -> None:
+    results = Results(tmp_path / "points.json", bench((48, 48, 48)))
+    whole, patch, other = TRAINING, replace(TRAINING, patch=40), replace(TRAINING, patch=16)
+    results.points = {point: taken(results.bench, point.patch) for point in (other, patch)}
+    assert results.points[patch].size == results.bench.size_of(whole), "unet takes no 40"
+    assert results.take(whole) == replace(results.points[patch], point=whole)
+    assert distinct(results.points) == [other, whole]
 
 
 def test_the_line_is_that_of_the_patches_alone(tmp_path: Path) -> None:

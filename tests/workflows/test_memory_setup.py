@@ -27,7 +27,7 @@ def test_a_wrong_word_is_named_with_what_is_allowed(words: dict[str, str], wrong
 
 @pytest.mark.parametrize(
     ("shape", "patches"),
-    [((240, 240, 155), (64, 96, 128, 160)), ((100, 90, 40), (64, 96)), ((35, 50, 36), (16, 24, 32, 48))],
+    [((240, 240, 155), (64, 96, 128, 160)), ((100, 90, 40), (32, 48, 64, 96)), ((35, 50, 36), (16, 24, 32, 48))],
 )
 def test_patches_are_smaller_than_the_volume(shape: Size, patches: tuple[int, ...]) -> None:
     assert make_selection(bench(shape), Words()).patches == patches

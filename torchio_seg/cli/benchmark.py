@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,9 @@ import typer
 from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Network, Root, Set
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import command, gather, parse_bytes, parse_size
+from torchio_seg.config.values import seconds
 from torchio_seg.errors import UsageError
+from torchio_seg.lock import only_here
 
 if TYPE_CHECKING:
     from torchio_seg.workflows.memory_benchmark import Results, Selection
@@ -34,7 +37,7 @@ Channels = Annotated[int | None, _what("Of the images; else 4, or the data's.", 
 Classes = Annotated[int | None, _what("Background included; else 4, or the data's.", min=2)]
 Shape = Annotated[str | None, _what("Of the volume; else 240,240,155, or the data's largest.", metavar="N,N,N")]
 Patches = Annotated[
-    str | None, _what("Edges of patches in voxels; else 64 to 160, fewer in a small volume.", metavar="N,N,...")
+    str | None, _what("Edges of patches in voxels; else the four longest of 16 to 160 that fit.", metavar="N,N,...")
 ]
 Whole = Annotated[bool, _what("The whole volume too.")]
 Precisions = Annotated[str, _what("Of fp32, bf16, fp16.")]
@@ -97,6 +100,8 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.workflows.memory_setup import Wishes, Words, make_bench, make_selection, require_training
 
     _require_folder(output)
+    if not seconds(accuracy_time):
+        raise UsageError(f"--accuracy-time {accuracy_time}: give a time, as 30m or 1h30m")
     if with_accuracy and dataset is None and config is None and root is None:
         root = output / "phantom"
     screen = Screen.shared()
@@ -107,15 +112,16 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
     experiment, bench = make_bench(wishes)
     selection = make_selection(bench, Words(all_, patches, precisions, checkpointing, work, whole))
     require_training(selection, {"--ram-budget": ram, "--vram-budget": vram, "--with-accuracy": with_accuracy})
-    output.mkdir(parents=True, exist_ok=True)
-    results = Results.open(output / POINTS, bench, overwrite=overwrite)
-    try:
-        run(results, selection, screen)
-        answer(results, selection, read_budgets(ram, vram), verify=verify)
-        if with_accuracy:
-            train_all(results, experiment, selection, max_time=accuracy_time, progress=screen)
-    finally:
-        _show(results, selection, accuracy_time if with_accuracy else None)
+    _make(output)
+    with only_here(output / POINTS):
+        results = Results.open(output / POINTS, bench, overwrite=overwrite)
+        try:
+            run(results, selection, screen)
+            answer(results, selection, read_budgets(ram, vram), verify=verify)
+            if with_accuracy:
+                train_all(results, experiment, selection, max_time=accuracy_time, progress=screen)
+        finally:
+            _show(results, selection, accuracy_time if with_accuracy else None)
 
 
 def _require_folder(output: Path) -> None:
@@ -123,8 +129,18 @@ def _require_folder(output: Path) -> None:
         raise UsageError(f"-o {output} is a file; name a folder for points, table and pictures")
 
 
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise UsageError(f"-o {folder} cannot be written to; name another folder")
+    except OSError as error:
+        raise UsageError(f"-o {folder} cannot be made ({error.strerror}); name another folder") from error
+
+
 def _show(results: Results, selection: Selection, trained_for: str | None) -> None:
     """What is known, which is all there is after Ctrl-C; the Dice of trainings of this time, or of the last one's."""
+    from torchio_seg.workflows.memory_benchmark import distinct
     from torchio_seg.workflows.memory_output import rows, write
     from torchio_seg.workflows.memory_tables import answer_notes, answer_tables, notes, tables
 
@@ -133,7 +149,8 @@ def _show(results: Results, selection: Selection, trained_for: str | None) -> No
         return
     chosen = {point.series for point in selection.points()}
     table = rows(results.points, results.accuracy, trained_for)
-    shown = [row for row, point in zip(table, results.points, strict=True) if point.series in chosen]
+    kept = {point for point in distinct(results.points) if point.series in chosen}
+    shown = [row for row, point in zip(table, results.points, strict=True) if point in kept]
     for each in (*tables(shown), *answer_tables(results.answers)):
         screen.table_in_parts(each.title, each.columns, each.parts)
     for note in (*notes(shown), *answer_notes(results.answers, is_gpu=results.is_gpu)):

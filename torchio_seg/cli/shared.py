@@ -150,7 +150,7 @@ def parse_size(text: str | None, option: str) -> list[int] | None:
     if text is None:
         return None
     parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdigit() for part in parts) or len(parts) not in {1, 3}:
+    if not all(part.strip().isdecimal() and int(part) for part in parts) or len(parts) not in {1, 3}:
         raise UsageError(f"{option} {text}: give one number of voxels or three, as 96 or 96,96,64")
     numbers = [int(part) for part in parts]
     return numbers * 3 if len(numbers) == 1 else numbers

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from torchio_seg import machine
-from torchio_seg.errors import DataError, UsageError
+from torchio_seg.errors import ConfigError, DataError, UsageError
 from torchio_seg.files import write_json
 from torchio_seg.machine import in_units
 from torchio_seg.planning.growth import Line, fit
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 POINTS = "points.json"
 BLENDINGS = ("gaussian", "hann", "average", "crop")
+_OTHERS: tuple[tuple[str, Aggregation], ...] = (
+    *((blending, "streaming") for blending in BLENDINGS[1:]),
+    *((blending, "full") for blending in FULL_MODES),
+)
 _NUM_COMPARED = 2
 """Patches, the smallest first, at which all ways of prediction are compared."""
 _QUESTION = ("network", "precision", "checkpointing", "budget_bytes", "of")
@@ -47,26 +52,20 @@ class Selection:
     whole: bool = True
 
     def points(self) -> Iterator[Point]:
-        """Small patches first; ways of blending are compared at two of them, Gaussian and streaming elsewhere."""
+        """All networks' trainings come first, then a prediction of each, then other ways of blending at two patches.
+
+        Small patches come first.
+        """
         edges: tuple[int | None, ...] = (*self.patches, None) if self.whole else self.patches
-        for network in self.networks:
-            for precision in self.precisions:
-                if self.training:
-                    for checkpointing in self.checkpointing:
-                        for edge in edges:
-                            yield Point(network, "training", edge, precision, checkpointing)
-                if self.prediction:
-                    yield from _predictions(network, precision, edges)
-
-
-def _predictions(network: str, precision: str, edges: Sequence[int | None]) -> Iterator[Point]:
-    for edge in edges:
-        yield Point(network, "prediction", edge, precision, False, BLENDINGS[0], "streaming")
-    others: list[tuple[str, Aggregation]] = [(blending, "streaming") for blending in BLENDINGS[1:]]
-    others += [(blending, "full") for blending in FULL_MODES]
-    for edge in [edge for edge in edges if edge is not None][:_NUM_COMPARED]:
-        for blending, aggregation in others:
-            yield Point(network, "prediction", edge, precision, False, blending, aggregation)
+        ways = [(network, precision) for network in self.networks for precision in self.precisions]
+        if self.training:
+            for (network, precision), checkpointing in product(ways, self.checkpointing):
+                yield from (Point(network, "training", edge, precision, checkpointing) for edge in edges)
+        if self.prediction:
+            for (network, precision), edge in product(ways, edges):
+                yield Point(network, "prediction", edge, precision, False, BLENDINGS[0], "streaming")
+            for way, edge, others in product(ways, self.patches[:_NUM_COMPARED], _OTHERS):
+                yield Point(way[0], "prediction", edge, way[1], False, *others)
 
 
 @dataclass
@@ -118,8 +117,8 @@ class Results:
         return replace(found, fits=False, why="memory", limit=limit, asked=found.taken) if too_much else found
 
     def take(self, point: Point, reason: str | None = None) -> Measured:
-        """The point, measured unless it is there already, or there is a reason not to."""
-        found = self.known(point)
+        """The point, measured unless it is there already, by another patch of that size too, or a reason not to."""
+        found = self.known(point) or self._known_by_size(point)
         if found is None:
             found = self.bench.measure(point, reason)
             log.info("%s: %s", told(point), outcome(found))
@@ -128,12 +127,27 @@ class Results:
             self.save()
         return found
 
+    def _known_by_size(self, point: Point) -> Measured | None:
+        """Of the same work on as many voxels: patches are padded to what the network takes, and cut to the volume."""
+        alike = [(other, each.size) for other, each in self.points.items() if other.series == point.series]
+        try:
+            size = self.bench.size_of(point) if alike else None
+        except ConfigError:
+            return None
+        found = (self.known(other) for other, known_size in alike if known_size == size)
+        return next((replace(each, point=point) for each in found if each is not None and each.fits is not None), None)
+
     def save(self) -> None:
         """Whole or not at all."""
         about = self.bench.identity() | {"commit": machine.commit(), "machine": machine.describe(PACKAGES)}
         content = {"about": about, "points": [asdict(each) for each in self.points.values()]}
         answers = {_question(each): each for each in (*self.named_before, *(each.to_json() for each in self.answers))}
         write_json(self.path, content | {"accuracy": self.accuracy, "answers": list(answers.values())})
+
+
+def distinct(points: Mapping[Point, Measured]) -> list[Point]:
+    """Of those that came to one size by the same work the last, which is the whole volume where that is among them."""
+    return list({(point.series, found.size): point for point, found in points.items()}.values())
 
 
 def _question(answer: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -156,6 +170,7 @@ def run(results: Results, selection: Selection, progress: Progress | None = None
     """Every point; one that does not fit keeps no other from being measured, one that lasts too long slower ones."""
     progress = progress or Silent()
     points = list(selection.points())
+    log.info("%d points, each for %s at most", len(points), time_text(results.bench.most_seconds))
     too_slow: dict[Point, Measured] = {}
     progress.start("points", len(points))
     try:

@@ -70,6 +70,8 @@ class Measured:
     """Bytes of the process with imports, network and batch, or volume."""
     peak: int = 0
     """The most that the process had from then on."""
+    first_peak: int = 0
+    """The same after the first of the steps, when the optimizer has no averages yet; 0 where none was taken."""
     reserved: int | None = None
     """The most that torch took of a GPU."""
     allocated: int | None = None
@@ -114,7 +116,7 @@ class Bench:
     limit: int
     """Bytes that a process may take; of a GPU, what torch may."""
     most_seconds: float
-    """For a point, all its steps and the imports included."""
+    """For a point, all its steps, imports not counted."""
 
     def identity(self) -> dict[str, Any]:
         """Results are of use to another benchmark where this is the same."""
@@ -202,7 +204,7 @@ class Bench:
         most_bytes = None if is_gpu else self.limit
         found = memory.measure(task, argument, most_bytes=most_bytes, most_seconds=self.most_seconds)
         if not found.fits:
-            return Measured(point, size, False, found.said or found.why, asked=found.peak)
+            return Measured(point, size, False, found.said or found.why, asked=0 if is_gpu else found.peak)
         answer = found.answer
         took = Measured(
             point,
@@ -211,6 +213,7 @@ class Bench:
             held=self._held(point, size, answer["parameters"]),
             before=answer["before_step"],
             peak=found.peak,
+            first_peak=answer.get("first_step_peak", 0),
             reserved=answer["device_bytes"],
             allocated=answer["allocated_bytes"],
             device_used=answer["device_used"],

@@ -32,8 +32,8 @@ _CHECKPOINTING = {"off": (False,), "on": (True,), "both": (False, True)}
 _WORK = ("training", "prediction", "both")
 
 
-USUAL_EDGES, SMALL_EDGES = (64, 96, 128, 160), (16, 24, 32, 48)
-"""Of patches; the small ones for volumes that are no larger than the smallest of the usual ones."""
+EDGES, _NUM_EDGES = (16, 24, 32, 48, 64, 96, 128, 160), 4
+"""Of patches; the longest that are shorter than the volume are measured."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +143,7 @@ def _edges(text: str | None, shape: Size) -> tuple[int, ...]:
     """Those that are asked for, or the usual ones; a patch that covers the volume is the whole volume."""
     longest = max(shape)
     if text is None:
-        usual = [edge for edge in USUAL_EDGES if edge < longest]
-        return tuple(usual or [edge for edge in SMALL_EDGES if edge < longest])
+        return tuple([edge for edge in EDGES if edge < longest][-_NUM_EDGES:])
     edges = [part.strip() for part in text.split(",") if part.strip()]
     if not edges or not all(edge.isdecimal() and int(edge) for edge in edges):
         raise UsageError(f"--patches {text}: give edges in voxels, as 64,96,128")

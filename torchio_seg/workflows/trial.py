@@ -23,8 +23,8 @@ from torchio_seg.workflows.assembly import build_loss
 from torchio_seg.workflows.network import build_network, require_sound_gradients
 
 _NUM_STEPS = 3
-_LONG_S = 10.0
-"""A step after which one more is enough."""
+_LONG_S, _VERY_LONG_S = 10.0, 60.0
+"""A step after which one more is enough; one after which none is needed."""
 
 
 def describe(experiment: Experiment, dataset: Dataset, device_bytes: int | None) -> dict[str, Any]:
@@ -59,10 +59,11 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
         speedups.recompute_levels(network)
     if experiment.training.channels_last:
         speedups.use_channels_last(network)
-    seconds, before = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
+    seconds, before, first = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
     return {
         "seconds": seconds,
         "before_step": before,
+        "first_step_peak": first,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         **device_figures(device),
     }
@@ -87,13 +88,13 @@ def _stepper(experiment: Experiment, dataset: Dataset, network: torch.nn.Module,
     return Stepper(network, loss, optimizer, schedule, settings=experiment.training, device=device)
 
 
-def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> tuple[float, int]:
-    """The fastest of some steps, the first of which only warms up; bytes resident before that, network and batch."""
+def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> tuple[float, int, int]:
+    """The fastest of some steps, the first of which only warms up where others follow; bytes before it, at its peak."""
     generator = torch.Generator().manual_seed(0)
     shape = (experiment.training.batch_size, len(dataset.channels), *experiment.sampling.patch_size)
     values = torch.tensor(sorted(set(dataset.labels.names) - {dataset.labels.ignore}))
     times: list[float] = []
-    before = 0
+    before = first = 0
     for number in range(_NUM_STEPS):
         images = torch.randn(shape, generator=generator)
         label_map = values[torch.randint(len(values), (shape[0], 1, *shape[2:]), generator=generator)]
@@ -102,9 +103,10 @@ def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> t
         started = time.perf_counter()
         stepper([pair])
         times.append(time.perf_counter() - started)
-        if number and times[0] > _LONG_S:
+        first = first or memory.peak_bytes()
+        if times[0] > (_LONG_S if number else _VERY_LONG_S):
             break
-    return min(times[1:]), before
+    return min(times[1:] or times), before, first
 
 
 def limit(device: torch.device, most_bytes: int) -> None:
