@@ -124,7 +124,7 @@ def picture_of(title: str, points: Points, *, is_gpu: bool, budgets: Collection[
     series = series_of(points, is_gpu=is_gpu)
     limits = sorted({round(limit) for each in series for _, limit in each.refused})
     told = " or ".join(map(as_typed, limits))
-    own = [budget.num_bytes for budget in budgets if budget.as_gpu == is_gpu]
+    own = sorted({budget.num_bytes for budget in budgets if budget.as_gpu == is_gpu})
     levels = [Level(limit, f"memory limit {as_typed(limit)}") for limit in limits]
     levels += [Level(num_bytes, f"budget {as_typed(num_bytes)}", is_budget=True) for num_bytes in own]
     is_empty = not any(each.points or (each.whole and each.whole.how == "measured") for each in series)
