@@ -155,7 +155,9 @@ def _show(results: Results, selection: Selection, trained_for: str | None) -> No
         screen.table_in_parts(each.title, each.columns, each.parts)
     for note in (*notes(shown), *answer_notes(results.answers, is_gpu=results.is_gpu)):
         screen.say(textwrap.fill(note, _NOTE_WIDTH, subsequent_indent="  "))
-    for path in write(results.path.parent, results.points, table, is_gpu=results.is_gpu):
+    budgets = [answer.budget for answer in results.answers]
+    folder, networks = results.path.parent, selection.networks
+    for path in write(folder, results.points, table, is_gpu=results.is_gpu, networks=networks, budgets=budgets):
         screen.say(f"written      {path}")
     screen.say(f"record       {results.path}")
 
