@@ -183,12 +183,6 @@ def test_one_voxel_that_is_not_finite_is_an_error_wherever_it_lies(blending: str
         assert named == tuple(start + 1 for start in place), "the place is named"
 
 
-def test_a_network_that_answers_for_other_voxels_is_an_error() -> None:
-    grid = PatchGrid((5, 4, 9), (4, 4, 4), (2, 2, 2), axis=2)
-    with pytest.raises(TorchioSegError, match="must answer for every voxel"):
-        streamed(grid, "hann", [torch.ones(2, 1, 4, 4)] * len(grid.places))
-
-
 @pytest.mark.parametrize(("shape", "overlap"), [((3, 9, 9), (0, 0, 0)), ((9, 9, 9), (4, 0, 0))])
 def test_patches_that_do_not_fit_are_refused(shape: tuple[int, int, int], overlap: tuple[int, int, int]) -> None:
     with pytest.raises(ValueError, match="do not fit a volume"):

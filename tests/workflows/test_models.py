@@ -49,7 +49,7 @@ def test_a_model_that_was_trained_channels_last_predicts_so_and_the_same(tmp_pat
     kernels = [weight for weight in last.network.parameters() if weight.dim() == 5 and weight.shape[1] > 1]
     assert kernels
     assert all(weight.is_contiguous(memory_format=torch.channels_last_3d) for weight in kernels)
-    logits = on_device(last.network, last.device, "fp32")(torch.rand(2, 2, 16, 16, 16))
+    logits = on_device(last.network, last.device, "fp32", 3)(torch.rand(2, 2, 16, 16, 16))
     assert logits.is_contiguous(), "sums are laid out channel by channel"
     found, expected = last(scan(), AFFINE), plain(scan(), AFFINE)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=1e-5)

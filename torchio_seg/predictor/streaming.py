@@ -75,11 +75,6 @@ class Frontier:
 
     def put(self, patch: torch.Tensor, place: Place) -> None:
         """The patch C I J K, float32, on the frontier's device, whose first voxel lies at this place."""
-        if patch.shape[1:] != self.grid.patch_size:
-            raise TorchioSegError(
-                f"the network answered with {tuple(patch.shape[1:])} voxels to a patch of {self.grid.patch_size}; it "
-                "must answer for every voxel"
-            )
         if not self._sums.numel():
             self.make_room(len(patch))
         if (bar := self.grid.bar_of(place)) != self._bar:
