@@ -10,10 +10,12 @@ import pytest
 import torch
 from small_models import AFFINE, save_model, scan
 
+from torchio_seg.errors import UsageError
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.volumes.images import from_array
 from torchio_seg.volumes.scan import Scan
-from torchio_seg.workflows.models import LoadedModel, skip_empty, with_uncertainty
+from torchio_seg.workflows.export import export
+from torchio_seg.workflows.models import LoadedModel, keep_largest, skip_empty, with_uncertainty
 from torchio_seg.workflows.opening import load_model, mirrored_axes
 
 FLIP = {"name": "flip", "axes": [0, 2]}
@@ -38,6 +40,18 @@ FLIP = {"name": "flip", "axes": [0, 2]}
 )
 def test_axes_are_those_that_training_flipped(steps: list[dict[str, object]], axes: tuple[int, ...]) -> None:
     assert mirrored_axes(steps) == axes
+
+
+def test_what_is_mended_is_one_note_however_many_regions_there_are(tmp_path: Path) -> None:
+    model = keep_largest(load_model(save_model(tmp_path / "model")), ["all"])
+    assert model.notes == ["post-processing: oedema, core: only the largest piece is kept"]
+    assert len(model.steps) == 2
+
+
+def test_the_folder_of_a_bundle_is_refused_as_that_with_what_to_use(tmp_path: Path) -> None:
+    bundle = export(load_model(save_model(tmp_path / "model")), "monai-bundle", tmp_path / "bundle").path
+    with pytest.raises(UsageError, match=f"is a MONAI bundle.*name the run.*--config FILE.yaml --weights {bundle}"):
+        load_model(bundle)
 
 
 @pytest.mark.parametrize("name", ["unet", "dynunet", "unetr"])

@@ -134,7 +134,8 @@ class Predictor:
         """The logits of a volume that is ready for the network, in the order of the patch grid."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
-        frontier = Frontier(grid, self.window.blending, self.storage.sums, in_file=self.storage.sums_in_file)
+        in_file, shape = self.storage.sums_in_file, grids.model_shape
+        frontier = Frontier(grid, self.window.blending, self.storage.sums, in_file=in_file, volume=shape)
         network = on_device(self.network, self.device, self.precision, self.num_channels)
         strips = stream(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
         return grid.without_filling(strips, grids.model_shape)
