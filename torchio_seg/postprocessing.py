@@ -8,6 +8,7 @@ filled only where that takes the voxel from no other region.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -43,10 +44,20 @@ class Step:
     """For drop_small: pieces of a smaller volume go."""
 
     def __str__(self) -> str:
+        return f"{self.region}: {self.what}"
+
+    @property
+    def what(self) -> str:
+        """What is done, in words."""
         if self.action == "drop_small":
-            return f"{self.region}: pieces below {self.below_mm3:g} mm3 are dropped"
-        what = "only the largest piece is kept" if self.action == "keep_largest" else "holes are filled"
-        return f"{self.region}: {what}"
+            return f"pieces below {self.below_mm3:g} mm3 are dropped"
+        return "only the largest piece is kept" if self.action == "keep_largest" else "holes are filled"
+
+
+def told(steps: Sequence[Step]) -> str:
+    """All steps in their order, those that do the same to regions that follow each other together."""
+    alike = ((what, [step.region for step in group]) for what, group in groupby(steps, lambda step: step.what))
+    return "; ".join(f"{', '.join(regions)}: {what}" for what, regions in alike)
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def cut(path: Path) -> None:
 BAD_IMAGES = {
     "bad header": (content(image(99), pixdim=[1, -1, 1, 1, 0, 0, 0, 0]), "must be positive"),
     "no orientation": (content(image(99), qform_code=0, sform_code=0), "both 0"),
-    "NaN": (content(changed(image(99).astype(np.float32), (0, 0, 0), np.nan)), "1 of 504 voxels are NaN"),
+    "NaN": (content(changed(image(99).astype(np.float32), (0, 0, 0), np.nan)), "1 of 504 voxels is NaN"),
     "two channels": (content(np.stack([image(98), image(99)], -1)), "channels in"),
     "2-D": (content(image(99)[:, :, 0]), "2-D with sizes"),
 }
@@ -139,7 +139,7 @@ def spoilt(kind: str, value: int) -> np.ndarray:
 BAD_LABELS = {
     "half a label": "no whole numbers",
     "0.97 for a label": "no whole numbers",
-    "NaN": "voxels are NaN",
+    "NaN": "voxels is NaN",
     "another shape": "not on the grid of its image",
     "two channels": "2 channels",
 }

@@ -80,9 +80,9 @@ BAD = {
     "10 offset 0": Bad("begin at byte 0", "between 352", content(image(1), vox_offset=0)),
     "12 honest bomb": Bad("need 16.00 GiB, the budget is 8.00 GiB", "crop the scan", whole=bomb(16 << 30) * 4000),
     "13 trailing bomb": Bad("more than the 1360 bytes", "again", whole=WHOLE + gzip.compress(bytes(1 << 20))),
-    "14 NaN": Bad("1 of 504 voxels are NaN", "nonfinite=zero", content(changed(REAL, (1, 2, 3), np.nan))),
+    "14 NaN": Bad("1 of 504 voxels is NaN", "nonfinite=zero", content(changed(REAL, (1, 2, 3), np.nan))),
     "14 NaN label": Bad(
-        "1 of 504 voxels are NaN", "Write 0 there", label=content(changed(label() * 1.0, (0, 0, 0), np.nan))
+        "1 of 504 voxels is NaN", "Write 0 there", label=content(changed(label() * 1.0, (0, 0, 0), np.nan))
     ),
     "15 Inf": Bad("2 of 504 voxels are NaN, inf", "nonfinite=zero", content(changed(REAL, (slice(2), 0, 0), np.inf))),
     "17 constant": Bad("channel MRI is constant, every voxel is 7", "export it again", content(image(1) * 0 + 7)),

@@ -314,7 +314,7 @@ def test_only_the_largest_piece_of_a_region_is_kept_where_that_is_asked_for(work
     words = ["in", "-o", "out", "--keep-largest", "whole_tumor", "--keep-largest", "tumor_core", "--json", "one.json"]
     result = call("predict", *words)
     assert result.code == 0, result.err
-    assert "whole_tumor: only the largest piece is kept" in result.out
+    assert "post-processing: whole_tumor, tumor_core: only the largest piece is kept" in " ".join(result.out.split())
     assert len(json.loads((work / "one.json").read_text())["settings"]["postprocessing"]) == 2
     for file in (work / "out").iterdir():
         whole = np.asarray(nib.load(file).dataobj) > 0
@@ -338,6 +338,9 @@ def test_empty_patches_are_counted_and_change_nothing(work: Path, call: Call) ->
     assert "mirrored along" in result.out
     told = [json.loads((work / f"{name}.json").read_text())["cases"][0]["skipped_patches"] for name in ("all", "some")]
     assert told == [None, 2]
+    full = call("predict", "in/phantom_000.nii.gz", "-o", "full.nii.gz", "--skip-empty")
+    assert "0 of 1 patches skipped" in full.err
+    assert "nothing in" not in full.err
     assert call("predict", "scan.nii.gz", "-o", "mirrored.nii.gz", "--tta").code == 0
     found, expected = (np.asarray(nib.load(work / f"{name}.nii.gz").dataobj) for name in ("some", "mirrored"))
     assert np.array_equal(found, expected)

@@ -173,3 +173,14 @@ def test_voxels_that_are_read_as_0_are_said_to_machines_too(work: Path, call: Ca
     assert result.code == 0, result.err
     [warning] = json.loads(result.out)["cases"][0]["warnings"]
     assert warning == "nan.nii.gz: 1 voxel that is NaN or infinite and read as 0"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/sys keeps files of anyone out, root's too")
+def test_a_folder_that_cannot_be_written_to_is_refused_as_other_outputs_are(work: Path, call: Call) -> None:
+    result = call("predict", "in", "-o", "/sys/kernel")
+    assert result.code == 2
+    assert re.search(
+        "the folder /sys/kernel cannot be written to: .*name another with -o", " ".join(result.err.split())
+    )
+    assert call("predict", "in", "-o", "out").code == 0
+    assert not [file for file in (work / "out").iterdir() if file.name.startswith(".")]

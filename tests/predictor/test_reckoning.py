@@ -137,7 +137,9 @@ def test_a_gpu_gets_what_it_has_room_for_and_where_nothing_fits_the_least(
 def test_measuring_a_patch_changes_nothing_of_a_network_that_is_being_trained() -> None:
     network = torch.nn.Sequential(torch.nn.Conv3d(1, 3, 3, padding=1), torch.nn.BatchNorm3d(3)).train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    cost = measure_patch(replace(predictor(1), network=network, window=Window((8, 8, 8), 0.0, 1, "crop")), 1)
+    labels = Labels.of_classes({0: "background", 1: "one", 2: "two"})
+    window = Window((8, 8, 8), 0.0, 1, "crop")
+    cost = measure_patch(predictor(1, network=network, labels=labels, window=window), 1)
     assert cost.num_channels == 3
     assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
 

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from math import prod
 
 import numpy as np
@@ -17,8 +18,12 @@ from full_aggregation import aggregate
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.memory import measure
+from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.patch_grid import PatchGrid, Strip, collect
+from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.streaming import Frontier
+from torchio_seg.records import Labels
+from torchio_seg.transforms.recipe import Recipe
 
 BLENDINGS = ("crop", "average", "hann", "gaussian")
 CASES = list(itertools.product(BLENDINGS, range(12)))
@@ -183,10 +188,26 @@ def test_one_voxel_that_is_not_finite_is_an_error_wherever_it_lies(blending: str
         assert named == tuple(start + 1 for start in place), "the place is named"
 
 
-def test_a_network_that_answers_for_other_voxels_is_an_error() -> None:
-    grid = PatchGrid((5, 4, 9), (4, 4, 4), (2, 2, 2), axis=2)
-    with pytest.raises(TorchioSegError, match="must answer for every voxel"):
-        streamed(grid, "hann", [torch.ones(2, 1, 4, 4)] * len(grid.places))
+def test_what_is_not_finite_in_the_filling_alone_names_no_voxel_of_the_volume() -> None:
+    image = torch.rand(1, 9, 5, 9).numpy()
+
+    def answer(images: torch.Tensor, first: int) -> torch.Tensor:
+        logits = torch.cat([images, -images], dim=1)
+        logits[:, 1, :, first:] = float("nan")
+        return logits
+
+    told = {5: "in what a volume shorter than a patch is filled with", 4: r"channel 1 at voxel \(0, 4, 0\)"}
+    for first, words in told.items():
+        made = Predictor(
+            partial(answer, first=first),
+            Labels.of_classes({0: "background", 1: "one"}),
+            Recipe(None, None, "none"),
+            Window((8, 8, 8), 0.5, 2, "hann"),
+            torch.device("cpu"),
+            "fp32",
+        )
+        with pytest.raises(TorchioSegError, match=words):
+            made(image, np.eye(4))
 
 
 @pytest.mark.parametrize(("shape", "overlap"), [((3, 9, 9), (0, 0, 0)), ((9, 9, 9), (4, 0, 0))])

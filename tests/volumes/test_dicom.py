@@ -120,6 +120,33 @@ def test_series_are_found_below_a_folder_with_or_without_a_suffix(tmp_path: Path
     assert read_series(second).array.shape == (1, 8, 10, 4)
 
 
+@pytest.mark.parametrize("is_implicit", [True, False])
+@pytest.mark.parametrize("suffix", ["", ".dcm"])
+def test_a_series_without_preambles_is_read_as_it_is_with_them(tmp_path: Path, suffix: str, is_implicit: bool) -> None:
+    files = write(tmp_path / "usual")
+    (tmp_path / "bare").mkdir()
+    for number, file in enumerate(files):
+        dataset = pydicom.dcmread(file)
+        del dataset.file_meta
+        dataset.preamble = None
+        path = tmp_path / "bare" / f"{number}{suffix}"
+        form = {"implicit_vr": is_implicit, "little_endian": True, "enforce_file_format": False}
+        pydicom.dcmwrite(path, dataset, **form)
+        assert path.read_bytes()[:2] == b"\x08\x00"
+        assert path.read_bytes()[128:132] != b"DICM"
+    expected, found = read_series(only(tmp_path / "usual")), read_series(only(tmp_path / "bare"))
+    np.testing.assert_array_equal(found.array, expected.array)
+    np.testing.assert_array_equal(found.affine, expected.affine)
+
+
+def test_other_files_that_begin_alike_are_no_dicom(tmp_path: Path) -> None:
+    write(tmp_path)
+    starts = [b"\x08\x00", b"\x08\x00\x05\x00abcdefgh", b"\x08\x00\x99\x00\x02\x00\x00\x00", b"\x08\x00\x05\x00"]
+    for number, start in enumerate(starts):
+        (tmp_path / f"other{number}.bin").write_bytes(start)
+    assert only(tmp_path).damaged == ()
+
+
 def test_the_name_of_a_patient_is_not_kept(tmp_path: Path) -> None:
     for file in write(tmp_path):
         edit(

@@ -20,7 +20,7 @@ BAD_VOXELS = {
     "dimensions smaller than the data": (content(dim=[3, 9, 8, 6, 1, 1, 1, 1]), "more than the 1216 bytes"),
     "bytes after the data": (content() + b"\0", "more than the 1360 bytes"),
     "scaled beyond float32": (content(REAL, scl_slope=3e38, scl_inter=0), "beyond float32"),
-    "NaN voxel": (content(changed(REAL, (1, 2, 3), np.nan)), "1 of 504 voxels are NaN"),
+    "NaN voxel": (content(changed(REAL, (1, 2, 3), np.nan)), "1 of 504 voxels is NaN"),
     "infinite voxels": (content(changed(REAL, (slice(2), 0, 0), np.inf)), "2 of 504 voxels are NaN"),
     "only NaN": (content(REAL * np.nan), "504 of 504"),
     "beyond float32": (content(changed(VOXELS.astype(float), (0, 0, 0), 1e300)), "1 of 504 .* beyond float32"),

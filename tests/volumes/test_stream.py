@@ -21,6 +21,9 @@ DAMAGE = {
     "wrong checksum": lambda whole: whole[:-8] + bytes([whole[-8] ^ 1]) + whole[-7:],
     "wrong length": lambda whole: whole[:-4] + bytes([whole[-4] ^ 1]) + whole[-3:],
     "bytes after the end": lambda whole: whole + b"more",
+    "one byte after the end": lambda whole: whole + b"\x1f",
+    "bytes after zeros": lambda whole: whole + bytes(512) + b"more",
+    "half of a second member": lambda whole: whole + gzip.compress(b"")[:15],
     "a second volume after the end": lambda whole: whole + whole,
     "a bomb after the end": lambda whole: whole + gzip.compress(bytes(1 << 20)),
 }
@@ -30,7 +33,7 @@ DAMAGE = {
 def test_damaged_gzip_is_refused(tmp_path, damage):
     path = write(tmp_path, content())
     path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(VolumeError, match=r"scan.nii.gz: (truncated|damaged|more than).*again"):
+    with pytest.raises(VolumeError, match=r"scan.nii.gz: (truncated|damaged|more than|\d or more bytes follow).*again"):
         read(path)
 
 
@@ -114,6 +117,29 @@ def test_gzip_in_several_members_is_one_volume(tmp_path):
     parts = [plain[:100], plain[100:700], plain[700:], b""]
     (tmp_path / "scan.nii.gz").write_bytes(b"".join(gzip.compress(part) for part in parts))
     assert np.array_equal(read(tmp_path / "scan.nii.gz").array[0], VOXELS)
+
+
+@pytest.mark.parametrize("size", [1, 512, 1 << 17])
+def test_zeros_after_the_end_are_passed_over_as_gzip_does(tmp_path, size):
+    path = write(tmp_path, content())
+    path.write_bytes(path.read_bytes() + bytes(size))
+    assert np.array_equal(read(path).array[0], VOXELS)
+    parts = [gzip.compress(content()[:700]), gzip.compress(content()[700:])]
+    path.write_bytes(parts[0] + bytes(size) + parts[1])
+    assert np.array_equal(read(path).array[0], VOXELS)
+
+
+@pytest.mark.parametrize(("more", "number"), [(b"garbage", 7), (b"\x1f", 1), (bytes(600) + b"x\x1f\x8b", 3)])
+def test_bytes_after_the_end_are_said_to_be_that_and_a_file_that_is_cut_is_not(tmp_path, more, number):
+    path = write(tmp_path, content())
+    whole = path.read_bytes()
+    path.write_bytes(whole + more)
+    with pytest.raises(VolumeError, match=f"{number} or more bytes follow the end of its gzip data, which are whole"):
+        read(path)
+    for end in (-1, -8, -9, len(whole) // 2):
+        path.write_bytes(whole[:end])
+        with pytest.raises(VolumeError, match="truncated"):
+            read(path)
 
 
 def test_names_with_spaces_dots_and_other_alphabets_are_read(tmp_path):

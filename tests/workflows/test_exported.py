@@ -11,8 +11,11 @@ import torch
 from small_models import AFFINE, NETWORKS, save_model, scan
 
 from torchio_seg import TorchioSegError, load_model
+from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.export import export
 from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.predict import predict
+from torchio_seg.workflows.predict_case import Output
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -75,6 +78,26 @@ def test_the_settings_of_the_export_are_those_of_prediction(files: Path) -> None
 def test_what_cannot_be_is_refused(name: str, options: dict[str, object], message: str, files: Path) -> None:
     with pytest.raises(TorchioSegError, match=message):
         load_model(files / name, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 20])
+def test_a_network_of_other_channels_than_its_record_names_writes_nothing(
+    num_channels: int, files: Path, tmp_path: Path
+) -> None:
+    record = {"model.json": ""}
+    network = torch.nn.Conv3d(2, num_channels, 1).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.load(files / "unet.ts", _extra_files=record)
+        traced = torch.jit.trace(network, torch.zeros(1, 2, 16, 16, 16))
+        torch.jit.save(traced, tmp_path / "wrong.ts", _extra_files=record)
+    create(tmp_path / "scan.nii.gz", scan(1), AFFINE)
+    model = load_model(tmp_path / "wrong.ts", trust=True, device="cpu")
+    found = predict(model, [str(tmp_path / "scan.nii.gz")], Output(tmp_path / "out"))
+    [failed] = found.failed
+    assert f"scan.nii.gz: the network answered with 1 x {num_channels} x 16 x 16 x 16 values" in str(failed.error)
+    assert "1 x 3 x 16 x 16 x 16 are due" in str(failed.error)
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_what_was_exported_is_not_exported_again(files: Path, tmp_path: Path) -> None:

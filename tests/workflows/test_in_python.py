@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "no space": (NOISE, {"affine": np.zeros((4, 4))}, "no place"),
     "a channel short": (NOISE[0], {"affine": AFFINE}, "1 channels, 2 are expected"),
     "two grids": ([nib.Nifti1Image(NOISE[0], AFFINE), ELSEWHERE], {}, "image 2 is not on the grid of image 1"),
-    "a NaN": (SPOILT, {"affine": AFFINE}, "1 of 15840 voxels are NaN.*nonfinite"),
+    "a NaN": (SPOILT, {"affine": AFFINE}, "1 of 15840 voxels is NaN.*nonfinite"),
     "nothing to see": (FLAT, {"affine": AFFINE}, "channel T1w is 7 everywhere"),
     "complex": (NOISE.astype(np.complex64), {"affine": AFFINE}, "complex64 voxels"),
     "another kind": (torch.zeros(2, 8, 8, 8), {}, "the image is Tensor; give a path"),

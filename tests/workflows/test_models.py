@@ -10,10 +10,12 @@ import pytest
 import torch
 from small_models import AFFINE, save_model, scan
 
+from torchio_seg.errors import UsageError
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.volumes.images import from_array
 from torchio_seg.volumes.scan import Scan
-from torchio_seg.workflows.models import LoadedModel, skip_empty, with_uncertainty
+from torchio_seg.workflows.export import export
+from torchio_seg.workflows.models import LoadedModel, keep_largest, skip_empty, with_uncertainty
 from torchio_seg.workflows.opening import load_model, mirrored_axes
 
 FLIP = {"name": "flip", "axes": [0, 2]}
@@ -40,6 +42,18 @@ def test_axes_are_those_that_training_flipped(steps: list[dict[str, object]], ax
     assert mirrored_axes(steps) == axes
 
 
+def test_what_is_mended_is_one_note_however_many_regions_there_are(tmp_path: Path) -> None:
+    model = keep_largest(load_model(save_model(tmp_path / "model")), ["all"])
+    assert model.notes == ["post-processing: oedema, core: only the largest piece is kept"]
+    assert len(model.steps) == 2
+
+
+def test_the_folder_of_a_bundle_is_refused_as_that_with_what_to_use(tmp_path: Path) -> None:
+    bundle = export(load_model(save_model(tmp_path / "model")), "monai-bundle", tmp_path / "bundle").path
+    with pytest.raises(UsageError, match=f"is a MONAI bundle.*name the run.*--config FILE.yaml --weights {bundle}"):
+        load_model(bundle)
+
+
 @pytest.mark.parametrize("name", ["unet", "dynunet", "unetr"])
 def test_a_model_that_was_trained_channels_last_predicts_so_and_the_same(tmp_path: Path, name: str) -> None:
     folder = save_model(tmp_path / "model", name)
@@ -49,7 +63,7 @@ def test_a_model_that_was_trained_channels_last_predicts_so_and_the_same(tmp_pat
     kernels = [weight for weight in last.network.parameters() if weight.dim() == 5 and weight.shape[1] > 1]
     assert kernels
     assert all(weight.is_contiguous(memory_format=torch.channels_last_3d) for weight in kernels)
-    logits = on_device(last.network, last.device, "fp32")(torch.rand(2, 2, 16, 16, 16))
+    logits = on_device(last.network, last.device, "fp32", 3)(torch.rand(2, 2, 16, 16, 16))
     assert logits.is_contiguous(), "sums are laid out channel by channel"
     found, expected = last(scan(), AFFINE), plain(scan(), AFFINE)
     np.testing.assert_allclose(found.probabilities, expected.probabilities, rtol=0, atol=1e-5)

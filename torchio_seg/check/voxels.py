@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from torchio_seg.check.finding import Finding
+from torchio_seg.volumes.reading import not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def nonfinite_voxels(known: Known) -> Iterator[Finding]:
     for case, path, facts in known.sound_images():
         if not facts.num_nonfinite:
             continue
-        reason = f"{facts.num_nonfinite} of {facts.num_voxels} voxels are NaN, infinite or beyond float32"
+        reason = not_finite(facts.num_nonfinite, facts.num_voxels)
         if zeroed:
             cure = "they are read as 0, as preprocessing.nonfinite says"
             yield Finding("warning", "nonfinite-voxels", reason, cure, case.id, path)

@@ -63,7 +63,7 @@ def measure_patch(predictor: Predictor, channels: int) -> PatchCost:
     asked = without_skipping(predictor.network)
     if isinstance(asked, torch.nn.Module):
         asked.eval()  # or a patch of nothing would change running statistics, and what is learnt after it
-    network = on_device(asked, predictor.device, predictor.precision)
+    network = on_device(asked, predictor.device, predictor.precision, predictor.num_channels)
     if on_gpu:
         torch.cuda.reset_peak_memory_stats(predictor.device)
     gpu_before = torch.cuda.memory_allocated(predictor.device) if on_gpu else 0

@@ -10,6 +10,7 @@ import torch
 
 from torchio_seg.devices import autocast
 from torchio_seg.machine import is_out_of_memory
+from torchio_seg.predictor.answering import answer
 from torchio_seg.predictor.blending import Blending
 from torchio_seg.predictor.patch_grid import PatchGrid, triple
 
@@ -62,12 +63,15 @@ class Window:
         return PatchGrid(triple(filled), self.patch_size, self.overlap_voxels, axis)
 
 
-def on_device(network: Network, device: torch.device, precision: str) -> Network:
-    """The network for images in main memory; its logits stay where they are, in float32, one channel after another."""
+def on_device(network: Network, device: torch.device, precision: str, num_channels: int) -> Network:
+    """The network for images in main memory; its logits stay where they are, in float32, one channel after another.
+
+    An answer that is not of so many channels, or not for every voxel of every image, is an error.
+    """
 
     def computed(images: torch.Tensor) -> torch.Tensor:
         with torch.inference_mode(), autocast(device, precision):
-            return network(images.to(device)).float().contiguous()
+            return answer(network, images.to(device), num_channels).float().contiguous()
 
     return computed
 
@@ -81,7 +85,7 @@ def stream(
     """
     places, done = frontier.grid.places, 0
 
-    def answer(batch: Sequence[Place]) -> torch.Tensor:
+    def ask(batch: Sequence[Place]) -> torch.Tensor:
         return network(torch.stack([volume[frontier.grid.inside(place)] for place in batch])).to(frontier.device)
 
     progress.start("patches", len(places))
@@ -89,7 +93,7 @@ def stream(
         while done < len(places):
             batch = places[done : done + batch_size]
             is_last_resort = len(batch) == 1 and frontier.device.type == "cpu"
-            answers = answer(batch) if is_last_resort else _tried(answer, batch)
+            answers = ask(batch) if is_last_resort else _tried(ask, batch)
             if answers is None or not _has_room(frontier, len(answers[0])):
                 batch_size = max(1, len(batch) // 2)
                 _do_with_less(frontier, len(batch))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional
 
+from torchio_seg.predictor.answering import answer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -46,7 +48,7 @@ class Mirrored:
     def _logarithms(self, images: torch.Tensor, axes: tuple[int, ...]) -> torch.Tensor:
         """Of each channel's probability and, without softmax, of its opposite: 1 or 2 of them, each B C I J K."""
         dims = [axis + 2 for axis in axes]
-        logits = self.network(images.flip(dims)).float().flip(dims)
+        logits = answer(self.network, images.flip(dims)).float().flip(dims)
         if self.exclusive:
             return functional.log_softmax(logits, dim=1)[None]
         return torch.stack([functional.logsigmoid(logits), functional.logsigmoid(-logits)])

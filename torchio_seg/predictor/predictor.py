@@ -17,6 +17,7 @@ from torchio_seg.predictor.held import Held
 from torchio_seg.predictor.own_grid import OwnGrid, activated, averaged, is_decided_by_logits, whole_planes
 from torchio_seg.predictor.patch_grid import PatchGrid, collect
 from torchio_seg.predictor.streaming import CPU, Frontier
+from torchio_seg.predictor.uncertainty import disagreement
 from torchio_seg.predictor.way_back import WayBack
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.transforms.prepared import Planes, Rolling
@@ -87,6 +88,11 @@ class Predictor:
     measure: Measure | None = None
     """What tells how unsure a voxel is, where that is asked for; of an ensemble the first member's."""
 
+    @property
+    def num_channels(self) -> int:
+        """What the network must answer with: those of the labels, and one more where it tells its disagreement."""
+        return self.labels.num_channels + (self.measure is disagreement)
+
     def __call__(
         self,
         array: NDArray[np.generic] | Source,
@@ -128,8 +134,9 @@ class Predictor:
         """The logits of a volume that is ready for the network, in the order of the patch grid."""
         if isinstance(self.network, torch.nn.Module):
             self.network.eval()
-        frontier = Frontier(grid, self.window.blending, self.storage.sums, in_file=self.storage.sums_in_file)
-        network = on_device(self.network, self.device, self.precision)
+        in_file, shape = self.storage.sums_in_file, grids.model_shape
+        frontier = Frontier(grid, self.window.blending, self.storage.sums, in_file=in_file, volume=shape)
+        network = on_device(self.network, self.device, self.precision, self.num_channels)
         strips = stream(frontier, network, volume, batch_size=self.window.batch_size, progress=progress or Silent())
         return grid.without_filling(strips, grids.model_shape)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from torchio_seg.predictor.answering import answer
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -31,11 +33,11 @@ class Skipping:
         lowest, highest = torch.aminmax(images.flatten(2), dim=2)
         is_empty = (lowest == highest).all(dim=1).tolist()
         if not any(is_empty):
-            logits = self.network(images)
+            logits = answer(self.network, images)
             self.num_patches += len(images)  # now that they are answered: where memory runs out, they come again
             return logits
         asked = [number for number, empty in enumerate(is_empty) if not empty]
-        answers = dict(zip(asked, self.network(images[asked]), strict=True)) if asked else {}
+        answers = dict(zip(asked, answer(self.network, images[asked]), strict=True)) if asked else {}
         for number, empty in enumerate(is_empty):
             if empty:
                 answers[number] = self._of_nothing(images[number : number + 1], lowest[number])
@@ -46,7 +48,7 @@ class Skipping:
         """The answer for one patch 1 C I J K that has these values, one a channel."""
         known, logits = self._values, self._logits
         if logits is None or known is None or logits.shape[1:] != image.shape[2:] or not torch.equal(known, values):
-            self._values, self._logits = values.clone(), self.network(image)[0].clone()
+            self._values, self._logits = values.clone(), answer(self.network, image)[0].clone()
             return self._logits
         self.num_skipped += 1
         return logits

@@ -18,7 +18,7 @@ from torchio_seg.predictor.patch_grid import Strip
 from torchio_seg.volumes.scratch import Room, rest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from torchio_seg.predictor.patch_grid import PatchGrid, Place
 
@@ -41,11 +41,16 @@ class Frontier:
         device: torch.device = CPU,
         *,
         in_file: bool = False,
+        volume: Sequence[int] | None = None,
     ) -> None:
-        """`in_file`: where sums wait for the next slab instead of in memory, if they wait beside those of a bar."""
+        """`in_file`: where sums wait for the next slab instead of in memory, if they wait beside those of a bar.
+
+        `volume`: its shape, where the grid is larger, being filled up to a patch.
+        """
         self.grid = grid
         self.blending = blending
         self.device = device
+        self._volume = grid.shape if volume is None else volume
         self._in_file = in_file and grid.has_bars
         self._file = np.empty(0, np.float32)
         self._window = window(grid.patch_size, blending).to(device)
@@ -75,11 +80,6 @@ class Frontier:
 
     def put(self, patch: torch.Tensor, place: Place) -> None:
         """The patch C I J K, float32, on the frontier's device, whose first voxel lies at this place."""
-        if patch.shape[1:] != self.grid.patch_size:
-            raise TorchioSegError(
-                f"the network answered with {tuple(patch.shape[1:])} voxels to a patch of {self.grid.patch_size}; it "
-                "must answer for every voxel"
-            )
         if not self._sums.numel():
             self.make_room(len(patch))
         if (bar := self.grid.bar_of(place)) != self._bar:
@@ -179,12 +179,17 @@ class Frontier:
         return torch.empty((*plane, count) if self.grid.axis == 2 else (count, *plane), device=self.device)
 
     def _tell_not_finite(self, values: torch.Tensor, plane: int, row: int) -> NoReturn:
-        channel, *voxel = (~values.isfinite()).nonzero()[0].tolist()
-        voxel[self.grid.axes[0]] += plane
-        voxel[self.grid.axes[1]] += row
+        places = (~values.isfinite()).nonzero()
+        places[:, 1 + self.grid.axes[0]] += plane
+        places[:, 1 + self.grid.axes[1]] += row
+        inside = places[(places[:, 1:] < torch.tensor(self._volume, device=places.device)).all(dim=1)]
+        if not len(inside):
+            where = "in what a volume shorter than a patch is filled with at its end"
+        else:
+            channel, *voxel = inside[0].tolist()
+            where = f"first in channel {channel} at voxel {tuple(voxel)} of the model's grid"
         raise TorchioSegError(
-            f"the network's output is not finite, first in channel {channel} at voxel {tuple(voxel)} of the model's "
-            "grid; predict with --precision fp32, or train anew"
+            f"the network's output is not finite, {where}; predict with --precision fp32, or train anew"
         )
 
     def _add(self, patch: torch.Tensor, place: Place) -> None:

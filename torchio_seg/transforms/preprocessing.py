@@ -80,8 +80,8 @@ def find_grids(shape: tuple[int, ...], affine: NDArray[np.float64], recipe: Reci
     resampled_shape = recipe.resampled(turned_shape, np.linalg.norm(turned_affine[:3, :3], axis=0))
     if resampled_shape != turned_shape and is_sheared(affine):
         raise DataError(
-            "the axes of the volume are not perpendicular, so it has no voxel size to resample to; use "
-            "preprocessing.spacing=native, or resample it to a straight grid first"
+            "the axes of the volume are not perpendicular (gantry tilt?), so it has no voxel size to resample to; "
+            "resample it to a straight grid first, or use a model that is trained with preprocessing.spacing=native"
         )
     averaged_shape = _averaged(turned_shape, resampled_shape) if recipe.antialias else turned_shape
     model_shape = recipe.crop_or_pad or resampled_shape

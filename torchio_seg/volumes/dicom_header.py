@@ -21,6 +21,8 @@ STRUCTURES = "1.2.840.10008.5.1.4.1.1.481.3"
 """The class of RT structure sets."""
 _DIRECTORY = "1.2.840.10008.1.3.10"
 _SUFFIXES = {".dcm", ".dicom", ".ima"}
+_BARE = tuple(bytes([8, 0, element, 0]) for element in (0x00, 0x01, 0x05, 0x08, 0x12, 0x16))
+"""How a data set may begin: the first tags of group 0008, little endian."""
 _REQUIRED = ("SeriesInstanceUID", "SOPInstanceUID", "Rows", "Columns")
 _TAGS = (
     *_REQUIRED,
@@ -78,7 +80,7 @@ def read_header(path: Path) -> Any | None:
             start = file.read(132)
     except OSError as error:
         raise VolumeError(f"{path}: cannot be read ({error.strerror or error})") from error
-    if start[128:] == b"DICM":
+    if start[128:] == b"DICM" or _is_bare(start):
         return read_dataset(path, pixels=False)
     if path.suffix.lower() in _SUFFIXES or (not start and not re.search(r"\.\D", path.name)):
         raise VolumeError(f"{path}: {'is not DICOM' if start else 'is empty'}; copy it again from where it came")
@@ -87,17 +89,35 @@ def read_header(path: Path) -> Any | None:
 
 def read_dataset(path: Path, *, pixels: bool = True) -> Any:
     """The pydicom data set of a file."""
-    pydicom = import_pydicom()
     with understood(path):
-        if pixels:
-            return pydicom.dcmread(path)
-        return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+        return _read(path) if pixels else _read(path, stop_before_pixels=True, specific_tags=list(_TAGS))
 
 
 def read_source(path: Path) -> Any:
     """All of a file but its pixels, for what is made of it and refers to it."""
     with understood(path):
-        return import_pydicom().dcmread(path, stop_before_pixels=True)
+        return _read(path, stop_before_pixels=True)
+
+
+def _read(path: Path, **options: Any) -> Any:
+    pydicom = import_pydicom()
+    with path.open("rb") as file:
+        is_bare = _is_bare(file.read(8))
+    dataset = pydicom.dcmread(path, force=is_bare, **options)
+    if is_bare:  # nothing says how it is written, so pixels are as plain as its attributes
+        is_implicit, _ = dataset.original_encoding
+        uid = pydicom.uid
+        dataset.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if is_implicit else uid.ExplicitVRLittleEndian
+    return dataset
+
+
+def _is_bare(start: bytes) -> bool:
+    """Whether a file begins with a data set itself, without preamble and meta information, as old archives store it.
+
+    Its first attribute is short: so says its length in the last 4 of 8 bytes, or in 2 after the letters of its kind.
+    """
+    length = start[6:8] if start[4:6].isalpha() and start[4:6].isupper() else start[5:8]
+    return start.startswith(_BARE) and length[1:] in {b"\0", b"\0\0"}
 
 
 @contextmanager

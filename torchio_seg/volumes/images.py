@@ -10,7 +10,7 @@ import numpy as np
 
 from torchio_seg.errors import VolumeError
 from torchio_seg.volumes.geometry import is_degenerate
-from torchio_seg.volumes.reading import Volume
+from torchio_seg.volumes.reading import Volume, not_finite
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -76,7 +76,7 @@ def _without_nonfinite(array: Array, name: str, nonfinite: str) -> tuple[Array, 
     num_bad = int(array.size - np.count_nonzero(finite))
     if num_bad and nonfinite == "refuse":
         raise VolumeError(
-            f"{name}: {num_bad} of {array.size} voxels are NaN, infinite or beyond float32; find out where they come "
-            'from and replace them by a value that you choose, or load the model with nonfinite="zero"'
+            f"{name}: {not_finite(num_bad, array.size)}; find out where they come from and replace them by a value "
+            'that you choose, or load the model with nonfinite="zero"'
         )
     return (np.where(finite, array, np.float32(0)) if num_bad else array), num_bad

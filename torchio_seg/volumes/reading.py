@@ -135,8 +135,8 @@ def whole_values(volume: Volume) -> dict[int, int]:
     voxels = volume.array.ravel(order="K")
     if volume.num_zeroed:
         raise VolumeError(
-            f"{volume.path}: {volume.num_zeroed} of {voxels.size} voxels are NaN, infinite or beyond float32; a label "
-            "map holds whole numbers. Write 0 there, or a value to ignore"
+            f"{volume.path}: {not_finite(volume.num_zeroed, voxels.size)}; a label map holds whole numbers. Write 0 "
+            "there, or a value to ignore"
         )
     _require_whole(volume, voxels)
     counts: dict[int, int] = {}
@@ -207,10 +207,15 @@ def require_finite(layout: Layout, num_bad: int) -> None:
     """Refuse voxels that are no number."""
     if num_bad:
         raise VolumeError(
-            f"{layout.geometry.path}: {num_bad} of {layout.num_voxels} voxels are NaN, infinite or beyond float32; "
-            "find out where they come from and replace them by a value that you choose, or read them as 0 (train: "
-            "--set preprocessing.nonfinite=zero, predict: --nonfinite zero)"
+            f"{layout.geometry.path}: {not_finite(num_bad, layout.num_voxels)}; find out where they come from and "
+            "replace them by a value that you choose, or read them as 0 (train: --set preprocessing.nonfinite=zero, "
+            "predict: --nonfinite zero)"
         )
+
+
+def not_finite(num_bad: int, num_voxels: int) -> str:
+    """How many voxels are no number, in words."""
+    return f"{num_bad} of {num_voxels} voxels {'is' if num_bad == 1 else 'are'} NaN, infinite or beyond float32"
 
 
 def _require_whole(volume: Volume, voxels: Array) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _INPUT_SIZE = 1 << 16
+_GZIP_MARK = b"\x1f\x8b"
 GZIP, ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 """How zlib is told what its data are wrapped in."""
 _DAMAGED: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stubs call the class an object
@@ -34,7 +35,7 @@ def open_stream(path: Path) -> Iterator[ByteStream]:
         start = file.read(2)
         file.seek(0)
         _require_honest(path, start)
-        yield ByteStream(file, path, compressed=start == b"\x1f\x8b")
+        yield ByteStream(file, path, compressed=start == _GZIP_MARK)
 
 
 @contextmanager
@@ -65,7 +66,7 @@ def _require_volume(path: Path, start: bytes) -> None:
 
 def _require_honest(path: Path, start: bytes) -> None:
     """Hold that a NIfTI file is compressed if and only if its name says so."""
-    compressed = start[:2] == b"\x1f\x8b"
+    compressed = start[:2] == _GZIP_MARK
     if compressed and suffix(path) == ".nii":
         raise VolumeError(f"{path}: the content is gzip although the name ends in .nii; rename it to .nii.gz")
     if not compressed and suffix(path) == ".nii.gz":
@@ -141,7 +142,7 @@ class ByteStream:
             self._pending = self._pending or self._file.read(_INPUT_SIZE)
             is_over = not self._pending
             if self._inflater.eof:
-                if is_over:
+                if is_over or not self._begins_anew():
                     break
                 self._inflater = isal_zlib.decompressobj(self._wbits)
             try:
@@ -157,3 +158,19 @@ class ByteStream:
             if is_over and not piece:  # the inflater keeps some of its output back, also when it has all input
                 break
         return done
+
+    def _begins_anew(self) -> bool:
+        """Whether a member follows the one that is over; zeros, as tapes and copies by blocks add, are passed over."""
+        while self._pending and not (left := self._pending.lstrip(b"\0")):
+            self._pending = self._file.read(_INPUT_SIZE)
+        if not self._pending:
+            return False
+        self._pending = left
+        if len(self._pending) == 1:
+            self._pending += self._file.read(1)
+        if self._wbits != GZIP or self._pending.startswith(_GZIP_MARK):
+            return True
+        raise VolumeError(
+            f"{self.path}: {len(self._pending)} or more bytes follow the end of its {self._kind} data, which are whole "
+            "by their checksum; take them off, or copy or download it again"
+        )

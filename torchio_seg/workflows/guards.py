@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING
 
-from torchio_seg.errors import DataError
+from torchio_seg.errors import DataError, TorchioSegError, VolumeError
 from torchio_seg.listings.brats_names import LABEL, NEW, OLD
 from torchio_seg.transforms.preprocessing import find_grids
 from torchio_seg.volumes.nifti import stem
@@ -13,6 +15,7 @@ from torchio_seg.workflows.seen import NONSENSE, Lengths, differences, is_far
 from torchio_seg.workflows.trained_on import tell_of_training
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from torchio_seg.records import Case
@@ -27,15 +30,29 @@ KNOWN_NAMES = {**OLD, **NEW}
 """How files' names end that say which channel is in them."""
 
 
+@contextmanager
+def about(path: Path) -> Iterator[None]:
+    """Let every error say which volume it is about, once: those of single volumes do so of themselves."""
+    try:
+        yield
+    except VolumeError:
+        raise
+    except TorchioSegError as error:
+        if re.search(rf"(?<![\w/.-]){re.escape(str(path))}(?![\w/-])", str(error)):
+            raise
+        raise type(error)(f"{path}: {error}") from error
+
+
 def inspect(model: LoadedModel, volume: Image, case: Case, *, implicit: bool) -> list[str]:
     """Refuse what the model can make nothing of; a sentence for each thing that is odd, or unlike its training."""
-    require_contrast(model, volume)
-    if implicit:
-        require_modality(model, volume)
-    require_spacing(model, volume)
     card = model.card
-    found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
-    odd = (*tell_of_training(model, case), *otherwise_named(model, case), *huge(model, volume), *found)
+    with about(volume.path):
+        require_contrast(model, volume)
+        if implicit:
+            require_modality(model, volume)
+        require_spacing(model, volume)
+        found = list(differences(volume, card.seen, card.recipe, card.channels)) if card.seen is not None else []
+        odd = (*tell_of_training(model, case), *otherwise_named(model, case), *huge(model, volume), *found)
     return [*zeroed(volume), *(f"{volume.path}: {sentence}" for sentence in odd)]
 
 

@@ -43,7 +43,7 @@ def label_volume(argument: Mapping[str, Any]) -> dict[str, Any]:
     volume = np.random.default_rng(0).standard_normal((len(dataset.channels), *argument["shape"]), dtype=np.float32)
     label: Callable[[Any], Any]
     if argument["aggregation"] == "full":
-        answer = on_device(network, device, experiment.training.precision)
+        answer = on_device(network, device, experiment.training.precision, labels.num_channels)
         label = partial(_by_torchio, network=answer, window=window)
     else:
         predictor = Predictor(network, labels, _PLAIN, window, device, experiment.training.precision)

@@ -14,7 +14,7 @@ from torchio_seg import components, ensemble
 from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import UsageError
-from torchio_seg.postprocessing import Step
+from torchio_seg.postprocessing import Step, told
 from torchio_seg.predictor.ensemble import Ensemble
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.predictor import Predictor
@@ -95,7 +95,8 @@ class LoadedModel:
         combined = [f"{len(self.members)} models, {ensemble.MEAN}"] if len(self.members) > 1 else []
         mirrored = [f"mirrored along {_axes(self.mirrored)}"] if self.mirrored else []
         skipping = ["of patches that are the same everywhere, one is predicted"] if self.patches is not None else []
-        return [*combined, *mirrored, *skipping, *(f"post-processing: {step}" for step in self.steps)]
+        mending = [f"post-processing: {told(self.steps)}"] if self.steps else []
+        return [*combined, *mirrored, *skipping, *mending]
 
     def predict(
         self,

@@ -15,6 +15,7 @@ from torchio_seg.checkpoint import ModelCard
 from torchio_seg.config.resolve import named_code, resolve
 from torchio_seg.config.sections import Experiment
 from torchio_seg.errors import DataError, UsageError
+from torchio_seg.export.monai_bundle import is_bundle
 from torchio_seg.facts.memory import cache_folder
 from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.predictor.ensemble import Ensemble
@@ -50,6 +51,7 @@ def load_model(
     folder = find_ensemble(model)
     load = partial(_load, changes=changes or {}, trust=trust, mirror=mirror, local_rank=local_rank)
     if folder is None:
+        _require_no_bundle(model)
         return load(find_checkpoint(model))
     record = ensemble.read(folder)
     members = {member.folder: load(folder / member.folder) for member in record.members}
@@ -61,6 +63,14 @@ def load_model(
         raise DataError(f"{folder} mends regions that its members do not know: {', '.join(sorted(unknown))}")
     predictors = tuple(member.predictor for member in members.values() if isinstance(member.predictor, Predictor))
     return LoadedModel(folder, first.card, first.experiment, Ensemble(predictors, record.postprocessing))
+
+
+def _require_no_bundle(model: Path) -> None:
+    if is_bundle(model):
+        raise UsageError(
+            f"{model} is a MONAI bundle, which does not say all that a prediction needs; name the run that it was "
+            f"exported from, or give its weights beside an experiment: --config FILE.yaml --weights {model}"
+        )
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -168,10 +169,14 @@ def _targets(model: LoadedModel, case: Case, output: Output, *, alone: bool) -> 
     for file in files.values():
         if any(file.resolve() == image.resolve() for image in case.images):
             raise UsageError(f"{file} is the input itself; name another output with -o")
+    is_writing = output.overwrite or not all(file.exists() for file in files.values())
     try:
         main.parent.mkdir(parents=True, exist_ok=True)
+        if is_writing:
+            tempfile.TemporaryFile(dir=main.parent, prefix=".torchio-seg-").close()
     except OSError as error:
-        raise UsageError(f"the folder {main.parent} cannot be made: {error.strerror}; name another with -o") from error
+        what = f"{main.parent} cannot be {'written to' if main.parent.is_dir() else 'made'}"
+        raise UsageError(f"the folder {what}: {error.strerror}; name another with -o") from error
     return files
 
 

@@ -25,7 +25,7 @@ from torchio_seg.volumes.together import Together
 from torchio_seg.volumes.writing import slabs_of, write_slabs_like
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import open_images, uid_of_series
-from torchio_seg.workflows.guards import inspect
+from torchio_seg.workflows.guards import about, inspect
 from torchio_seg.workflows.predictions import Effort, Predictions, Written
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _skipped(path: Path, before: Patches | None, after: Patches | None) -> int |
     if before is None or after is None:
         return None
     skipped = after.skipped - before.skipped
-    log.info("%s: %d of %d patches skipped, there is nothing in them", path, skipped, after.number - before.number)
+    reason = ", there is nothing in them" * (skipped > 1) + ", there is nothing in it" * (skipped == 1)
+    log.info("%s: %d of %d patches skipped%s", path, skipped, after.number - before.number, reason)
     return skipped
 
 
@@ -159,8 +160,9 @@ def use(
 ) -> Prediction:
     """The prediction within the model's budgets; memory that runs out all the same is told as an error of ours."""
     try:
-        predictor = model.fitting.predictor_for(scan, probabilities=probabilities, beside=beside(scan))
-        return predictor(scan.source, scan.affine, progress, probabilities=probabilities)
+        with about(scan.path):
+            predictor = model.fitting.predictor_for(scan, probabilities=probabilities, beside=beside(scan))
+            return predictor(scan.source, scan.affine, progress, probabilities=probabilities)
     except (RuntimeError, MemoryError) as error:
         if not machine.is_out_of_memory(error):
             raise
