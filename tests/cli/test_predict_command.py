@@ -308,6 +308,20 @@ def test_a_model_trained_without_flips_is_not_mirrored(work: Path, call: Call) -
     assert call("predict", "in/phantom_000.nii.gz", "--model", folder).code == 0
 
 
+def test_several_models_predict_together_and_are_told(work: Path, call: Call) -> None:
+    run = (work / "runs" / "latest").resolve()
+    for name in ("best", "last"):
+        shutil.copytree(run / "checkpoints" / name, work / name)
+    result = call("predict", "in/phantom_000.nii.gz", "--model", "best", "--model", "last", "--json", "told.json")
+    assert result.code == 0, result.err
+    assert "model best, last: " in result.out
+    told = json.loads((work / "told.json").read_text())["model"]
+    assert (told["folder"], told["others"], told["members"]) == ("best", ["last"], 2)
+    missing = call("predict", "in/phantom_000.nii.gz", "--model", "best", "--model", "gone")
+    assert missing.code == 2
+    assert "no model at gone" in missing.err
+
+
 def test_only_the_largest_piece_of_a_region_is_kept_where_that_is_asked_for(work: Path, call: Call) -> None:
     from scipy import ndimage
 

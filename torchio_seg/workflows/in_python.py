@@ -55,7 +55,7 @@ class Reading:
 
 
 def load_model(  # noqa: PLR0913 - the settings of prediction, as the command line has them
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     *,
     device: str = "auto",
     patch_size: Sequence[int] | None = None,
@@ -71,7 +71,7 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     vram_budget: int | None = None,
     trust: bool = False,
 ) -> LoadedModel:
-    """Open a run, a checkpoint or an ensemble. What is None is as the model's own settings say.
+    """Open a run, a checkpoint or an ensemble, or several to be averaged; what is None is as the model's settings say.
 
     `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
     crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
@@ -92,7 +92,12 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
         "preprocessing.nonfinite": nonfinite,
     }
     changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    loaded = opening.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
+    places = [Path(each) for each in ([model] if isinstance(model, str | Path) else model)]
+    if not places:
+        raise UsageError(
+            "an empty list of models predicts nothing; give a run, a checkpoint or an ensemble, or several"
+        )
+    loaded = opening.load_models(places, changes=changes, trust=trust, mirror=tta)
     if skip_empty:
         loaded = models.skip_empty(loaded)
     loaded = models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
