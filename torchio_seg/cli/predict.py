@@ -19,7 +19,8 @@ from torchio_seg.cli.options import (
     WeightsFile,
 )
 from torchio_seg.cli.predicting import Asked, Files, Source, carry_out
-from torchio_seg.cli.shared import parse_bytes, parse_overlap, parse_size, told_once, tracking
+from torchio_seg.cli.shared import parse_overlap, told_once, tracking
+from torchio_seg.config.typed import parse_bytes, parse_size
 
 
 def predict(  # noqa: PLR0913 (flags are what the command line is made of)
