@@ -16,6 +16,7 @@ from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
 from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
+from torchio_seg.volumes.together import clear_up
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.beside import Beside
 from torchio_seg.workflows.inputs import find_cases, settle_series
@@ -89,6 +90,9 @@ def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str
     refused = [each.settled.error for each in plan if isinstance(each.settled, Failed)]
     if refused and len(refused) == len(plan):
         raise UsageError(f"{refused[0]}. It is so with all {len(plan)} cases")
+    for folder in {file.parent for each in plan for file in each.files.values()}:
+        if num := clear_up(folder):
+            log.info("%s: %d unfinished files of a call that was killed are removed", folder, num)
     return plan
 
 
