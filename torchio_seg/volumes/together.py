@@ -25,16 +25,14 @@ def draft_name(ending: str) -> str:
 
 def clear_up(folder: Path) -> int:
     """Remove what processes that were killed have left of their drafts, unless any is at work there; tells how many."""
-    left = [each for each in folder.iterdir() if _DRAFT.fullmatch(each.name) and each.is_file()]
-    if not left:
-        return 0
-    with alone_in(folder) as is_alone:
-        if not is_alone:
-            return 0
-        for each in left:
-            with contextlib.suppress(OSError):  # of another owner
-                each.unlink(missing_ok=True)
-    return len(left)
+    num_removed = 0
+    with contextlib.suppress(OSError):  # of a folder, or a file in it, that is another owner's
+        if left := [each for each in folder.iterdir() if _DRAFT.fullmatch(each.name) and each.is_file()]:
+            with alone_in(folder) as is_alone:
+                for each in left if is_alone else ():
+                    each.unlink(missing_ok=True)
+                    num_removed += 1
+    return num_removed
 
 
 def at_once(draft: Path, path: Path) -> None:

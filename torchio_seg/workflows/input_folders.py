@@ -39,8 +39,8 @@ def cases_in(folder: Path, *, only_dicom: bool, output: Path | None = None) -> l
             _tell(folder, [folder], dict.fromkeys(archives, BESIDE))
         return [folder]
     folders = {entry: _entries(entry) for entry in entries if entry.is_dir()}
-    volumes = {} if only_dicom else {each: found for each in folders if (found := _volumes_below(each, output))}
-    return _cases_below(folder, entries, folders, volumes, left=left)
+    inside = {} if only_dicom else {each: found for each in folders if (found := _volumes_below(each, output))}
+    return _cases_below(folder, entries, folders, inside, left=left)
 
 
 def _cases_below(
