@@ -51,6 +51,7 @@ LADDERS = {
     ("download", "files"),
     ("download", "lock"),
     ("catalogue", "download"),
+    ("volumes", "lock"),
     ("facts", "volumes"),
     ("facts", "files"),
     ("listings", "facts"),

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -17,17 +18,21 @@ log = logging.getLogger(__name__)
 
 _UNKNOWN = {errno.ENOLCK, errno.ENOSYS, errno.EBADF, errno.EOPNOTSUPP}
 """What a file system says that has no locks."""
+_PATIENCE_S = 1.0
+"""With a lock on a folder: who clears one up holds it for less, and who holds it for longer is none of ours."""
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _take(file: IO[bytes], *, shared: bool = False) -> None:
+    def _take(file: IO[bytes] | int, *, shared: bool = False) -> None:
+        if isinstance(file, int):
+            raise OSError(errno.ENOSYS, "folders have no locks")
         if not shared:  # Windows keeps what is open from being removed without our help
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
 else:
     import fcntl
 
-    def _take(file: IO[bytes], *, shared: bool = False) -> None:
+    def _take(file: IO[bytes] | int, *, shared: bool = False) -> None:
         fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
@@ -68,6 +73,48 @@ def together(path: Path, *, alone: bool = False) -> Iterator[None]:
             wanted = "is in use by another process" if alone else "is being cleared up by another process"
             raise DataError(f"{path.parent} {wanted}; wait until it ends, then run this again") from error
         yield
+
+
+@contextlib.contextmanager
+def at_work_in(folder: Path) -> Iterator[None]:
+    """Make files in a folder, beside others who do; where it cannot be locked, nobody is ever `alone_in` it."""
+    with _folder(folder) as descriptor:
+        until = time.monotonic() + _PATIENCE_S
+        while descriptor is not None and time.monotonic() < until:
+            try:
+                _take(descriptor, shared=True)
+                break
+            except BlockingIOError:
+                time.sleep(0.02)
+            except OSError:
+                break
+        yield
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[bool]:
+    """Keep others from making files in a folder for a moment, and tell whether nobody is known to be at work in it."""
+    with _folder(folder) as descriptor:
+        is_alone = False
+        if descriptor is not None:
+            with contextlib.suppress(OSError):  # of whoever is at work in it, or of a file system without locks
+                _take(descriptor)
+                is_alone = True
+        yield is_alone
+
+
+@contextlib.contextmanager
+def _folder(folder: Path) -> Iterator[int | None]:
+    """What a lock on the folder itself is held by; None where it cannot be opened."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _open(lock: Path) -> IO[bytes]:

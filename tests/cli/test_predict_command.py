@@ -65,6 +65,34 @@ def test_half_of_a_cases_files_are_neither_skipped_nor_replaced(work: Path, call
     assert {name: (work / "out" / name).read_bytes() for name in names(work / "out")} == before
 
 
+def test_a_case_with_half_of_its_files_fails_alone_and_says_what_to_remove(work: Path, call: Call) -> None:
+    for number in (1, 2):
+        assert call("predict", f"in/phantom_00{number}.nii.gz", "-o", "out", "--probabilities").code == 0
+    (work / "out" / "phantom_001_probabilities.nii.gz").unlink()
+    kept = work / "out" / "phantom_001_seg.nii.gz"
+    before = kept.read_bytes()
+    result = call("predict", "in", "-o", "out", "--probabilities", "--json", "told.json")
+    assert result.code == 1
+    assert result.err.count("remove out/phantom_001_seg.nii.gz to predict") == 1
+    assert "1 of 3 could not be predicted" in result.out
+    cases = json.loads((work / "told.json").read_text())["cases"]
+    assert [case["status"] for case in cases] == ["written", "failed", "skipped"]
+    assert kept.read_bytes() == before
+    kept.unlink()
+    assert call("predict", "in", "-o", "out", "--probabilities").code == 0
+    assert len(names(work / "out")) == 6
+
+
+def test_the_only_case_that_is_left_says_why_it_fails(work: Path, call: Call) -> None:
+    assert call("predict", "in/phantom_000.nii.gz", "-o", "out").code == 0
+    (work / "in" / "phantom_002.nii.gz").unlink()
+    broken = work / "in" / "phantom_001.nii.gz"
+    broken.write_bytes(broken.read_bytes()[:-500])
+    result = call("predict", "in", "-o", "out")
+    assert result.code == 1
+    assert "in/phantom_001.nii.gz: truncated" in result.err
+
+
 def test_predictions_beside_their_scans_are_no_scans(work: Path, call: Call) -> None:
     """With four channels they are known by these already; with one, only by their names."""
     model = load_model(Path("runs/latest"), changes={"device": "cpu"})
@@ -306,6 +334,20 @@ def test_a_model_trained_without_flips_is_not_mirrored(work: Path, call: Call) -
     assert "trained without flips" in result.err
     assert "leave --tta out" in result.err
     assert call("predict", "in/phantom_000.nii.gz", "--model", folder).code == 0
+
+
+def test_several_models_predict_together_and_are_told(work: Path, call: Call) -> None:
+    run = (work / "runs" / "latest").resolve()
+    for name in ("best", "last"):
+        shutil.copytree(run / "checkpoints" / name, work / name)
+    result = call("predict", "in/phantom_000.nii.gz", "--model", "best", "--model", "last", "--json", "told.json")
+    assert result.code == 0, result.err
+    assert "model best, last: " in result.out
+    told = json.loads((work / "told.json").read_text())["model"]
+    assert (told["folder"], told["others"], told["members"]) == ("best", ["last"], 2)
+    missing = call("predict", "in/phantom_000.nii.gz", "--model", "best", "--model", "gone")
+    assert missing.code == 2
+    assert "no model at gone" in missing.err
 
 
 def test_only_the_largest_piece_of_a_region_is_kept_where_that_is_asked_for(work: Path, call: Call) -> None:

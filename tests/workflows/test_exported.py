@@ -66,7 +66,7 @@ def test_the_settings_of_the_export_are_those_of_prediction(files: Path) -> None
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("unet.ts", {}, "TorchScript archive, a program.*--trust"),
+        ("unet.ts", {}, "TorchScript archive, a program.*add trust=True"),
         ("unet.pt2", {"trust": True}, "export to onnx or torchscript"),
         ("unet.onnx", {"patch_size": (16, 16, 32)}, "takes one size only: use 16 x 16 x 16"),
         ("unet.onnx", {"precision": "bf16"}, "compute in fp32, not bf16"),

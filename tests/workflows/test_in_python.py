@@ -29,6 +29,7 @@ from torchio_seg.predictor.skipping import without_skipping
 from torchio_seg.volumes.nifti import create, read
 from torchio_seg.workflows.budgets import Budgets
 from torchio_seg.workflows.models import LoadedModel
+from torchio_seg.workflows.parameters import with_parameters
 
 DICOM_AFFINE = np.array([[-1.0, 0, 0, 30], [0, -1.25, 0, 20], [0, 0, 1.5, -10], [0, 0, 0, 1]])
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "python.md").read_text(encoding="utf-8")
@@ -122,6 +123,10 @@ def test_settings_of_prediction_are_heeded_and_checked(folder: Path, model: Load
     assert isinstance(other.predictor, Predictor)
     window = other.predictor.window
     assert (window.patch_size, window.overlap, window.blending, window.batch_size) == ((16, 16, 20), 0, "crop", 2)
+    for size in (16, "16", "16,16,16"):
+        assert load_model(place, patch_size=size).members[0].window.patch_size == (16, 16, 16)
+    with pytest.raises(TorchioSegError, match="patch_size 16mm: give one number of voxels or three"):
+        load_model(place, patch_size="16mm")
     with pytest.raises(TorchioSegError, match=r"prediction\.overlap"):
         load_model(place, overlap=1.5)
 
@@ -141,7 +146,14 @@ WRONG: dict[str, tuple[Any, dict[str, Any], str]] = {
     "a NaN": (SPOILT, {"affine": AFFINE}, "1 of 15840 voxels is NaN.*nonfinite"),
     "nothing to see": (FLAT, {"affine": AFFINE}, "channel T1w is 7 everywhere"),
     "complex": (NOISE.astype(np.complex64), {"affine": AFFINE}, "complex64 voxels"),
-    "another kind": (torch.zeros(2, 8, 8, 8), {}, "the image is Tensor; give a path"),
+    "another kind": (7, {"affine": AFFINE}, "the image is int; give a path"),
+    "a tensor": (torch.zeros(2, 8, 8, 8), {"affine": AFFINE}, r"is a torch tensor; give image\.numpy.* affine="),
+    "masked": (np.ma.masked_less(NOISE, 90), {"affine": AFFINE}, r"masked array.*image\.filled"),
+    "a subject": (
+        tio.Subject(ct=tio.ScalarImage(tensor=NOISE, affine=AFFINE)),
+        {},
+        r"Subject with images of ct; .* FLAIR, T1w: .*predict\(\{'FLAIR': subject\[\.\.\.\], 'T1w'",
+    ),
     "an unknown channel": ({"FLAIR": NOISE, "T2w": NOISE}, {}, "FLAIR, T2w; the model's channels are FLAIR, T1w"),
     "no image": ([], {}, "empty list"),
     "no file": ("nowhere.nii.gz", {}, "nowhere.nii.gz: does not exist"),
@@ -232,7 +244,9 @@ def test_a_network_is_measured_once_for_each_kind_of_uncertainty(kind: str, fold
     assert np.array_equal(found[0], found[2])
 
 
-@pytest.mark.parametrize(("kind", "words"), [("variance", "entropy"), ("disagreement", "--tta")])
+@pytest.mark.parametrize(
+    ("kind", "words"), [("variance", "entropy"), ("disagreement", r"uncertainty=\"disagreement\" .* add tta=True")]
+)
 def test_uncertainty_that_there_is_not_is_told(kind: str, words: str, model: LoadedModel) -> None:
     with pytest.raises(TorchioSegError, match=words):
         model.predict(scan(), affine=AFFINE, uncertainty=kind)
@@ -243,11 +257,31 @@ def test_a_budget_is_kept_and_what_does_not_fit_is_refused_with_its_number(folde
     assert load_model(place, ram_budget=8 * 2**30, vram_budget=10**9).budgets == Budgets(8 * 2**30, 10**9)
     ample = load_model(place, ram_budget=64 * 2**30).predict(scan(), affine=AFFINE)
     assert np.array_equal(ample, model.predict(scan(), affine=AFFINE))
-    with pytest.raises(TorchioSegError, match=r"20 x 18 x 22 voxels takes .* of memory .*, and 10 MB may be used"):
+    assert load_model(place, ram_budget="8GiB", vram_budget="500MB").budgets == Budgets(8 * 2**30, 5 * 10**8)
+    message = r"20 x 18 x 22 voxels takes .* of memory .*, and 10 MB may be used; .*give ram_budget=\"[\d.]+[MG]B\""
+    with pytest.raises(TorchioSegError, match=message):
         load_model(place, ram_budget=10**7).predict(scan(), affine=AFFINE)
     for wrong in (0, -4):
         with pytest.raises(TorchioSegError, match=f"vram_budget={wrong}: give a number of bytes above 0"):
             load_model(place, vram_budget=wrong)
+    with pytest.raises(TorchioSegError, match="ram_budget 4: give an amount of memory above 0 with its unit"):
+        load_model(place, ram_budget="4")
+
+
+@pytest.mark.parametrize(
+    ("said", "heard"),
+    [
+        (
+            "raise --vram-budget, choose a smaller --patch-size, or",
+            "raise vram_budget, choose a smaller patch_size, or",
+        ),
+        ("use --batch-size 1 or --device cpu, or", 'use batch_size=1 or device="cpu", or'),
+        ("leave --tta out; add --trust.", "leave tta=True out; add trust=True."),
+        ("scan--2.nii.gz: predict: --nonfinite zero)", 'scan--2.nii.gz: predict: nonfinite="zero")'),
+    ],
+)
+def test_messages_name_parameters_where_they_are_of_flags(said: str, heard: str) -> None:
+    assert with_parameters(said) == heard
 
 
 def test_a_series_is_chosen_as_by_the_command(tmp_path: Path, model: LoadedModel) -> None:

@@ -99,6 +99,32 @@ def test_folders_of_brats_are_cases_and_their_label_maps_are_no_image(
         find_cases([str(tmp_path / "set" / "case1" / f"case1{mark}seg.nii.gz")], BRATS)
 
 
+def test_files_of_one_name_are_called_by_as_many_of_their_folders_as_tell_them_apart(tmp_path: Path) -> None:
+    files = {name: volume(tmp_path / name / "ct.nii.gz") for name in ("a/p1", "a/p2", "b/p1")}
+    volume(tmp_path / "a" / "p1" / "mr.nii.gz")
+    for inputs in ([str(tmp_path / "a")], [str(tmp_path / "a" / "p?" / "*.gz")]):
+        assert {case.id for case in find_cases(inputs, ["CT"])} == {"p1_ct", "p2_ct", "mr"}
+    cases = find_cases([str(file) for file in files.values()], ["CT"])
+    assert {case.id: case.images[0] for case in cases} == {
+        f"{name.replace('/', '_')}_ct": file for name, file in files.items()
+    }
+
+
+def test_a_file_is_called_by_the_folders_that_a_link_to_it_lies_in(tmp_path: Path) -> None:
+    for name in ("p1", "p2"):
+        store = volume(tmp_path / "store" / f"hash of {name}" / "content.nii.gz")
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "ct.nii.gz").symlink_to(store)
+    cases = find_cases([str(tmp_path / name) for name in ("p1", "p2")], ["CT"])
+    assert [case.id for case in cases] == ["p1_ct", "p2_ct"]
+
+
+def test_cases_of_several_channels_with_one_name_are_told_apart_by_their_folders_too(tmp_path: Path) -> None:
+    files = {name: four_files(tmp_path / name, "scan") for name in ("p1", "p2")}
+    cases = find_cases([str(tmp_path)], BRATS)
+    assert cases == [Case(f"{name}_scan", tuple(parts)) for name, parts in files.items()]
+
+
 @pytest.mark.parametrize(
     ("inputs", "error", "words"),
     [
@@ -121,7 +147,8 @@ def test_folders_of_brats_are_cases_and_their_label_maps_are_no_image(
         ),
         (["FLARE=a_FLAIR.nii.gz"], UsageError, "no channel 'FLARE', did you mean 'FLAIR'"),
         (["a_FLAIR.nii.gz", "a_0000.nii.gz"], UsageError, "are both channel FLAIR of a"),
-        (["x/same.nii.gz", "y/same.nii.gz"], UsageError, "one name, same_seg"),
+        (["x/same.nii.gz", "y/../x/same.nii.gz"], UsageError, "one name, same_seg"),
+        (["x/same.nii.gz", "y/same.nii.gz", "x_same.nii.gz"], UsageError, "one name, x_same_seg"),
     ],
 )
 def test_what_cannot_be_a_case_is_explained(
@@ -134,5 +161,6 @@ def test_what_cannot_be_a_case_is_explained(
     volume(Path("single.nii.gz"))
     volume(Path("x/same.nii.gz"), 4)
     volume(Path("y/same.nii.gz"), 4)
+    volume(Path("x_same.nii.gz"), 4)
     with pytest.raises(error, match=words):
         find_cases(inputs, BRATS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +10,16 @@ import pytest
 import torch
 from small_models import AFFINE, save_model, scan
 
-from torchio_seg.errors import UsageError
+from torchio_seg import ensemble
+from torchio_seg import load_model as load_model_in_python
+from torchio_seg.errors import DataError, UsageError
+from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.grid import on_device
 from torchio_seg.volumes.images import from_array
 from torchio_seg.volumes.scan import Scan
 from torchio_seg.workflows.export import export
 from torchio_seg.workflows.models import LoadedModel, keep_largest, skip_empty, with_uncertainty
-from torchio_seg.workflows.opening import load_model, mirrored_axes
+from torchio_seg.workflows.opening import load_model, load_models, mirrored_axes
 
 FLIP = {"name": "flip", "axes": [0, 2]}
 
@@ -92,3 +95,56 @@ def test_mirror_images_disagree_as_much_where_empty_patches_are_skipped(tmp_path
     np.testing.assert_allclose(prediction.uncertainty, expected[1], rtol=0, atol=1e-6)
     assert skipping.mirrored == model.mirrored
     assert skipping.patches.skipped > 0
+
+
+@pytest.mark.parametrize("second", ["unet", "of other patches", "exported"])
+def test_of_several_models_the_probabilities_are_averaged(tmp_path: Path, second: str) -> None:
+    one, two = save_model(tmp_path / "one"), save_model(tmp_path / "two", "dynunet")
+    changes: dict[str, object] = {"device": "cpu"}
+    if second == "of other patches":
+        two = save_model(tmp_path / "three", "dynunet", (8, 16, 24))
+    elif second == "exported":
+        export(load_model(two, changes=changes), "onnx", tmp_path / "two.onnx")
+        two = tmp_path / "two.onnx"
+    both = load_models([one, two], changes=changes)
+    assert both.folders == (one, two)
+    assert "2 models, mean of the members' probabilities" in both.notes
+    alone = [load_model(each, changes=changes).predictor(scan(), AFFINE).probabilities for each in (one, two)]
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    found = both.predictor(scan(), AFFINE)
+    np.testing.assert_allclose(found.probabilities, np.mean(alone, axis=0), rtol=0, atol=1e-5)
+    assert np.array_equal(
+        load_model_in_python([str(one), two], device="cpu").predict(scan(), affine=AFFINE), found.label_map
+    )
+
+
+def save_ensemble(folder: Path, names: Sequence[str]) -> Path:
+    """One that keeps the largest piece of the core."""
+    folder.mkdir()
+    members = {name: save_model(folder.with_name(f"{folder.name}-{name}"), name) for name in names}
+    ensemble.write(folder, members, [Step("core", "keep_largest")], {})
+    return folder
+
+
+def test_an_ensemble_among_several_is_its_members_and_what_it_mends_is_left_out_with_a_word(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    several, one = save_ensemble(tmp_path / "ensemble", ["unet", "dynunet"]), save_model(tmp_path / "one", "segresnet")
+    assert load_models([several]).steps
+    assert not caplog.messages
+    both = load_models([several, one])
+    assert len(both.members) == 3
+    assert not both.steps
+    [warning] = caplog.messages
+    assert str(several) in warning
+    assert "core: only the largest piece is kept" in warning
+
+
+def test_models_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
+    one, other = save_model(tmp_path / "one"), save_model(tmp_path / "other", channels=("T1w", "FLAIR"))
+    with pytest.raises(DataError, match=r"other has other channels than .*one,"):
+        load_models([one, other])
+    with pytest.raises(UsageError, match="one is named twice"):
+        load_models([one, tmp_path / "other" / ".." / "one"])
+    with pytest.raises(UsageError, match="an empty list of models"):
+        load_model_in_python([])

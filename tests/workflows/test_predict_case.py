@@ -26,7 +26,7 @@ def test_the_peak_of_a_case_is_that_until_it_is_written_though_the_next_one_coun
     model, output = load_model(save_model(tmp_path / "model")), Output(tmp_path)
 
     def compute(name: str) -> Computed:
-        planned = Planned(Case(name, (tmp_path / "scan.nii.gz",)), {"seg": tmp_path / f"{name}_seg.nii.gz"}, False)
+        planned = Planned(Case(name, (tmp_path / "scan.nii.gz",)), {"seg": tmp_path / f"{name}_seg.nii.gz"})
         return compute_case(model, open_case(model, planned, implicit=False), output, Silent())
 
     first = compute("first")

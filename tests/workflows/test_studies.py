@@ -191,6 +191,25 @@ def test_folders_of_volumes_alone_are_not_talked_about(tmp_path: Path, heard: py
     assert heard.messages == []
 
 
+def test_volumes_are_found_at_any_depth_but_not_below_others(tmp_path: Path, heard: pytest.LogCaptureFixture) -> None:
+    root = tmp_path / "patients"
+    files = [root / f"p{number}" / "day 1" / "nifti" / "ct.nii.gz" for number in (1, 2)]
+    hidden = root / "p1" / "day 1" / "nifti" / "masks" / "liver.nii.gz"
+    for file in (*files, hidden):
+        file.parent.mkdir(parents=True)
+        create(file, picture(), AFFINE)
+    assert found(root) == {"p1_day 1_nifti_ct": files[0], "p2_day 1_nifti_ct": files[1]}
+    assert found(root, output=root / "p2" / "day 1") == {"ct": files[0]}
+    assert heard.messages == []
+    study(root / "p2" / "dicom", patient("P2"))
+    assert found(root) == {"ct": files[0], "p2": root / "p2"}
+    assert f"{root}: 1 volume and 1 DICOM study; left out: nifti (beside what is taken)" in heard.text
+    create(root / "top.nii.gz", picture(), AFFINE)
+    heard.clear()
+    assert found(root) == {"top": root / "top.nii.gz"}
+    assert "left out: p2 (beside what is taken), p1 (beside what is taken)" in heard.text
+
+
 def test_outputs_are_no_input_and_structure_sets_are_no_case(tmp_path: Path) -> None:
     root = tmp_path / "studies"
     study(root / "p1", patient("P1"))

@@ -27,7 +27,8 @@ from torchio_seg.cli.options import (
 from torchio_seg.cli.plan import plan_here
 from torchio_seg.cli.repeats import leave
 from torchio_seg.cli.screen import Screen, number
-from torchio_seg.cli.shared import gather, one_length, parse_size, program, require_known, tracking, typed
+from torchio_seg.cli.shared import gather, one_length, program, require_known, tracking, typed
+from torchio_seg.config.typed import parse_size
 from torchio_seg.errors import UsageError
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import typer
 from torchio_seg.cli.options import PatchSize, Trust
 from torchio_seg.cli.places import place
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import gather, parse_size
+from torchio_seg.cli.shared import gather
+from torchio_seg.config.typed import parse_size
 
 
 def export(

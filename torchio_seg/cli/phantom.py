@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import parse_size, program, typed
+from torchio_seg.cli.shared import program, typed
+from torchio_seg.config.typed import parse_size
 
 LAYOUTS = (
     "decathlon, task01, brats2018, brats2021, brats2023, btcv, datalist, table, folders, modes, nnunet or rtstruct."

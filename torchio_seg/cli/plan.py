@@ -21,7 +21,8 @@ from torchio_seg.cli.options import (
     Steps,
 )
 from torchio_seg.cli.screen import Screen
-from torchio_seg.cli.shared import gather, one_length, parse_bytes, parse_fold, program, require_known, typed
+from torchio_seg.cli.shared import gather, one_length, parse_fold, program, require_known, typed
+from torchio_seg.config.typed import parse_bytes
 
 if TYPE_CHECKING:
     from torchio_seg.config.sections import Experiment

@@ -19,14 +19,15 @@ from torchio_seg.cli.options import (
     WeightsFile,
 )
 from torchio_seg.cli.predicting import Asked, Files, Source, carry_out
-from torchio_seg.cli.shared import parse_bytes, parse_overlap, parse_size, told_once, tracking
+from torchio_seg.cli.shared import parse_overlap, told_once, tracking
+from torchio_seg.config.typed import parse_bytes, parse_size
 
 
 def predict(  # noqa: PLR0913 (flags are what the command line is made of)
     inputs: only.Inputs,
     *,
     output: only.Place = Path(),
-    model: only.ModelPlace = None,
+    model: only.ModelPlaces = None,
     overwrite: only.Overwrite = False,
     series: only.Series = None,
     to: only.To = None,
@@ -75,7 +76,7 @@ def predict(  # noqa: PLR0913 (flags are what the command line is made of)
         asked = Asked(
             inputs=tuple(inputs),
             series=series,
-            source=Source(model, weights, dataset, config, root, runs, trust=trust, mirror=tta),
+            source=Source(tuple(model or ()), weights, dataset, config, root, runs, trust=trust, mirror=tta),
             files=Files(output, overwrite, probabilities, regions, uncertainty, tuple(to or ()), codes, summary),
             settings={
                 "prediction.patch_size": parse_size(patch_size, "--patch-size"),

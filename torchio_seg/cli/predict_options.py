@@ -20,12 +20,13 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
-ModelPlace = Annotated[
-    Path | None,
+ModelPlaces = Annotated[
+    list[Path] | None,
     typer.Option(
         "--model",
         metavar="RUN|FILE",
-        help="Folder of a run, a model or an ensemble, or an exported file; otherwise the newest run.",
+        help="Folder of a run, a model or an ensemble, or an exported file; otherwise the newest run. Given several "
+        "times: the mean of all.",
     ),
 ]
 Place = Annotated[

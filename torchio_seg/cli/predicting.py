@@ -34,9 +34,9 @@ AGAIN = "Volumes that were written are whole; the same command goes on with the 
 
 @dataclass(frozen=True)
 class Source:
-    """Which model predicts."""
+    """Which model predicts, or which several together."""
 
-    model: Path | None
+    models: tuple[Path, ...]
     weights: Path | None
     dataset: str | None
     config: Path | None
@@ -48,18 +48,21 @@ class Source:
     @property
     def is_newest(self) -> bool:
         """Whether nothing is said, so that it is the newest run."""
-        return self.model is None and self.weights is None
+        return not self.models and self.weights is None
 
     def require_one(self) -> None:
         """Hold that it is said once, and wholly."""
         from torchio_seg.workflows.beforehand import require_model, require_run
 
         require_experiment(self.weights, self.dataset, self.config)
-        if self.weights is not None and self.model is not None:
-            raise UsageError(f"--model {self.model} and --weights {self.weights} each name a model; give one of them")
+        if self.weights is not None and self.models:
+            raise UsageError(
+                f"--model {self.models[0]} and --weights {self.weights} each name a model; give one of them"
+            )
         if self.root is not None and self.weights is None:
             raise UsageError(f"--root {self.root}: a model of ours needs no data to predict; give it with --weights")
-        require_model(self.model)
+        for model in self.models:
+            require_model(model)
         if self.is_newest:
             require_run(self.runs)
 
@@ -161,7 +164,8 @@ def _predict(asked: Asked, peers: Peers) -> Predictions:
     screen, files = Screen.shared(), asked.files
     peers.from_main(files.make_room)
     loaded = _open(asked, peers)
-    screen.say(f"model {loaded.folder}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
+    places = ", ".join(map(str, loaded.folders))
+    screen.say(f"model {places}: {loaded.card.dataset}, channels {', '.join(loaded.card.channels)}")
     for note in loaded.notes:
         screen.say(note)
     predictions = predict(
@@ -206,11 +210,11 @@ def _load(source: Source, changes: dict[str, Any], peers: Peers) -> LoadedModel:
         experiment = choose(source.dataset, source.config, changes)
         foreign = Foreign(source.weights, experiment, source.trust, source.mirror, peers.local_rank)
         return peers.in_turn(lambda: open_weights(foreign, progress=Screen.shared()))
-    from torchio_seg.workflows.opening import load_model
+    from torchio_seg.workflows.opening import load_models
     from torchio_seg.workflows.runs import newest_trained
 
-    place = peers.from_main(lambda: source.model or newest_trained(source.runs))
-    return load_model(place, changes=changes, trust=source.trust, mirror=source.mirror, local_rank=peers.local_rank)
+    places = peers.from_main(lambda: source.models or (newest_trained(source.runs),))
+    return load_models(places, changes=changes, trust=source.trust, mirror=source.mirror, local_rank=peers.local_rank)
 
 
 def _output(files: Files, loaded: LoadedModel) -> Output:

@@ -6,7 +6,6 @@ import functools
 import inspect
 import logging
 import os
-import re
 import shlex
 import shutil
 import sys
@@ -145,17 +144,6 @@ def parse_fold(text: str | None) -> int | str | None:
     return int(text) if text is not None and text.isdecimal() else text
 
 
-def parse_size(text: str | None, option: str) -> list[int] | None:
-    """A size as the user types it: 96, 96,96,64 or 96x96x64."""
-    if text is None:
-        return None
-    parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdecimal() and int(part) for part in parts) or len(parts) not in {1, 3}:
-        raise UsageError(f"{option} {text}: give one number of voxels or three, as 96 or 96,96,64")
-    numbers = [int(part) for part in parts]
-    return numbers * 3 if len(numbers) == 1 else numbers
-
-
 def parse_overlap(text: str | None) -> float | str | None:
     """An overlap as the user types it; what is neither a number nor voxels is judged with the other settings."""
     try:
@@ -170,20 +158,3 @@ def require_experiment(weights: Path | None, dataset: str | None, config: Path |
         raise UsageError(f"--weights {weights} says nothing of its network: name the experiment too, --config FILE")
     if weights is None and (dataset is not None or config is not None):
         raise UsageError("--config and --dataset say what the file of --weights is for; a model of ours needs neither")
-
-
-_UNITS = {"b": 1} | {
-    f"{letter}{middle}b": int((1024 if middle else 1000) ** power)
-    for power, letter in enumerate("kmgt", start=1)
-    for middle in ("", "i")
-}
-
-
-def parse_bytes(text: str | None, option: str) -> int | None:
-    """An amount of memory as the user types it: 8GiB, 500MB, 1.5 GiB. A bare number is refused: 10 of what?"""
-    if text is None:
-        return None
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", text.lower())
-    if found is None or found[2] not in _UNITS or not (number := round(float(found[1]) * _UNITS[found[2]])):
-        raise UsageError(f"{option} {text}: give an amount of memory above 0 with its unit, as 8GiB, 500MB or 1.5GiB")
-    return number

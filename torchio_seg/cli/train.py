@@ -37,13 +37,13 @@ from torchio_seg.cli.shared import (
     gather,
     one_length,
     parse_fold,
-    parse_size,
     program,
     require_known,
     told_once,
     tracking,
     typed,
 )
+from torchio_seg.config.typed import parse_size
 from torchio_seg.errors import UsageError
 
 if TYPE_CHECKING:

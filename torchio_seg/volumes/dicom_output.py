@@ -6,7 +6,6 @@ import colorsys
 import datetime
 import itertools
 import os
-import secrets
 import warnings
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from torchio_seg.errors import UsageError, VolumeError
+from torchio_seg.lock import at_work_in
 from torchio_seg.volumes.dicom_header import import_pydicom, read_dataset, read_source, understood
-from torchio_seg.volumes.together import at_once
+from torchio_seg.volumes.together import at_once, draft_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -218,9 +218,14 @@ def write_checked(
     """Write a data set, read it back with pydicom, check that, and only then have it named."""
     if os.path.lexists(path) and not overwrite:
         raise UsageError(f"{path}: exists already; pass --overwrite to replace it, or choose another name")
-    partial = path.with_name(f".partial-{secrets.token_hex(8)}.dcm")
-    cleaning = ExitStack()
-    cleaning.callback(partial.unlink, missing_ok=True)
+    partial = path.with_name(draft_name(".dcm"))
+    with at_work_in(path.parent), ExitStack() as cleaning:
+        cleaning.callback(partial.unlink, missing_ok=True)
+        _write_checked(path, partial, dataset, check, naming=naming)
+        cleaning.pop_all()
+
+
+def _write_checked(path: Path, partial: Path, dataset: Any, check: Callable[[Any], None], *, naming: Naming) -> None:
     try:
         with partial.open("xb") as file:
             dataset.save_as(file, enforce_file_format=True)
@@ -229,7 +234,6 @@ def write_checked(
         with understood(partial):
             check(read_dataset(partial))
         naming(partial, path)
-        cleaning.pop_all()
     except OSError as error:
         raise VolumeError(
             f"{path}: could not be written ({error.strerror or error}); free space or choose another folder, "
@@ -239,5 +243,3 @@ def write_checked(
         raise VolumeError(
             f"{path}: what was read back from the disk is not what was written ({error}); nothing was kept"
         ) from error
-    finally:
-        cleaning.close()

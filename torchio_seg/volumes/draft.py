@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -13,11 +12,12 @@ import numpy as np
 from isal import isal_zlib
 
 from torchio_seg.errors import UsageError, VolumeError
+from torchio_seg.lock import at_work_in
 from torchio_seg.volumes.form import SIZE_DIGITS
 from torchio_seg.volumes.names import suffix
 from torchio_seg.volumes.opening import open_volume
 from torchio_seg.volumes.stream import GZIP, ByteStream, open_file
-from torchio_seg.volumes.together import at_once
+from torchio_seg.volumes.together import at_once, draft_name
 
 if TYPE_CHECKING:
     from torchio_seg.volumes.form import Form
@@ -38,13 +38,15 @@ class Draft:
         self.path = Path(path)
         self.form = form
         require_free(self.path, overwrite=overwrite)
-        self._partial = self.path.with_name(f".partial-{secrets.token_hex(8)}{suffix(self.path)}")
+        self._partial = self.path.with_name(draft_name(str(suffix(self.path))))
         self._sum = _Sum()
         self._missing = form.voxels_size
         self._is_handed_over = False
-        with self._told():
+        with self._told(), contextlib.ExitStack() as hold:
+            hold.enter_context(at_work_in(self.path.parent))
             descriptor = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)  # less what the umask takes
             self._file: BinaryIO = os.fdopen(descriptor, "w+b")
+            self._hold = hold.pop_all()
         self._squeeze = None if form.wbits is None else isal_zlib.compressobj(_LEVEL, wbits=form.wbits)
         try:
             with self._told():
@@ -95,6 +97,7 @@ class Draft:
             self._file.close()
         if not self._is_handed_over:
             self._partial.unlink(missing_ok=True)
+        self._hold.close()
 
     def _put(self, content: memoryview) -> None:
         self._sum.add(content)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 import torchio as tio
 
+from torchio_seg.config.typed import parse_bytes, parse_size
 from torchio_seg.errors import UsageError
 from torchio_seg.progress import Silent
 from torchio_seg.records import Case
@@ -24,6 +25,7 @@ from torchio_seg.workflows import models, opening
 from torchio_seg.workflows.budgets import Budgets
 from torchio_seg.workflows.dicom_inputs import by_row, is_dicom, open_image
 from torchio_seg.workflows.guards import inspect
+from torchio_seg.workflows.parameters import in_parameters
 from torchio_seg.workflows.predict_case import use
 
 if TYPE_CHECKING:
@@ -54,11 +56,12 @@ class Reading:
     num_images: int
 
 
+@in_parameters()
 def load_model(  # noqa: PLR0913 - the settings of prediction, as the command line has them
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     *,
     device: str = "auto",
-    patch_size: Sequence[int] | None = None,
+    patch_size: int | str | Sequence[int] | None = None,
     overlap: float | str | None = None,
     blending: str | None = None,
     batch_size: int | None = None,
@@ -67,24 +70,22 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
     tta: bool = False,
     skip_empty: bool = False,
     keep_largest: str | Sequence[str] = (),
-    ram_budget: int | None = None,
-    vram_budget: int | None = None,
+    ram_budget: int | str | None = None,
+    vram_budget: int | str | None = None,
     trust: bool = False,
 ) -> LoadedModel:
-    """Open a run, a checkpoint or an ensemble. What is None is as the model's own settings say.
+    """Open a run, a checkpoint or an ensemble, or several to be averaged; what is None is as the model's settings say.
 
     `patch_size`: voxels. `overlap`: share of a patch that neighbours cover too, or voxels, as "32vox". `blending`:
     crop, average, hann or gaussian. `precision`: fp32, bf16 or fp16. `nonfinite`: refuse or zero. `tta`: average over
     mirror images. `skip_empty`: ask only once about patches that are the same everywhere. `keep_largest`: regions of
-    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most bytes that the process may
-    hold in memory, and tensors on the GPU; else what is free. `trust`: run code that the model names.
+    which only the largest piece is kept, or "all". `ram_budget`, `vram_budget`: the most that the process may hold in
+    memory, and tensors on the GPU, in bytes or as "4GiB"; else what is free. `trust`: run code that the model names.
     """
-    for name, budget in {"ram_budget": ram_budget, "vram_budget": vram_budget}.items():
-        if budget is not None and budget <= 0:
-            raise UsageError(f"{name}={budget}: give a number of bytes above 0, as 4 * 2**30, or leave it out")
+    budgets = Budgets(_bytes(ram_budget, "ram_budget"), _bytes(vram_budget, "vram_budget"))
     given = {
         "device": device,
-        "prediction.patch_size": None if patch_size is None else list(patch_size),
+        "prediction.patch_size": _size(patch_size),
         "prediction.overlap": overlap,
         "prediction.blending": blending,
         "prediction.batch_size": batch_size,
@@ -92,13 +93,35 @@ def load_model(  # noqa: PLR0913 - the settings of prediction, as the command li
         "preprocessing.nonfinite": nonfinite,
     }
     changes: dict[str, object] = {key: value for key, value in given.items() if value is not None}
-    loaded = opening.load_model(Path(model), changes=changes, trust=trust, mirror=tta)
+    places = [Path(each) for each in ([model] if isinstance(model, str | Path) else model)]
+    if not places:
+        raise UsageError(
+            "an empty list of models predicts nothing; give a run, a checkpoint or an ensemble, or several"
+        )
+    loaded = opening.load_models(places, changes=changes, trust=trust, mirror=tta)
     if skip_empty:
         loaded = models.skip_empty(loaded)
     loaded = models.keep_largest(loaded, [keep_largest] if isinstance(keep_largest, str) else keep_largest)
-    return replace(loaded, budgets=Budgets(ram_budget, vram_budget))
+    return replace(loaded, budgets=budgets)
 
 
+def _size(given: int | str | Sequence[int] | None) -> list[int] | None:
+    """A size as a number of voxels along all axes, three of them, or as the command line takes it."""
+    if isinstance(given, int | str):
+        return parse_size(str(given), "patch_size")
+    return None if given is None else list(given)
+
+
+def _bytes(given: int | str | None, name: str) -> int | None:
+    """A budget as bytes, or as the command line takes it."""
+    if isinstance(given, str):
+        return parse_bytes(given, name)
+    if given is not None and given <= 0:
+        raise UsageError(f'{name}={given}: give a number of bytes above 0, as 4 * 2**30 or "4GiB", or leave it out')
+    return given
+
+
+@in_parameters()
 def predict(
     model: LoadedModel, image: Any, affine: Any, *, series: str | None, probabilities: bool, uncertainty: str | None
 ) -> Any:
@@ -134,13 +157,23 @@ def _numbered(image: Any, channels: Sequence[str]) -> list[tuple[int, Any]]:
     """The images that were given, in the order of the model's channels; one alone has number 0."""
     if isinstance(image, Mapping) and not isinstance(image, tio.Image):
         if set(image) != set(channels):
-            raise UsageError(f"images of {', '.join(map(str, image))}; the model's channels are {', '.join(channels)}")
+            raise UsageError(_other_images(image, channels))
         image = [image[channel] for channel in channels]
     if not isinstance(image, list | tuple):
         return [(0, image)]
     if not image:
         raise UsageError(f"an empty list is no image; give {KINDS}")
     return list(enumerate(image, start=1))
+
+
+def _other_images(image: Mapping[str, Any], channels: Sequence[str]) -> str:
+    found = f"images of {', '.join(map(str, image))}; the model's channels are {', '.join(channels)}"
+    if not isinstance(image, tio.Subject):
+        return found
+    give = f"subject[{next(iter(image), '...')!r}]"
+    if len(channels) > 1:
+        give = "{" + ", ".join(f"{channel!r}: subject[...]" for channel in channels) + "}"
+    return f"a torchio.Subject with {found}: say which of its images these are, as model.predict({give})"
 
 
 def _paths(image: Any, channels: Sequence[str]) -> tuple[Path, ...]:
@@ -151,7 +184,7 @@ def _paths(image: Any, channels: Sequence[str]) -> tuple[Path, ...]:
 
 @contextmanager
 def _take(image: Any, affine: Any, name: str, reading: Reading) -> Iterator[Taken]:
-    if affine is not None and not isinstance(image, np.ndarray):
+    if affine is not None and (isinstance(image, str | Path | tio.Image) or is_image(image)):
         raise UsageError(f"affine= belongs to an array; {name} is {type(image).__name__}, which has its own")
     if isinstance(image, str | Path):
         with open_image(
@@ -163,6 +196,13 @@ def _take(image: Any, affine: Any, name: str, reading: Reading) -> Iterator[Take
 
 
 def _in_memory(image: Any, affine: Any, name: str, nonfinite: Nonfinite) -> Taken:
+    if isinstance(image, np.ma.MaskedArray):
+        raise UsageError(
+            f"{name} is a masked array, and a network sees every voxel: give image.filled(value) with what is to stand "
+            "where it is masked, or image.data"
+        )
+    if isinstance(image, torch.Tensor):
+        raise UsageError(f"{name} is a torch tensor; give image.numpy(force=True), (C) I J K, with affine=")
     if isinstance(image, np.ndarray):
         return _take_array(image, affine, name, nonfinite)
     if is_image(image):

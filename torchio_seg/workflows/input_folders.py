@@ -28,23 +28,34 @@ def cases_in(folder: Path, *, only_dicom: bool, output: Path | None = None) -> l
     Volumes come before DICOM that lies beside them, unless only DICOM is wanted. A folder `output` in it is no input.
     """
     entries = _entries(folder)
-    left = {each: OUTPUT for each in entries if output is not None and each.resolve() == output.resolve()}
+    left = {each: OUTPUT for each in entries if _is(each, output)}
     entries = [each for each in entries if each not in left]
     if volumes := _volumes(entries, only_dicom):
-        _tell(folder, volumes, dict.fromkeys(_images(entries), BESIDE))
+        deeper = [each for each in entries if each.is_dir() and _volumes_below(each, output)]
+        _tell(folder, volumes, dict.fromkeys([*_images(entries), *deeper], BESIDE))
         return volumes
     if any(find_image(entry) not in {None, DAMAGED} for entry in entries if entry.is_file()):
         if archives := _archives(entries):
             _tell(folder, [folder], dict.fromkeys(archives, BESIDE))
         return [folder]
-    return _cases_below(folder, entries, left, only_dicom=only_dicom)
-
-
-def _cases_below(folder: Path, entries: Sequence[Path], left: dict[Path, str], *, only_dicom: bool) -> list[Path]:
-    """Those of a folder in which no volume and no slice lies, by what is in its folders and archives."""
     folders = {entry: _entries(entry) for entry in entries if entry.is_dir()}
-    volumes = {each: found for each, inside in folders.items() if (found := _volumes(inside, only_dicom))}
-    below = {each: studied for each in folders if each not in volumes and (studied := _studies(each))}
+    inside = {} if only_dicom else {each: found for each in folders if (found := _volumes_below(each, output))}
+    return _cases_below(folder, entries, folders, inside, left=left)
+
+
+def _cases_below(
+    folder: Path,
+    entries: Sequence[Path],
+    folders: Mapping[Path, Sequence[Path]],
+    volumes: Mapping[Path, list[Path]],
+    *,
+    left: dict[Path, str],
+) -> list[Path]:
+    """Those of a folder in which no volume and no slice lies, by what is in its folders and archives."""
+    is_beside = {each: any(file.parent == each for file in found) for each, found in volumes.items()}
+    below = {each: studied for each in folders if not is_beside.get(each) and (studied := _studies(each))}
+    left |= {file.parent: BESIDE for each in below for file in volumes.get(each, ())}
+    volumes = {each: found for each, found in volumes.items() if each not in below}
     studies = {path: study for found in below.values() for path, study in found.items()}
     left |= {each: BESIDE for each in volumes if _images(folders[each])}
     left |= {each: NOTHING for each in folders if each not in volumes and each not in below}
@@ -88,6 +99,18 @@ def _entries(folder: Path) -> list[Path]:
 
 def _volumes(entries: Sequence[Path], only_dicom: bool) -> list[Path]:
     return [] if only_dicom else [entry for entry in entries if suffix(entry)]
+
+
+def _volumes_below(folder: Path, output: Path | None) -> list[Path]:
+    """Those of a folder, or where it has none itself, of the folders in it, at any depth."""
+    entries = [each for each in _entries(folder) if not _is(each, output)]
+    inside = (each for each in entries if each.is_dir() and not each.is_symlink())
+    return _volumes(entries, only_dicom=False) or [file for each in inside for file in _volumes_below(each, output)]
+
+
+def _is(path: Path, output: Path | None) -> bool:
+    """Whether outputs go there."""
+    return output is not None and path.resolve() == output.resolve()
 
 
 def _archives(entries: Sequence[Path]) -> list[Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from torchio_seg.components import suggestion
@@ -36,7 +38,7 @@ def find_cases(
     files = list(roots)
     _require_use(series, files)
     if len(channels) == 1:
-        return _unique([Case(_name(file, roots[file], series, alone=len(files) == 1), (file,)) for file in files])
+        return _named_apart([Case(_name(file, roots[file], series, alone=len(files) == 1), (file,)) for file in files])
     if not (files := [file for file in files if not _is_segmentation(file)]):
         raise UsageError(f"{' '.join(inputs)}: there are only label maps; give the channels {', '.join(channels)}")
     found = {file: _num_channels(file) for file in files}
@@ -46,7 +48,7 @@ def find_cases(
     whole = [file for file in files if file not in parts]
     for file in whole:
         _require_channels(file, found[file], channels)
-    return _unique([*(Case(stem(file), (file,)) for file in whole), *_joined(split, channels)])
+    return _named_apart([*(Case(stem(file), (file,)) for file in whole), *_joined(split, channels)])
 
 
 def settle_series(cases: Sequence[Case], series: str | None) -> str | None:
@@ -193,13 +195,34 @@ def _require_channels(file: Path, found: int | None, channels: Sequence[str]) ->
         )
 
 
-def _unique(cases: list[Case]) -> list[Case]:
-    seen: dict[str, Case] = {}
+def _named_apart(cases: Sequence[Case]) -> list[Case]:
+    """The cases, of which those of one name are called by their folders too, by as few as tell them apart."""
+    alike: dict[str, list[Case]] = {}
     for case in cases:
-        if case.id in seen:
+        alike.setdefault(case.id, []).append(case)
+    depths = {name: _telling_depth(list(map(_folders, own))) for name, own in alike.items()}
+    named = [
+        replace(case, id="_".join((*_folders(case)[-depths[case.id] :], case.id))) if depths[case.id] else case
+        for case in cases
+    ]
+    seen: dict[str, Case] = {}
+    for case in named:
+        if (other := seen.setdefault(case.id, case)) is not case:
             raise UsageError(
-                f"{case.images[0]} and {seen[case.id].images[0]} would be written under one name, {case.id}_seg; "
+                f"{case.images[0]} and {other.images[0]} would be written under one name, {case.id}_seg; "
                 "predict them one by one"
             )
-        seen[case.id] = case
-    return cases
+    return named
+
+
+def _folders(case: Case) -> tuple[str, ...]:
+    """The names of those that its first image lies in, as the user sees them: a link is not followed."""
+    return Path(os.path.abspath(case.images[0])).parent.parts[1:]  # noqa: PTH100 (resolve() follows links)
+
+
+def _telling_depth(folders: Sequence[tuple[str, ...]]) -> int:
+    """How many of their last names tell folders apart; 0 where nothing does, or there is one alone."""
+    if len(folders) == 1:
+        return 0
+    depths = range(1, 1 + max(map(len, folders)))
+    return next((depth for depth in depths if len({each[-depth:] for each in folders}) == len(folders)), 0)

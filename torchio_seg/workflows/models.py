@@ -41,6 +41,7 @@ class LoadedModel:
     """A checkpoint or an ensemble that was opened, and what it can do."""
 
     folder: Path
+    """Of several that were opened together, the first one's."""
     card: ModelCard
     """Of an ensemble, its first member's."""
     experiment: Experiment
@@ -48,6 +49,13 @@ class LoadedModel:
     predictor: Predictor | Ensemble
     budgets: Budgets = field(default_factory=Budgets)
     """Of memory, to which each volume's prediction is fitted."""
+    others: tuple[Path, ...] = ()
+    """Where those lie that were opened together with the first."""
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Of all models that were opened."""
+        return (self.folder, *self.others)
 
     @cached_property
     def fitting(self) -> Fitting:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from torchio_seg.workflows.assembly import make_window
 from torchio_seg.workflows.exported import exported_size, in_fp32, is_exported, open_exported, placed
 from torchio_seg.workflows.models import LoadedModel
 from torchio_seg.workflows.runs import find_checkpoint, find_ensemble
+
+log = logging.getLogger(__name__)
 
 TORCHIO_FLIP = "torchio.RandomFlip"
 """What may stand beside our own steps and mirrors too."""
@@ -71,6 +75,41 @@ def _require_no_bundle(model: Path) -> None:
             f"{model} is a MONAI bundle, which does not say all that a prediction needs; name the run that it was "
             f"exported from, or give its weights beside an experiment: --config FILE.yaml --weights {model}"
         )
+
+
+def load_models(
+    models: Sequence[Path],
+    *,
+    changes: dict[str, object] | None = None,
+    trust: bool = False,
+    mirror: bool = False,
+    local_rank: int | None = None,
+) -> LoadedModel:
+    """Open each as `load_model` does; of several, the members of all are one ensemble."""
+    load = partial(load_model, changes=changes, trust=trust, mirror=mirror, local_rank=local_rank)
+    loaded = [load(model) for model in models]
+    return loaded[0] if len(loaded) == 1 else _together(loaded)
+
+
+def _together(loaded: Sequence[LoadedModel]) -> LoadedModel:
+    require_alike({str(each.folder): each.card for each in loaded})
+    first, *others = loaded
+    for number, each in enumerate(loaded):
+        if each.folder.resolve() in {other.folder.resolve() for other in loaded[:number]}:
+            raise UsageError(f"{each.folder} is named twice, and would count twice; name it once")
+        if each.members[0].device != first.members[0].device:
+            raise UsageError(
+                f"{first.folder} is computed on {first.members[0].device}, {each.folder} on {each.members[0].device}; "
+                "models are predicted with together on one device, all on --device cpu for one"
+            )
+        if each.steps:
+            log.warning(
+                "%s: what it mends of label maps was chosen for its own, and is left out beside other models: %s",
+                each.folder,
+                ", ".join(map(str, each.steps)),
+            )
+    members = tuple(chain.from_iterable(each.members for each in loaded))
+    return replace(first, predictor=Ensemble(members), others=tuple(each.folder for each in others))
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:

@@ -17,6 +17,7 @@ from torchio_seg.predictor.uncertainty import MEASURES
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.records import Case
 from torchio_seg.volumes.names import NIFTI, WHOLE, listed, same_format, stem, suffix
+from torchio_seg.volumes.together import clear_up
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.beside import Beside
 from torchio_seg.workflows.inputs import find_cases, settle_series
@@ -47,10 +48,15 @@ def predict(  # noqa: PLR0913 (what a command is given)
     begun = time.monotonic()
     model = replace(model, budgets=replace(model.budgets, num_local=peers.num_local))
     plan = peers.from_main(lambda: _plan(model, inputs, output, series))
-    own = peers.part([each for each in plan if not each.is_there])
+    for each in plan:
+        if isinstance(each.settled, Failed) and peers.is_main:
+            log.warning("%s", each.settled.error)
+    own = peers.part([each for each in plan if each.settled is None])
     mine: list[Written | Failed] = []
+    progress = progress or Silent()
+    outcomes = _Outcomes(mine, progress, is_single=len(plan) == 1)
     try:
-        _predict_all(model, own, output, mine, implicit=implicit, progress=progress or Silent())
+        _predict_all(model, own, output, outcomes, implicit=implicit, progress=progress)
     except (KeyboardInterrupt, SystemExit):
         if output.on_stop is not None and peers.is_main:
             output.on_stop(_so_far(plan, mine, time.monotonic() - begun))
@@ -60,14 +66,13 @@ def predict(  # noqa: PLR0913 (what a command is given)
         for warning in outcome.warnings if isinstance(outcome, Written) else (outcome.error,):
             log.warning("%s", warning)
     left = iter(made)
-    outcomes = [Skipped(each.case, tuple(each.files.values())) if each.is_there else next(left) for each in plan]
-    return Predictions(tuple(outcomes), time.monotonic() - begun)
+    return Predictions(tuple(each.settled or next(left) for each in plan), time.monotonic() - begun)
 
 
 def _so_far(plan: Sequence[Planned], made: Sequence[Written | Failed], seconds: float) -> Predictions:
     """What became of the cases that were come to the end of, in the order of the cases."""
     done: dict[str, Written | Failed | Skipped] = {outcome.case.id: outcome for outcome in made}
-    done |= {each.case.id: Skipped(each.case, tuple(each.files.values())) for each in plan if each.is_there}
+    done |= {each.case.id: each.settled for each in plan if each.settled is not None}
     outcomes = tuple(done[each.case.id] for each in plan if each.case.id in done)
     return Predictions(outcomes, seconds, num_left=len(plan) - len(outcomes))
 
@@ -82,7 +87,13 @@ def _plan(model: LoadedModel, inputs: Sequence[str], output: Output, series: str
     plan = []
     for case in cases:
         files = _targets(model, case, output, alone=len(cases) == 1)
-        plan.append(Planned(case, files, _are_there(files, output, alone=len(cases) == 1), series))
+        plan.append(Planned(case, files, _settled(case, files, output, alone=len(cases) == 1), series))
+    refused = [each.settled.error for each in plan if isinstance(each.settled, Failed)]
+    if refused and len(refused) == len(plan):
+        raise UsageError(f"{refused[0]}. It is so with all {len(plan)} cases")
+    for folder in {file.parent for each in plan for file in each.files.values()}:
+        if num := clear_up(folder):
+            log.info("%s: %d unfinished files of a call that was killed are removed", folder, num)
     return plan
 
 
@@ -90,16 +101,12 @@ def _predict_all(
     model: LoadedModel,
     plan: Sequence[Planned],
     output: Output,
-    made: list[Written | Failed],
+    outcomes: _Outcomes,
     *,
     implicit: bool,
     progress: Progress,
 ) -> None:
-    """Each in turn; the next one is read while the network works, and the last one written, where memory allows it.
-
-    What became of each is added to `made`.
-    """
-    outcomes = _Outcomes(made, progress, is_single=len(plan) == 1)
+    """Each in turn; the next one is read while the network works, and the last one written, where memory allows it."""
     calls = [partial(open_case, model, each, implicit=implicit) for each in plan]
     progress.start("volumes", len(plan))
     try:
@@ -215,19 +222,23 @@ def _without_outputs(model: LoadedModel, cases: list[Case], output: Output) -> l
     return own
 
 
-def _are_there(files: Mapping[str, Path], output: Output, *, alone: bool) -> bool:
-    """Whether a case has all its files and is to keep them; half of them are refused, and any for a single case."""
+def _settled(case: Case, files: Mapping[str, Path], output: Output, *, alone: bool) -> Skipped | Failed | None:
+    """What becomes of a case that has files already: with all it keeps them, with half it fails, alone with any."""
     there = [file for file in files.values() if file.exists()]
     if not there or output.overwrite:
-        return False
+        return None
     if alone:
         raise UsageError(f"{there[0]} exists; --overwrite replaces it, -o names another place")
     if missing := [file for file in files.values() if not file.exists()]:
-        raise UsageError(
-            f"{there[0]} exists, {missing[0]} does not, and one model must write both: --overwrite makes all files "
-            "anew, -o names another place"
+        return Failed(
+            case,
+            UsageError(
+                f"{there[0]} exists, {missing[0]} does not, and one model must write both: remove "
+                f"{', '.join(map(str, there))} to predict the case again, or --overwrite makes the files of all cases "
+                "anew, -o names another place"
+            ),
         )
-    return True
+    return Skipped(case, tuple(files.values()))
 
 
 def _main_file(case: Case, output: Output, *, alone: bool) -> Path:

@@ -26,7 +26,7 @@ from torchio_seg.volumes.writing import slabs_of, write_slabs_like
 from torchio_seg.workflows import dicom_outputs
 from torchio_seg.workflows.dicom_inputs import open_images, uid_of_series
 from torchio_seg.workflows.guards import about, inspect
-from torchio_seg.workflows.predictions import Effort, Predictions, Written
+from torchio_seg.workflows.predictions import Effort, Failed, Predictions, Skipped, Written
 
 if TYPE_CHECKING:
     from torchio_seg.predictor.predictor import Prediction
@@ -62,8 +62,8 @@ class Planned:
 
     case: Case
     files: dict[str, Path]
-    is_there: bool
-    """Whether all of them are, so that nothing is to be done."""
+    settled: Skipped | Failed | None = None
+    """What became of it already, so that nothing is to be done."""
     series: str | None = None
     """Which series is meant where its images are DICOM."""
 

@@ -40,7 +40,8 @@ def track_predictions(model: LoadedModel, predictions: Predictions, output: Path
     written = [outcome for outcome in predictions.outcomes if isinstance(outcome, Written)]
     regions = [region.name for region in model.card.labels.regions]
     with tracked(model.experiment.tracker, _about(model, place)) as tracker:
-        tracker.used(model.folder)
+        for folder in model.folders:
+            tracker.used(folder)
         if (shown := tracker.shown) is None:
             return
         chosen = written[: shown.cases] if shown.cases else written
@@ -57,7 +58,7 @@ def track_predictions(model: LoadedModel, predictions: Predictions, output: Path
 
 def _about(model: LoadedModel, place: Path) -> Run:
     facts = {
-        "model": str(model.folder),
+        "model": ", ".join(map(str, model.folders)),
         "sha256": model.card.sha256,
         "trained": model.card.progress,
         "regions": [asdict(region) for region in model.card.labels.regions],

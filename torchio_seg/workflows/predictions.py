@@ -140,6 +140,7 @@ def _about(model: LoadedModel) -> dict[str, Any]:
     card = model.card
     return {
         "folder": str(model.folder),
+        "others": [str(folder) for folder in model.others],
         "dataset": card.dataset,
         "channels": list(card.channels),
         "regions": [asdict(region) for region in card.labels.regions],

@@ -21,7 +21,7 @@ MISLEADS = "a Dice on it says nothing of new cases"
 
 def tell_of_training(model: LoadedModel, case: Case) -> list[str]:
     """A sentence where the volume trained the model, or is named like one that did."""
-    known = training_cases(model.folder)
+    known = frozenset().union(*map(training_cases, model.folders))
     name = next((name for name in _names(case) if name in known), None)
     if name is None:
         return []
