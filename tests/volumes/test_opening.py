@@ -110,7 +110,8 @@ def test_bytes_after_the_end_are_refused(tmp_path: Path, ending: str, compressed
     path = write_by_itk(tmp_path / f"a{ending}", VOXELS[None], GRIDS["straight"], compressed=compressed)
     voxels = next((other for other in tmp_path.iterdir() if other != path), path)
     whole = voxels.read_bytes()
-    for more in (b"\0", b"more", whole):
+    padding = () if compressed and ending in {".nrrd", ".nhdr"} else (b"\0",)  # after gzip zeros say nothing
+    for more in (*padding, b"more", whole):
         voxels.write_bytes(whole + more)
         with pytest.raises(VolumeError, match="again"):
             read(path)
