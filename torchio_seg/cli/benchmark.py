@@ -100,9 +100,7 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
     from torchio_seg.workflows.memory_benchmark import POINTS, Results, run
     from torchio_seg.workflows.memory_setup import Wishes, Words, make_bench, make_selection, require_training
 
-    _require_folder(output)
-    if not seconds(accuracy_time):
-        raise UsageError(f"--accuracy-time {accuracy_time}: give a time, as 30m or 1h30m")
+    _require(output, accuracy_time)
     if with_accuracy and dataset is None and config is None and root is None:
         root = output / "phantom"
     screen = Screen.shared()
@@ -125,7 +123,9 @@ def memory(  # noqa: PLR0913 (flags are what the command line is made of)
             _show(results, selection, accuracy_time if with_accuracy else None)
 
 
-def _require_folder(output: Path) -> None:
+def _require(output: Path, accuracy_time: str) -> None:
+    if not seconds(accuracy_time):
+        raise UsageError(f"--accuracy-time {accuracy_time}: give a time, as 30m or 1h30m")
     if output.exists() and not output.is_dir():
         raise UsageError(f"-o {output} is a file; name a folder for points, table and pictures")
 
