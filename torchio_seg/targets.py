@@ -111,12 +111,11 @@ def _largest(scores: torch.Tensor) -> torch.Tensor:
     """The number of the channel that is largest in each voxel, the first of equals."""
     if scores.device.type != "cpu":
         return scores.max(dim=0).indices
-    first, *others = scores.numpy()
-    largest, found = first.copy(), np.zeros(first.shape, np.min_scalar_type(len(others)))
-    for number, channel in enumerate(others, start=1):  # max or argmax across channels: 5 to 20 times as long
-        np.maximum(found, (channel > largest) * found.dtype.type(number), out=found)
-        np.maximum(largest, channel, out=largest)
-    return torch.from_numpy(found)
+    channels = scores.numpy()
+    ranks = np.arange(len(channels), 0, -1, dtype=np.min_scalar_type(len(channels)))
+    ranks = ranks.reshape(-1, *(1 for _ in scores.shape[1:]))
+    is_largest = channels == channels.max(axis=0)  # argmax across channels: 10 times as long
+    return torch.from_numpy(len(channels) - (is_largest.view(np.uint8) * ranks).max(axis=0))
 
 
 def _any_of(label_map: torch.Tensor, values: tuple[int, ...]) -> torch.Tensor:

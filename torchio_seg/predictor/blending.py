@@ -21,7 +21,8 @@ Blending = Literal["crop", "average", "hann", "gaussian"]
 
 def window(patch_size: Sequence[int], blending: Blending) -> torch.Tensor:
     """The weight of each voxel of a patch, I J K, positive everywhere: the product of the axes' profiles."""
-    return product([profile(size, blending) for size in patch_size])
+    i, j, k = (profile(size, blending) for size in patch_size)
+    return i[:, None, None] * j[:, None] * k
 
 
 def profile(size: int, blending: Blending) -> torch.Tensor:
@@ -32,9 +33,3 @@ def profile(size: int, blending: Blending) -> torch.Tensor:
         distance = torch.arange(size) - (size - 1) / 2
         return torch.exp(-0.5 * (distance / (size / 8)) ** 2).clamp(min=math.exp(-12))
     return torch.ones(size)
-
-
-def product(axes: Sequence[torch.Tensor]) -> torch.Tensor:
-    """The outer product I J K of one vector for each axis."""
-    i, j, k = axes
-    return i[:, None, None] * j[:, None] * k

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from torchio_seg.errors import TorchioSegError
-from torchio_seg.predictor.blending import Blending, product, profile, window
+from torchio_seg.predictor.blending import Blending, profile, window
 from torchio_seg.predictor.patch_grid import Strip
 from torchio_seg.volumes.scratch import Room, rest
 
@@ -54,7 +54,9 @@ class Frontier:
         self._in_file = in_file and grid.has_bars
         self._file = np.empty(0, np.float32)
         self._window = window(grid.patch_size, blending).to(device)
-        self._weights = [_weights(grid, axis, blending).to(device) for axis in range(3)]
+        planes, rows, along = (_weights(grid, axis, blending).to(device) for axis in grid.axes)
+        self._weights, self._across = planes, rows * along
+        """Of each plane; and of each place in one."""
         self._sums = torch.empty(0)
         """Of the bar, its rows in a ring."""
         self._waiting = torch.empty(0)
@@ -103,7 +105,7 @@ class Frontier:
     def move_to_main_memory(self) -> None:
         """Go on there, wherever sums were."""
         self.device = CPU
-        self._window, self._weights = self._window.cpu(), [weights.cpu() for weights in self._weights]
+        self._window, self._weights, self._across = self._window.cpu(), self._weights.cpu(), self._across.cpu()
         self._sums = self._sums.cpu()
         self._waiting = self._waiting.cpu() if self.grid.has_bars else self._sums
 
@@ -154,8 +156,7 @@ class Frontier:
         """Some planes of the bar, weights taken out, each contiguous."""
         planes, rows, _ = self.grid.axes
         (first, end), number = self.grid.bars[bar], self.grid.slabs[slab][0] + plane
-        sums = list(self._weights)
-        sums[planes] = sums[planes][number : number + count]
+        weights = self._weights.narrow(planes, number, count)
         laid = self._room_for(count, end - first)
         values = laid if planes == 2 else laid.movedim(0, 1 + planes)
         for at, within, length in self._runs(first, end - first):
@@ -164,8 +165,7 @@ class Frontier:
             if self.blending == "crop":
                 target.copy_(source)
             else:
-                sums[rows] = self._weights[rows][first + within : first + within + length]
-                torch.div(source, product(sums), out=target)
+                torch.div(source, weights * self._across.narrow(rows, first + within, length), out=target)
         if not torch.stack(laid.aminmax()).isfinite().all():
             self._tell_not_finite(values, number, first)
         if planes == 2:
@@ -237,8 +237,8 @@ class Frontier:
 
 
 def _weights(grid: PatchGrid, axis: int, blending: Blending) -> torch.Tensor:
-    """The profiles of all patches along an axis, added up."""
+    """The profiles of all patches along an axis, added up: I J K, of which two are 1."""
     weights = torch.zeros(grid.shape[axis], dtype=torch.float64)
     for start in grid.starts[axis]:
         weights[start : start + grid.patch_size[axis]] += profile(grid.patch_size[axis], blending)
-    return weights.float()
+    return weights.float().view([-1 if each == axis else 1 for each in range(3)])

@@ -40,6 +40,9 @@ class WayBack:
 
     def __call__(self, strips: Iterator[Strip]) -> Iterator[Strip]:
         """Probabilities on the turned grid."""
+        if all(axis.is_kept for axis in (self._planes, self._rows, self._along)):
+            yield from strips
+            return
         for strip in strips:
             first_row, end_row = self._rows.resampled_span(strip.row, strip.row + strip.values.shape[1])
             first, end = self._planes.resampled_span(strip.plane, strip.plane + 1)
@@ -106,6 +109,7 @@ class _Axis:
     def __init__(self, model: int, resampled: int, turned: int) -> None:
         self.resampled, self.turned = resampled, turned
         self.is_resampled = resampled != turned
+        self.is_kept = model == resampled == turned
         place = np.clip((np.arange(turned) + 0.5) * (resampled / turned) - 0.5, 0, resampled - 1)
         self.below: list[int] = np.floor(place).astype(int).tolist()
         self.share: list[float] = (place % 1).tolist()

@@ -29,6 +29,8 @@ _LEVEL = 1
 _LAID_BYTES = 1 << 23
 """Brought into the order of the file at a time; measured, as fewer planes and more of them take longer."""
 _READ_BYTES = 1 << 18
+_BLOCK_BYTES = 1 << 17
+"""Turned at a time; four times as many or as few take longer."""
 
 
 class Draft:
@@ -169,8 +171,14 @@ def in_file_order(planes: Array) -> Array:
     if planes.flags.f_contiguous or planes.strides[0] == planes.itemsize or planes.ndim == 4:
         return np.ascontiguousarray(planes.T)
     i, j, k = planes.shape
-    rows = np.ascontiguousarray(planes.transpose(1, 0, 2)).reshape(j * i, k)  # two steps: a quarter of one's time
-    return np.ascontiguousarray(rows.T).reshape(k, j, i)
+    laid = np.empty((k, j, i), planes.dtype)
+    step = max(1, _BLOCK_BYTES // max(1, i * k * planes.itemsize))
+    for first in range(0, j, step):  # in two steps, within the processor's cache: a fifth of one step's time
+        rows = planes[:, first : first + step].transpose(1, 0, 2)
+        if rows.strides[-1] == rows.itemsize:
+            rows = rows.view(f"V{k * rows.itemsize}")  # k voxels are moved as one
+        laid[:, first : first + step] = np.ascontiguousarray(rows).view(planes.dtype).transpose(2, 0, 1)
+    return laid
 
 
 def require_free(path: Path, *, overwrite: bool) -> None:
