@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ COMMANDS = {
     "augmentation_accuracy": "python benchmarks/augmentation_accuracy.py --root Task04_Hippocampus",
 }
 """Those that need more than their name."""
-LONG = {"runs", "validation", "plan", "machine", "regions", "settings", "commit"}
+LONG = {"runs", "validation", "plan", "machine", "regions", "settings", "commit", "values", "all attempts"}
 """What tables leave out; it stands in the files."""
 ABOUT = {"what", "device", "command"}
 """What stands above the table."""
@@ -115,9 +116,36 @@ def plain_section(path: Path) -> str:
         names = list(dict.fromkeys(name for record in flat for name in record))
         lines += table(names, [[record.get(name, "") for name in names] for record in flat])
     else:
-        pairs = [(name, value) for name, value in scalars(records) if name not in ABOUT]
-        lines += table(("figure", "value"), pairs)
+        lines += figures(records)
     return "\n".join(lines) + "\n"
+
+
+def figures(found: Mapping[str, Any]) -> list[str]:
+    """Single numbers as pairs, and a table for each mapping of several."""
+    shown = {name: value for name, value in found.items() if name not in LONG | ABOUT}
+    single = {name: value for name, value in shown.items() if not isinstance(value, Mapping)}
+    parts = [("figure", single), *((name, value) for name, value in shown.items() if name not in single)]
+    lines: list[str] = []
+    for title, part in parts:
+        rows = dict(named(part)) if any(isinstance(value, Mapping) for value in part.values()) else {}
+        names = list(dict.fromkeys(name for row in rows.values() for name in row))
+        about = title.replace("_", " ")
+        if rows:
+            lines += ["", *table((about, *names), [[row, *map(of.get, names, repeat(""))] for row, of in rows.items()])]
+        elif pairs := list(scalars(part)):
+            lines += ["", *table((about, "value"), pairs)]
+    return lines[1:]
+
+
+def named(part: Mapping[str, Any], *above: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a mapping of mappings, of those within one that holds nothing else."""
+    for name, value in part.items():
+        if name in LONG or not isinstance(value, Mapping):
+            continue
+        if all(isinstance(each, Mapping) for each in value.values()):
+            yield from named(value, *above, name)
+        else:
+            yield ", ".join((*above, name)), dict(scalars(value))
 
 
 def command_of(path: Path, about: Mapping[str, Any]) -> str:
@@ -132,7 +160,7 @@ def machine_text(about: Mapping[str, Any], device: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     commit = f", commit {about['commit'][:10]}" if about.get("commit") else ""
     where = f"{device}; " if device else ""
-    return f"{where}{machine['processor']}, {machine['cores']} processors, {machine['system']}, {versions}{commit}.\n"
+    return f"{where}{machine['processor']}, {machine['cores']} {'processor' if machine['cores'] == 1 else 'processors'}, {machine['system']}, {versions}{commit}.\n"
 
 
 def scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
