@@ -160,7 +160,8 @@ def machine_text(about: Mapping[str, Any], device: str) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
     commit = f", commit {about['commit'][:10]}" if about.get("commit") else ""
     where = f"{device}; " if device else ""
-    return f"{where}{machine['processor']}, {machine['cores']} {'processor' if machine['cores'] == 1 else 'processors'}, {machine['system']}, {versions}{commit}.\n"
+    processors = f"{machine['cores']} processor{'' if machine['cores'] == 1 else 's'}"
+    return f"{where}{machine['processor']}, {processors}, {machine['system']}, {versions}{commit}.\n"
 
 
 def scalars(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
