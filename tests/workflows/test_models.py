@@ -140,11 +140,17 @@ def test_an_ensemble_among_several_is_its_members_and_what_it_mends_is_left_out_
     assert "core: only the largest piece is kept" in warning
 
 
+def test_a_member_named_beside_its_ensemble_is_refused_since_it_would_count_twice(tmp_path: Path) -> None:
+    several = save_ensemble(tmp_path / "ensemble", ["unet", "dynunet"])
+    with pytest.raises(UsageError, match=r"ensemble-dynunet would count twice: .*ensemble has the same weights"):
+        load_models([several, tmp_path / "ensemble-dynunet"])
+
+
 def test_models_that_do_not_go_together_are_refused_by_name(tmp_path: Path) -> None:
     one, other = save_model(tmp_path / "one"), save_model(tmp_path / "other", channels=("T1w", "FLAIR"))
     with pytest.raises(DataError, match=r"other has other channels than .*one,"):
         load_models([one, other])
-    with pytest.raises(UsageError, match="one is named twice"):
+    with pytest.raises(UsageError, match="would count twice: it is named twice"):
         load_models([one, tmp_path / "other" / ".." / "one"])
     with pytest.raises(UsageError, match="an empty list of models"):
         load_model_in_python([])

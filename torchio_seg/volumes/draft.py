@@ -70,7 +70,8 @@ class Draft:
         for first in range(0, planes.shape[-1], step):
             piece = planes[..., first : first + step]
             if piece.dtype.kind == "f" and (num_bad := piece.size - np.count_nonzero(np.isfinite(piece))):
-                raise VolumeError(f"{self.path}: at least {num_bad} voxels are NaN or beyond float32; not written")
+                some = f"{num_bad} voxels are" if num_bad > 1 else "a voxel is"
+                raise VolumeError(f"{self.path}: at least {some} NaN or beyond float32; not written")
             content = in_file_order(piece.astype(self.form.dtype, copy=False))
             self._missing -= content.nbytes
             self._put(content.reshape(-1).view(np.uint8).data)

@@ -94,9 +94,9 @@ def load_models(
 def _together(loaded: Sequence[LoadedModel]) -> LoadedModel:
     require_alike({str(each.folder): each.card for each in loaded})
     first, *others = loaded
-    for number, each in enumerate(loaded):
-        if each.folder.resolve() in {other.folder.resolve() for other in loaded[:number]}:
-            raise UsageError(f"{each.folder} is named twice, and would count twice; name it once")
+    owners: dict[str, Path] = {}
+    for each in loaded:
+        _require_new(each, owners)
         if each.members[0].device != first.members[0].device:
             raise UsageError(
                 f"{first.folder} is computed on {first.members[0].device}, {each.folder} on {each.members[0].device}; "
@@ -110,6 +110,16 @@ def _together(loaded: Sequence[LoadedModel]) -> LoadedModel:
             )
     members = tuple(chain.from_iterable(each.members for each in loaded))
     return replace(first, predictor=Ensemble(members), others=tuple(each.folder for each in others))
+
+
+def _require_new(loaded: LoadedModel, owners: dict[str, Path]) -> None:
+    """Refuse weights that are there already; take note of whose the others are."""
+    folder = loaded.folder
+    records = ensemble.read(folder).members if ensemble.exists(folder) else ()
+    for weights in [member.weights for member in records] or [loaded.card.sha256 or str(folder.resolve())]:
+        if (owner := owners.setdefault(weights, folder)) is not folder:
+            twice = "it is named twice" if owner.resolve() == folder.resolve() else f"{owner} has the same weights"
+            raise UsageError(f"{folder} would count twice: {twice}; name one of the two")
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:
