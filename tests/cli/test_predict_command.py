@@ -15,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from small_runs import Call
 
 from torchio_seg import checkpoint
@@ -336,10 +337,18 @@ def test_a_model_trained_without_flips_is_not_mirrored(work: Path, call: Call) -
     assert call("predict", "in/phantom_000.nii.gz", "--model", folder).code == 0
 
 
+def change_weights(model: Path) -> None:
+    """Into those of another model, with a card that is true of them."""
+    weights, card = checkpoint.files_of(model)
+    save_file({name: values * 1.01 for name, values in load_file(weights).items()}, weights)
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"sha256": checkpoint.sha256_of(weights)}))
+
+
 def test_several_models_predict_together_and_are_told(work: Path, call: Call) -> None:
     run = (work / "runs" / "latest").resolve()
     for name in ("best", "last"):
         shutil.copytree(run / "checkpoints" / name, work / name)
+    change_weights(work / "last")
     result = call("predict", "in/phantom_000.nii.gz", "--model", "best", "--model", "last", "--json", "told.json")
     assert result.code == 0, result.err
     assert "model best, last: " in result.out
