@@ -114,7 +114,7 @@ def _largest(scores: torch.Tensor) -> torch.Tensor:
     channels = scores.numpy()
     ranks = np.arange(len(channels), 0, -1, dtype=np.min_scalar_type(len(channels)))
     ranks = ranks.reshape(-1, *(1 for _ in scores.shape[1:]))
-    is_largest = channels == channels.max(axis=0)  # argmax across channels: 10 times as long
+    is_largest = channels == channels.max(axis=0)  # argmax across channels takes several times as long
     return torch.from_numpy(len(channels) - (is_largest.view(np.uint8) * ranks).max(axis=0))
 
 

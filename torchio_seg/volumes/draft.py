@@ -174,7 +174,7 @@ def in_file_order(planes: Array) -> Array:
     i, j, k = planes.shape
     laid = np.empty((k, j, i), planes.dtype)
     step = max(1, _BLOCK_BYTES // max(1, i * k * planes.itemsize))
-    for first in range(0, j, step):  # in two steps, within the processor's cache: a fifth of one step's time
+    for first in range(0, j, step):  # two steps within the processor's cache: faster than one
         rows = planes[:, first : first + step].transpose(1, 0, 2)
         if rows.strides[-1] == rows.itemsize:
             rows = rows.view(f"V{k * rows.itemsize}")  # k voxels are moved as one

@@ -116,10 +116,11 @@ def _require_new(loaded: LoadedModel, owners: dict[str, Path]) -> None:
     """Refuse weights that are there already; take note of whose the others are."""
     folder = loaded.folder
     records = ensemble.read(folder).members if ensemble.exists(folder) else ()
-    for weights in [member.weights for member in records] or [loaded.card.sha256 or str(folder.resolve())]:
-        if (owner := owners.setdefault(weights, folder)) is not folder:
-            twice = "it is named twice" if owner.resolve() == folder.resolve() else f"{owner} has the same weights"
-            raise UsageError(f"{folder} would count twice: {twice}; name one of the two")
+    own = {member.weights for member in records} or {loaded.card.sha256 or str(folder.resolve())}
+    if owner := next((owners[weights] for weights in own if weights in owners), None):
+        twice = "it is named twice" if owner.resolve() == folder.resolve() else f"{owner} has the same weights"
+        raise UsageError(f"{folder} would count twice: {twice}; name one of the two")
+    owners.update(dict.fromkeys(own, folder))
 
 
 def require_alike(cards: Mapping[str, ModelCard]) -> None:
