@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from torchio_seg.planning.ladder import Candidate, Space
+from torchio_seg.planning.ladder import SMALLEST_BATCH, WIDTHS, Candidate, Space
 from torchio_seg.planning.schedule import DAY_S, MOST_STEPS, Cohort, is_enough, num_windows, plan_schedule
 
 SPACE = Space((36, 50, 35), (1.0, 1.0, 1.0), 136, 1, 3)
 CANDIDATE = Candidate((40, 56, 40), 4, 32, SPACE)
+SLIM = replace(CANDIDATE, batch_size=SMALLEST_BATCH, width=WIDTHS[-1])
 COHORT = Cohort(136, 17, 17)
 
 
@@ -46,9 +47,18 @@ def test_windows_cover_the_volume_with_their_overlap() -> None:
 
 
 def test_slow_steps_are_not_enough() -> None:
-    assert is_enough(CANDIDATE, 0.8, COHORT, 900)
-    assert not is_enough(CANDIDATE, 1.5, COHORT, 900)
-    assert not is_enough(CANDIDATE, 60.0, COHORT, 100 * DAY_S)
+    assert is_enough(SLIM, 0.8, COHORT, 900)
+    assert not is_enough(SLIM, 1.5, COHORT, 900)
+    assert not is_enough(SLIM, 60.0, COHORT, 100 * DAY_S)
+
+
+@pytest.mark.parametrize("more", [{"width": 24}, {"batch_size": 3}], ids=["features", "patches"])
+def test_more_than_the_least_asks_for_more_steps(more: dict[str, int]) -> None:
+    larger = replace(SLIM, **more)
+    assert not is_enough(larger, 0.8, COHORT, 900)
+    assert is_enough(larger, 0.8, COHORT, 4 * 900)
+    given = replace(SPACE, width=larger.width, batch_size=larger.batch_size)
+    assert is_enough(replace(larger, space=given), 0.8, COHORT, 900)
 
 
 def test_few_steps_have_short_epochs_and_the_time_of_the_validations_that_there_will_be() -> None:

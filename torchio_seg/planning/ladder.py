@@ -67,6 +67,11 @@ class Space:
             return (self.width,)
         return WIDTHS if self.has_levels else WIDTHS[:1]
 
+    @property
+    def fewest_patches(self) -> int:
+        """Of a batch."""
+        return self.batch_size or SMALLEST_BATCH
+
     def cover(self, size: Size) -> Size:
         """The smallest patch that the network takes and that is no smaller."""
         return admissible(size, self.spacing) if self.sizes is None else fit(size, self.sizes)
@@ -109,6 +114,11 @@ class Candidate:
         )
 
     @property
+    def is_slim(self) -> bool:
+        """Whether it has the fewest features and patches that may be planned."""
+        return self.width == self.space.widths[-1] and self.batch_size == self.space.fewest_patches
+
+    @property
     def voxels(self) -> int:
         """Of a batch."""
         return self.batch_size * prod(self.patch_size)
@@ -129,7 +139,7 @@ def _is_below(rung: Candidate, other: Candidate) -> bool:
 
 def _rungs(space: Space) -> Iterator[Candidate]:
     sizes = list(_sizes(space))
-    batch = space.batch_size or SMALLEST_BATCH
+    batch = space.fewest_patches
     for more in range(_largest_batch(sizes[0], space), batch, -1):
         yield Candidate(sizes[0], more, space.widths[0], space)
     moderate = [size for size in sizes[1:] if prod(size) >= MODERATE_VOXELS]

@@ -13,7 +13,15 @@ from torchio_seg.planning.families import Changes
 from torchio_seg.planning.fingerprint import Fingerprint
 from torchio_seg.planning.fitting import Found
 from torchio_seg.planning.ladder import LARGEST_SHARE, WIDTHS
-from torchio_seg.planning.schedule import FEWEST_STEPS, LONGEST_STEP_S, MOST_STEPS, SHORT, Cohort, Schedule
+from torchio_seg.planning.schedule import (
+    FEWEST_STEPS,
+    LONGEST_STEP_S,
+    MOST_STEPS,
+    SHORT,
+    Cohort,
+    Schedule,
+    fewest_steps,
+)
 from torchio_seg.planning.settings import ATTENTIVE
 from torchio_seg.planning.spacing import Spacing, Target, resampled
 from torchio_seg.planning.telling import Line, size_text, time_text
@@ -177,7 +185,8 @@ def _limit(settled: Settled) -> str:
         return "it fits the memory budget"
     if not settled.found.is_enough:
         return f"nothing smaller is left, though {FEWEST_STEPS} steps, none over {LONGEST_STEP_S:.0f} s, do not fit"
-    return f"{FEWEST_STEPS} steps, none over {LONGEST_STEP_S:.0f} s, fit the time"
+    fewest = fewest_steps(settled.found.larger or settled.found.best.candidate)
+    return f"{fewest} steps, none over {LONGEST_STEP_S:.0f} s, fit the time"
 
 
 def _network(settled: Settled) -> Line:

@@ -12,6 +12,8 @@ MOST_STEPS = 250_000
 """nnU-Net's 1000 epochs of 250."""
 FEWEST_STEPS = 800
 """That a network should have; candidates whose steps take too long for so many are not chosen."""
+ENOUGH_STEPS = 3000
+"""That come before more features, or patches of a batch, than the fewest."""
 LONGEST_STEP_S = 15.0
 SHORT = 10_000
 """Steps below which Adam, which is fast at first, is taken in place of nnU-Net's SGD."""
@@ -103,7 +105,12 @@ def is_enough(candidate: Candidate, seconds: float, cohort: Cohort, most_seconds
     """Whether steps of so many seconds leave a training worth its name."""
     if seconds > LONGEST_STEP_S:
         return False
-    return plan_schedule(candidate, seconds, cohort, most_seconds).steps >= FEWEST_STEPS
+    return plan_schedule(candidate, seconds, cohort, most_seconds).steps >= fewest_steps(candidate)
+
+
+def fewest_steps(candidate: Candidate) -> int:
+    """That must fit the time for it to be chosen."""
+    return FEWEST_STEPS if candidate.is_slim else ENOUGH_STEPS
 
 
 def num_windows(shape: Size, patch_size: Size) -> int:
