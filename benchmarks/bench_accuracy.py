@@ -29,7 +29,7 @@ from typing import Any
 import common
 
 from torchio_seg import devices
-from torchio_seg.config.values import seconds
+from torchio_seg.config.durations import seconds
 from torchio_seg.metrics import mean_dice, score_label_maps, summarize
 from torchio_seg.records import Case, Labels, RegionScore
 from torchio_seg.splits import nnunet_fold

@@ -8,7 +8,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterable
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +74,8 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def describe(packages: Iterable[str]) -> dict[str, Any]:
     """The processor, how many may be used, what else loads them, and the versions of these packages."""
+    from importlib import metadata  # a tenth of a second, which no screen of help needs to wait for
+
     names: list[str] = []
     with contextlib.suppress(OSError):
         names = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sys
-from importlib.metadata import version
 from types import FrameType
 from typing import Annotated
 
@@ -68,6 +67,8 @@ app.add_typer(track.app, name="track", rich_help_panel=LOOK)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         sys.stdout.write(f"torchio-seg {version('torchio-seg')}\n")
         raise typer.Exit
 

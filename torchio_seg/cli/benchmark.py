@@ -12,8 +12,8 @@ import typer
 from torchio_seg.cli.options import ConfigFile, DatasetName, Device, Network, Root, Set
 from torchio_seg.cli.screen import Screen
 from torchio_seg.cli.shared import command, gather
+from torchio_seg.config.durations import seconds
 from torchio_seg.config.typed import parse_bytes, parse_size
-from torchio_seg.config.values import seconds
 from torchio_seg.errors import UsageError
 from torchio_seg.lock import only_here
 

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PositiveFloat, PositiveInt
 
+from torchio_seg.config.durations import is_duration
+
 Size = tuple[PositiveInt, PositiveInt, PositiveInt]
 Spacing = tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
@@ -21,20 +23,12 @@ def _check_part(value: object) -> object:
 
 
 def _check_duration(value: object) -> object:
-    if isinstance(value, str) and (match := _DURATION.fullmatch(value)) and any(match.groups()):
+    if is_duration(value):
         return value
     raise ValueError("give a time as 90s, 30m, 1h30m or 2d")
 
 
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 Duration = Annotated[str, BeforeValidator(_check_duration)]
-
-
-def seconds(duration: str) -> int:
-    """The length of a duration as settings write it."""
-    match = _DURATION.fullmatch(duration)
-    days, hours, minutes, rest = (int(part or 0) for part in match.groups()) if match else (0, 0, 0, 0)
-    return ((days * 24 + hours) * 60 + minutes) * 60 + rest
 
 
 def check_device(value: object) -> object:

@@ -15,8 +15,8 @@ import torch
 
 from torchio_seg import devices, machine, speedups
 from torchio_seg.config.dumping import to_yaml
+from torchio_seg.config.durations import seconds
 from torchio_seg.config.sections import Experiment
-from torchio_seg.config.values import seconds
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.files import write_json, write_text
 from torchio_seg.network_sizes import sizes_of

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from torchio_seg import devices, machine, memory
+from torchio_seg.config.durations import seconds
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
-from torchio_seg.config.values import seconds
 from torchio_seg.machine import in_units
 from torchio_seg.planning.fitting import Trial
 from torchio_seg.planning.schedule import DAY_S
