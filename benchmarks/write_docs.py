@@ -13,6 +13,8 @@ from itertools import repeat
 from pathlib import Path
 from typing import Any
 
+import accuracy_picture
+
 from torchio_seg.reports.marks import to_svg
 from torchio_seg.workflows.memory_benchmark import read
 from torchio_seg.workflows.memory_output import picture_of, rows
@@ -62,7 +64,7 @@ def pages() -> dict[Path, str]:
     found: dict[Path, str] = {}
     parts = [TITLE]
     for path in sorted(RESULTS.glob("*.json")):
-        section, pictures = memory_section(path) if path.stem == "memory" else (plain_section(path), {})
+        section, pictures = SECTIONS[path.stem](path) if path.stem in SECTIONS else (plain_section(path), {})
         parts.append(section)
         found |= pictures
     return found | {PAGE: "\n".join(parts)}
@@ -98,6 +100,21 @@ def memory_section(path: Path) -> tuple[str, dict[Path, str]]:
         pictures[picture] = to_svg(picture_of(f"{network}: patches against {shape}", own, is_gpu=is_gpu))
         lines.append(f"\n![memory of {network} against the edge of a patch](images/{picture.name})")
     return "\n".join(lines) + "\n", pictures
+
+
+def accuracy_section(path: Path) -> tuple[str, dict[Path, str]]:
+    """The table of all runs, and a picture of their curves for each task."""
+    runs = json.loads(path.read_text(encoding="utf-8"))["results"]
+    section, pictures = plain_section(path), {}
+    for task in dict.fromkeys(run["task"] for run in runs):
+        picture = DOCS / "images" / f"accuracy_{task}.svg"
+        pictures[picture] = to_svg(accuracy_picture.draw(task, [run for run in runs if run["task"] == task]))
+        section += f"\n![Dice on {task} against time](images/{picture.name})\n"
+    return section, pictures
+
+
+SECTIONS = {"memory": memory_section, "accuracy": accuracy_section}
+"""Those with pictures."""
 
 
 def plain_section(path: Path) -> str:

@@ -14,7 +14,7 @@ import pytest
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 BENCHMARKS = REPOSITORY / "benchmarks"
-NO_MEASUREMENTS = {"common", "write_docs", "phantom_pictures"}
+NO_MEASUREMENTS = {"common", "write_docs", "phantom_pictures", "accuracy_picture"}
 SCRIPTS = sorted(path for path in BENCHMARKS.glob("*.py") if path.stem not in NO_MEASUREMENTS)
 
 
