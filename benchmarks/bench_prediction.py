@@ -39,8 +39,8 @@ import numpy as np
 import torch
 
 from torchio_seg import memory
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.images import from_array

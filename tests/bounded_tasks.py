@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.scan import open_scan

@@ -15,11 +15,11 @@ from torchio_seg.memory import peak_bytes, reset_peak, resident_bytes
 from torchio_seg.postprocessing import Step
 from torchio_seg.predictor.budget import Wanted, measure_patch, reckon
 from torchio_seg.predictor.ensemble import Ensemble
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor, Storage
 from torchio_seg.predictor.reckoning import Image
 from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.predictor.uncertainty import entropy
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import create

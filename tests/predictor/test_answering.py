@@ -12,11 +12,11 @@ import torch
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.predictor.budget import measure_patch
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.mirroring import Mirrored
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.predictor.uncertainty import MEASURES
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from torchio_seg.memory import measure
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import create, read

@@ -11,8 +11,8 @@ import pytest
 import torch
 from stored_axes import undo
 
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor, predict
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 from torchio_seg.volumes.nifti import read, write_like

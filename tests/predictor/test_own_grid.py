@@ -10,11 +10,11 @@ import torch
 from stored_axes import undo
 from torch.nn import functional
 
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.own_grid import OwnGrid
 from torchio_seg.predictor.patch_grid import PatchGrid
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.way_back import WayBack
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.targets import activate, decode
 from torchio_seg.transforms.preprocessing import find_grids

@@ -12,11 +12,11 @@ import torch
 
 from torchio_seg.memory import measure
 from torchio_seg.predictor.budget import SLACK, Need, Wanted, ladder, measure_patch, reckon, roomiest
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor, Storage
 from torchio_seg.predictor.reckoning import Image, PatchCost
 from torchio_seg.predictor.skipping import Skipping
 from torchio_seg.predictor.uncertainty import entropy
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from torchio_seg.predictor.grid import Window, stream
 from torchio_seg.predictor.patch_grid import PatchGrid
 from torchio_seg.predictor.predictor import Predictor, Storage
 from torchio_seg.predictor.streaming import Frontier
 from torchio_seg.predictor.uncertainty import entropy
+from torchio_seg.predictor.window import Window, stream
 from torchio_seg.progress import Silent
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe

@@ -12,8 +12,8 @@ from stored_axes import undo
 
 from torchio_seg.postprocessing import Step, apply
 from torchio_seg.predictor.ensemble import Ensemble
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor, Storage
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.targets import activate, background, decode
 from torchio_seg.transforms.recipe import Recipe

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.skipping import Skipping
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 

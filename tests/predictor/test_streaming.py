@@ -18,10 +18,10 @@ from full_aggregation import aggregate
 
 from torchio_seg.errors import TorchioSegError
 from torchio_seg.memory import measure
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.patch_grid import PatchGrid, Strip, collect
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.streaming import Frontier
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 

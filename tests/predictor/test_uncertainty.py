@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from torchio_seg.predictor.ensemble import Ensemble
-from torchio_seg.predictor.grid import Window
 from torchio_seg.predictor.mirroring import Mirrored, mirrorings
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.predictor.uncertainty import MEASURES, entropy
+from torchio_seg.predictor.window import Window
 from torchio_seg.records import Labels
 from torchio_seg.transforms.recipe import Recipe
 

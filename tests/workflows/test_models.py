@@ -14,7 +14,7 @@ from torchio_seg import ensemble
 from torchio_seg import load_model as load_model_in_python
 from torchio_seg.errors import DataError, UsageError
 from torchio_seg.postprocessing import Step
-from torchio_seg.predictor.grid import on_device
+from torchio_seg.predictor.window import on_device
 from torchio_seg.volumes.images import from_array
 from torchio_seg.volumes.scan import Scan
 from torchio_seg.workflows.export import export

@@ -15,11 +15,11 @@ import torch
 from torchio_seg.memory import peak_bytes, reset_peak, resident_bytes
 from torchio_seg.postprocessing import mending_bytes
 from torchio_seg.predictor import reckoning
-from torchio_seg.predictor.grid import on_device
 from torchio_seg.predictor.predictor import Predictor, Storage, find_ways
 from torchio_seg.predictor.reckoning import FLOAT, Image, Part, PatchCost
 from torchio_seg.predictor.skipping import without_skipping
 from torchio_seg.predictor.streaming import CPU
+from torchio_seg.predictor.window import on_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,13 +12,13 @@ import torch
 
 from torchio_seg.machine import is_out_of_memory
 from torchio_seg.metrics import region_masks
-from torchio_seg.predictor.grid import Window, on_device, stream
 from torchio_seg.predictor.held import Held
 from torchio_seg.predictor.own_grid import OwnGrid, activated, averaged, is_decided_by_logits, whole_planes
 from torchio_seg.predictor.patch_grid import PatchGrid, collect
 from torchio_seg.predictor.streaming import CPU, Frontier
 from torchio_seg.predictor.uncertainty import disagreement
 from torchio_seg.predictor.way_back import WayBack
+from torchio_seg.predictor.window import Window, on_device, stream
 from torchio_seg.progress import Progress, Silent
 from torchio_seg.transforms.prepared import Planes, Rolling
 from torchio_seg.transforms.preprocessing import Grids, find_grids, on_model_grid
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from torchio_seg.predictor.grid import Prepared
     from torchio_seg.predictor.patch_grid import Strip
     from torchio_seg.predictor.uncertainty import Measure
+    from torchio_seg.predictor.window import Prepared
     from torchio_seg.records import Labels, Region
     from torchio_seg.transforms.recipe import Recipe
     from torchio_seg.volumes.source import Source

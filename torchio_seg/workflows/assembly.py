@@ -17,7 +17,7 @@ from torchio_seg.config.values import voxels
 from torchio_seg.distributed import ALONE, Peers
 from torchio_seg.errors import ConfigError, DataError
 from torchio_seg.network_sizes import Sizes, check_patch_size, sizes_of
-from torchio_seg.predictor.grid import Window
+from torchio_seg.predictor.window import Window
 from torchio_seg.splits import divide
 from torchio_seg.targets import leave_out_ignored, leave_out_ignored_of_all
 from torchio_seg.transforms.normalization import learn_landmarks, learn_statistics

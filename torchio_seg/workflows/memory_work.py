@@ -15,8 +15,8 @@ from pydantic import TypeAdapter
 
 from torchio_seg import devices, memory
 from torchio_seg.config.resolve import resolve
-from torchio_seg.predictor.grid import Window, on_device
 from torchio_seg.predictor.predictor import Predictor
+from torchio_seg.predictor.window import Window, on_device
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.transforms.preprocessing import pad_to
 from torchio_seg.transforms.recipe import Recipe
