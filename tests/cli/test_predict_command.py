@@ -27,8 +27,9 @@ from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.inputs import find_cases
 from torchio_seg.workflows.models import LoadedModel, keep_largest
 from torchio_seg.workflows.opening import load_model
-from torchio_seg.workflows.predict import _without_outputs, predict
+from torchio_seg.workflows.predict import predict
 from torchio_seg.workflows.predict_case import Output
+from torchio_seg.workflows.predict_files import without_outputs
 
 REGIONS = ("whole_tumor", "tumor_core", "enhancing_tumor")
 
@@ -101,8 +102,8 @@ def test_predictions_beside_their_scans_are_no_scans(work: Path, call: Call) -> 
     for name in ("a", "a_seg", "a_tumor_core", "a_probabilities", "b_seg"):
         create(work / "flat" / f"{name}.nii.gz", np.zeros((1, 4, 4, 4), np.int16), np.eye(4))
     cases = find_cases(["flat"], ["CT"])
-    assert [case.id for case in _without_outputs(model, cases, Output(work / "flat"))] == ["a", "b_seg"]
-    assert len(_without_outputs(model, cases, Output(work / "elsewhere"))) == len(cases)
+    assert [case.id for case in without_outputs(model, cases, Output(work / "flat"))] == ["a", "b_seg"]
+    assert len(without_outputs(model, cases, Output(work / "elsewhere"))) == len(cases)
 
 
 class _Impatient(Silent):
