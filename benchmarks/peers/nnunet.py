@@ -40,7 +40,7 @@ def convert(task: Path, raw: Path) -> None:
     (raw / "labelsTr").mkdir()
     for pair in facts["training"]:
         case = Path(pair["image"]).name.removesuffix(".nii.gz")
-        shutil.copy(task / pair["image"], raw / "imagesTr" / f"{case}_0000.nii.gz")
+        divide(task / pair["image"], raw / "imagesTr" / case)
         shutil.copy(task / pair["label"], raw / "labelsTr" / f"{case}.nii.gz")
     own = {
         "channel_names": facts["modality"],
@@ -49,6 +49,19 @@ def convert(task: Path, raw: Path) -> None:
         "file_ending": ".nii.gz",
     }
     (raw / "dataset.json").write_text(json.dumps(own))
+
+
+def divide(image: Path, stem: Path) -> list[str]:
+    """Its channels as files of their own."""
+    import nibabel as nib
+    import numpy as np
+
+    scan = nib.load(image)  # type: ignore[attr-defined]
+    channels = np.moveaxis(np.asanyarray(scan.dataobj).reshape(*scan.shape[:3], -1), -1, 0)  # type: ignore[attr-defined]
+    files = [f"{stem}_{number:04d}.nii.gz" for number in range(len(channels))]
+    for file, channel in zip(files, channels, strict=True):
+        nib.Nifti1Image(channel, scan.affine).to_filename(file)  # type: ignore[attr-defined]
+    return files
 
 
 def train(seconds: float, device: str) -> Any:
@@ -74,7 +87,8 @@ def train(seconds: float, device: str) -> Any:
             self, plans: Any, configuration: str, fold: Any, dataset_json: Any, device: Any
         ) -> None:
             super().__init__(plans, configuration, fold, dataset_json, device)  # it looks these names up by itself
-            self.num_epochs, self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = 1, TIMED_STEPS, 1
+            self.num_epochs = NUM_EPOCHS + 1  # it makes its loop of them once; the steps of each it looks up
+            self.num_iterations_per_epoch, self.num_val_iterations_per_epoch = TIMED_STEPS, 1
             self.save_every = 10**6
             self.num_steps = 0
             self._marks: list[float] = []
@@ -87,18 +101,16 @@ def train(seconds: float, device: str) -> Any:
 
         def on_train_epoch_end(self, outputs: Any) -> None:
             super().on_train_epoch_end(outputs)
-            if self.current_epoch == 0 and self.num_epochs == 1:
+            if self.current_epoch == 0:
                 each = (self._marks[-1] - self._marks[1]) / (len(self._marks) - 2)
                 left = max(1, int((0.97 * seconds - (time.monotonic() - BEGUN)) / each))
-                self.num_epochs = NUM_EPOCHS + 1
                 self.num_iterations_per_epoch = max(1, left // NUM_EPOCHS)
-                self.lr_scheduler.max_steps = self.num_epochs
 
         def perform_actual_validation(self, save_probabilities: bool = False) -> None:
             """Not within the time; the test cases are predicted afterwards."""
 
     trainer = Timed(
-        json.loads((folder / "nnUNetPlans.json").read_text()),
+        json.loads((folder / "nnUNetPlans.json").read_text()) | {"continue_training": False},
         "3d_fullres",
         "all",
         json.loads((folder / "dataset.json").read_text()),
@@ -128,7 +140,7 @@ def predict(trainer: Any, images: Path, output: Path, device: str) -> None:
     output.mkdir(parents=True, exist_ok=True)
     names = sorted(path.name for path in images.glob("*.nii.gz"))
     predictor.predict_from_files(
-        [[str(images / name)] for name in names],
+        [divide(images / name, output / name.removesuffix(".nii.gz")) for name in names],
         [str(output / name.removesuffix(".nii.gz")) for name in names],
         overwrite=True,
         num_processes_preprocessing=1,
