@@ -484,7 +484,7 @@ def processor_seconds(program: str, *words: str) -> float:
     return float(seconds)
 
 
-def test_help_and_version_open_at_once_and_without_torch() -> None:
+def test_help_and_version_load_nothing_heavy_and_take_little_more_than_typer() -> None:
     """Next to the smallest program that typer can make: how long that takes depends on the machine."""
     for words in (["--help"], ["train", "--help"], ["predict", "-h"], ["--version"]):
         ours, smallest = float("inf"), float("inf")
