@@ -11,7 +11,8 @@ from torchio_seg.reports.marks import HEIGHT, WIDTH, Dot, Mark, Place, Stroke, T
 
 LEFT, RIGHT, TOP, BOTTOM = 64, 300, 70, 60
 TICKS = (1, 2, 5, 10, 15, 30, 60, 120, 240, 480, 960)
-STEP = 0.02
+STEPS = (0.01, 0.02, 0.05, 0.1)
+MOST_LINES = 10
 BLACK, PALE = "#000000", "#dddddd"
 LINE, SAMPLE = 18, 26
 
@@ -22,8 +23,9 @@ def draw(task: str, runs: Sequence[Mapping[str, Any]]) -> list[Mark]:
     ends = [(run["train_s"] / 60, run["dice"]) for run in runs]
     points = [point for curve in (*curves, ends) for point in curve]
     first, last = min(x for x, _ in points) * 0.9, max(x for x, _ in points) * 1.1
-    low = STEP * floor(min(y for _, y in points) / STEP)
-    high = STEP * ceil(max(y for _, y in points) / STEP)
+    lowest, highest = min(y for _, y in points), max(y for _, y in points)
+    step = next((step for step in STEPS if highest - lowest < MOST_LINES * step), STEPS[-1])
+    low, high = step * floor(lowest / step), step * ceil(highest / step)
 
     def place(minutes: float, dice: float) -> Place:
         return (
@@ -35,7 +37,7 @@ def draw(task: str, runs: Sequence[Mapping[str, Any]]) -> list[Mark]:
         Text(12, 20, f"{task}: mean Dice over classes against time", BLACK, is_bold=True),
         Text(12, 38, "lines: validation cases during training; rings: the cases kept away, predicted at the end"),
     ]
-    for dice in (low + STEP * number for number in range(round((high - low) / STEP) + 1)):
+    for dice in (low + step * number for number in range(round((high - low) / step) + 1)):
         x, y = place(first, dice)
         marks += [Stroke(((x, y), place(last, dice)), PALE), Text(x - 6, y + 4, f"{dice:.2f}", anchor="end")]
     for minutes in (tick for tick in TICKS if first <= tick <= last):

@@ -163,7 +163,7 @@ def nnunet(given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     words += [str(folder / "predicted"), str(seconds(given.max_time)), device]
     done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     found = next(json.loads(line) for line in done.stdout.splitlines() if line.startswith('{"train_s"'))
-    return {"suffix": ".nii.gz", "facts": {"train_s": round(found["train_s"]), "steps": found["steps"]}}
+    return {"suffix": ".nii.gz", "facts": found | {"train_s": round(found["train_s"])}}
 
 
 def call(words: Sequence[str], folder: Path) -> None:

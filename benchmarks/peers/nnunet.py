@@ -15,6 +15,7 @@ import shutil
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,8 @@ def main() -> None:
             os.environ[f"nnUNet_{part}"] = str(Path(name) / part)
         convert(Path(training), Path(name) / "raw" / NAME)
         trainer = train(float(seconds), device)
-        print(json.dumps({"train_s": time.monotonic() - BEGUN, "steps": trainer.num_steps}), flush=True)
+        about = {"train_s": time.monotonic() - BEGUN, "steps": trainer.num_steps, "version": version("nnunetv2")}
+        print(json.dumps(about), flush=True)
         predict(trainer, Path(images), Path(output), device)
 
 
