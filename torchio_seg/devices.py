@@ -110,6 +110,12 @@ def most_held(device: torch.device) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
+def wait_for(device: torch.device) -> None:
+    """Until it has done what it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def free_memory(device: torch.device) -> int:
     """Bytes of a GPU that nobody uses."""
     return torch.cuda.mem_get_info(device)[0]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import torch
 from torch.optim import SGD, Adam, AdamW, Optimizer
 
 from torchio_seg.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    import torch
 
     from torchio_seg.config.optimizations import Optimization
 
@@ -33,6 +32,19 @@ def build_optimizer(parameters: Iterable[torch.nn.Parameter], settings: Optimiza
         )
     rule = AdamW if settings.optimizer == "adamw" else Adam
     return rule(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+
+
+def fill_averages(optimizer: Optimizer) -> None:
+    """Have what the optimizer keeps from step to step in memory before its first, with the weights as they are."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+        for parameter in group["params"]:
+            parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 class Schedule:

@@ -88,12 +88,10 @@ class Results:
         if overwrite or not path.exists():
             return results
         found = read(path)
-        own = bench.identity()
-        if differing := [key for key in own if found["about"].get(key) != own[key]]:
-            key = differing[0]
+        if differing := _differences(found["about"], bench.identity()):
             raise UsageError(
-                f"{path} was measured with other {', '.join(differing)} ({key}: {found['about'].get(key)}, now "
-                f"{own[key]}): name another folder with -o, or add --overwrite"
+                f"{path} was measured with other {'; '.join(differing)}: name another folder with -o, or add "
+                "--overwrite"
             )
         results.points = {each.point: each for each in found["points"]}
         results.accuracy, results.named_before = found["accuracy"], found["answers"]
@@ -148,6 +146,18 @@ class Results:
 def distinct(points: Mapping[Point, Measured]) -> list[Point]:
     """Of those that came to one size by the same work the last, which is the whole volume where that is among them."""
     return list({(point.series, found.size): point for point, found in points.items()}.values())
+
+
+def _differences(found: Any, own: Mapping[str, Any], above: str = "") -> list[str]:
+    """What is there in words, and what is wanted."""
+    told: list[str] = []
+    for key, value in own.items():
+        there = found.get(key) if isinstance(found, Mapping) else None
+        if isinstance(value, Mapping) and isinstance(there, Mapping):
+            told += _differences(there, value, f"{above}{key}.")
+        elif there != value:
+            told.append(f"{above}{key} ({there}, now {value})")
+    return told
 
 
 def _question(answer: Mapping[str, Any]) -> tuple[Any, ...]:

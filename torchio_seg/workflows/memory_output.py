@@ -76,7 +76,6 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Line]) -> dict[
         "memory_bytes": found.memory if found.fits else None,
         "of_whole": round(found.memory / compared, 4) if found.fits and compared else None,
         "whole_is_estimated": is_estimated,
-        "first_step_bytes": max(0, found.first_peak - found.before) if found.fits and found.first_peak else None,
         "process_bytes": found.peak if found.fits else None,
         "reserved_bytes": found.reserved,
         "allocated_bytes": found.allocated,
@@ -86,6 +85,7 @@ def _row(found: Measured, points: Points, fitted: Mapping[Point, Line]) -> dict[
         "limit_seconds": found.most_seconds,
         "seconds": found.seconds,
         "parameters": found.parameters,
+        "commit": found.commit,
     }
 
 

@@ -23,6 +23,10 @@ PACKAGES = ("torchio-seg", "torch", "torchio", "monai")
 _MOST_DOUBLINGS = 5
 """Of the multiple that a padded size is tried with: deeper networks for larger patches ask for coarser ones."""
 
+_SETTINGS = ("seed", "preprocessing", "augmentation", "loss", "optimization", "training")
+_VARIED = ("precision", "activation_checkpointing", "epochs", "steps", "max_time")
+"""Of training: what points differ in, and how long it is."""
+
 Work = Literal["training", "prediction"]
 Aggregation = Literal["streaming", "full"]
 
@@ -70,8 +74,6 @@ class Measured:
     """Bytes of the process with imports, network and batch, or volume."""
     peak: int = 0
     """The most that the process had from then on."""
-    first_peak: int = 0
-    """The same after the first of the steps, when the optimizer has no averages yet; 0 where none was taken."""
     reserved: int | None = None
     """The most that torch took of a GPU."""
     allocated: int | None = None
@@ -81,6 +83,8 @@ class Measured:
     seconds: float | None = None
     """A warm step; the volume."""
     parameters: int | None = None
+    commit: str | None = None
+    """Of the checkout that measured it."""
 
     @property
     def voxels(self) -> int:
@@ -131,6 +135,7 @@ class Bench:
             "batch_size": training.batch_size,
             "overlap": self.base.prediction.overlap,
             "network": self._own_network(),
+            "settings": self._settings(),
             "device": devices.describe(device),
             "processor": about["processor"],
             "versions": about["versions"],
@@ -141,6 +146,13 @@ class Bench:
         section = self.base.network.section
         plain = {"name": "plain", "dataset": {"name": "phantom"}, "network": {"name": self.base.network.name}}
         return None if section == resolve(plain, {}, "the network").network.section else section
+
+    def _settings(self) -> dict[str, Any]:
+        """What else a step, or a training, depends on."""
+        found = self.base.model_dump(mode="json", include=set(_SETTINGS))
+        for name in _VARIED:
+            found["training"].pop(name)
+        return found
 
     def experiment(self, point: Point, size: Size) -> Experiment:
         """The experiment whose step, or prediction, this point is."""
@@ -182,15 +194,16 @@ class Bench:
 
     def measure(self, point: Point, reason: str | None = None) -> Measured:
         """In a process of its own, unless there is a reason not to; what does not fit, or cannot be, is a result."""
+        size = self.shape
         try:
             size = self.size_of(point)
             reason = reason or self._refusal(point)
             found = self._measure(point, size) if reason is None else Measured(point, size, None, reason)
         except ConfigError as error:
-            found = Measured(point, self.shape, None, str(error))
+            found = Measured(point, size, None, str(error))
         except TrainingError as error:
-            found = Measured(point, self.shape, None, str(error), crashed=True)
-        return replace(found, limit=self.limit, most_seconds=self.most_seconds)
+            found = Measured(point, size, None, str(error), crashed=True)
+        return replace(found, limit=self.limit, most_seconds=self.most_seconds, commit=machine.commit())
 
     def _refusal(self, point: Point) -> str | None:
         device = devices.choose(self.base.device)
@@ -213,7 +226,6 @@ class Bench:
             held=self._held(point, size, answer["parameters"]),
             before=answer["before_step"],
             peak=found.peak,
-            first_peak=answer.get("first_step_peak", 0),
             reserved=answer["device_bytes"],
             allocated=answer["allocated_bytes"],
             device_used=answer["device_used"],

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from torchio_seg import devices, memory, speedups
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
-from torchio_seg.optimization import Schedule, build_optimizer
+from torchio_seg.optimization import Schedule, build_optimizer, fill_averages
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.step import Stepper
 from torchio_seg.targets import encode
@@ -59,11 +59,10 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
         speedups.recompute_levels(network)
     if experiment.training.channels_last:
         speedups.use_channels_last(network)
-    seconds, before, first = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
+    seconds, before = _time_steps(_stepper(experiment, dataset, network, device), experiment, dataset)
     return {
         "seconds": seconds,
         "before_step": before,
-        "first_step_peak": first,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         **device_figures(device),
     }
@@ -88,25 +87,30 @@ def _stepper(experiment: Experiment, dataset: Dataset, network: torch.nn.Module,
     return Stepper(network, loss, optimizer, schedule, settings=experiment.training, device=device)
 
 
-def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> tuple[float, int, int]:
-    """The fastest of some steps, the first of which only warms up where others follow; bytes before it, at its peak."""
+def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> tuple[float, int]:
+    """The fastest of some steps, the first of which only warms up where others follow; bytes before it."""
     generator = torch.Generator().manual_seed(0)
     shape = (experiment.training.batch_size, len(dataset.channels), *experiment.sampling.patch_size)
     values = torch.tensor(sorted(set(dataset.labels.names) - {dataset.labels.ignore}))
     times: list[float] = []
-    before = first = 0
+    before = 0
     for number in range(_NUM_STEPS):
         images = torch.randn(shape, generator=generator)
         label_map = values[torch.randint(len(values), (shape[0], 1, *shape[2:]), generator=generator)]
         pair = (images, encode(label_map, dataset.labels))
-        before = before or memory.resident_bytes(os.getpid())
+        if number == 0:
+            memory.reset_peak()  # building the network and looking at it is no part of a step
+            before = memory.resident_bytes(os.getpid())
+            fill_averages(
+                stepper.optimizer
+            )  # so that the first step takes as much as others, should it be the only one
         started = time.perf_counter()
         stepper([pair])
+        devices.wait_for(stepper.device)
         times.append(time.perf_counter() - started)
-        first = first or memory.peak_bytes()
         if times[0] > (_LONG_S if number else _VERY_LONG_S):
             break
-    return min(times[1:] or times), before, first
+    return min(times[1:] or times), before
 
 
 def limit(device: torch.device, most_bytes: int) -> None:
