@@ -21,23 +21,14 @@ from pathlib import Path
 
 import common
 
+from torchio_seg import components
 from torchio_seg.workflows.memory_benchmark import POINTS
 from torchio_seg.workflows.memory_points import PACKAGES
 
-PARTS = (
-    ("unet", "training"),
-    ("segresnet", "training"),
-    ("unet_plain", "training"),
-    ("unetr", "training"),
-    ("dynunet", "training"),
-    ("swinunetr", "training"),
-    ("resencunet", "training"),
-    ("unet", "prediction"),
-    ("segresnet", "prediction"),
-)
-"""The fast ones first."""
+FAST_FIRST = ("unet", "unet_plain", "segresnet", "unetr", "dynunet")
+NETWORKS = tuple(dict.fromkeys((*FAST_FIRST, *components.names("networks"))))
+PARTS = (*((network, "training") for network in NETWORKS), ("unet", "prediction"), ("segresnet", "prediction"))
 CHECKPOINTED = ("unet",)
-NETWORKS = tuple(dict.fromkeys(network for network, _ in PARTS))
 FULL = "--shape 240,240,155 --patches 64,96,128,160 --precisions fp32,bf16 --set prediction.overlap=0.25"
 QUICK = "--shape 96,96,64 --patches 32,48,64 --precisions fp32 --checkpointing off --memory-limit 2GiB --overwrite"
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "augmentation_accuracy": "python benchmarks/augmentation_accuracy.py --root Task04_Hippocampus",
 }
 """Those that need more than their name."""
+SHORT = 10
+"""Digits of a commit."""
 LONG = {"runs", "validation", "plan", "machine", "regions", "settings", "commit", "values", "all attempts"}
 """What tables leave out; it stands in the files."""
 ABOUT = {"what", "device", "command"}
@@ -51,11 +53,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="write nothing; fail where a file is not in step")
     given = parser.parse_args()
-    stale = [path for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    found = pages()
+    stale = [path for path, text in found.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
     if given.check and stale:
         sys.exit(f"not in step with benchmarks/results: {', '.join(map(str, stale))}; run benchmarks/write_docs.py")
     for path in stale:
-        path.write_text(pages()[path], encoding="utf-8")
+        path.write_text(found[path], encoding="utf-8")
         print("written", path)
 
 
@@ -77,10 +80,13 @@ def memory_section(path: Path) -> tuple[str, dict[Path, str]]:
     about, found = results["about"], rows(points, results["accuracy"])
     shape = " x ".join(map(str, about["shape"]))
     commands = told.get("commands", {})
+    commits = sorted(
+        {found.commit[:SHORT] for found in points.values() if found.commit}
+    )  # a run may go on with another
     lines = [
         "## Memory: patches against the whole volume\n",
         f"{shape} voxels, {about['channels']} channels, {about['classes']} classes: `{told['command']}`\n",
-        machine_text(about, about["device"]),
+        machine_text(about | {"commit": ", ".join(commits)}, about["device"]),
         MEMORY,
         *[f"- {note}" for note in list(notes(found))[1:]],
     ]
@@ -175,7 +181,8 @@ def machine_text(about: Mapping[str, Any], device: str) -> str:
     """The machine, the versions and the commit in a sentence."""
     machine = about["machine"]
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    commit = f", commit {about['commit'][:10]}" if about.get("commit") else ""
+    names = [name.strip()[:SHORT] for name in (about.get("commit") or "").split(",") if name]
+    commit = f", commit {', '.join(names)}" if names else ""
     where = f"{device}; " if device else ""
     processors = f"{machine['cores']} processor{'' if machine['cores'] == 1 else 's'}"
     return f"{where}{machine['processor']}, {processors}, {machine['system']}, {versions}{commit}.\n"

@@ -19,7 +19,7 @@ import torch
 from torchio_seg import checkpoint, components
 from torchio_seg.config.resolve import load, shipped
 from torchio_seg.devices import choose
-from torchio_seg.distributed import ALONE, joined
+from torchio_seg.distributed import ALONE, joined, require_unlaunched
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.progress import Silent
 from torchio_seg.timing import Allowance, StepTimer, Upkeep
@@ -292,6 +292,14 @@ def test_the_sum_over_processes_is_no_option_of_a_loss() -> None:
     assert components.accepts("losses", "dice", "pool")
     with pytest.raises(ConfigError, match="pool"):
         components.assemble("losses", {"name": "dice", "pool": 1}, True)
+
+
+def test_what_each_process_would_do_as_a_whole_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WORLD_SIZE", raising=False)
+    require_unlaunched("crossval", "no torchrun")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UsageError, match="crossval works in one process, torchrun started 2: no torchrun"):
+        require_unlaunched("crossval", "no torchrun")
 
 
 def test_a_world_without_a_launcher_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from test_step import pair, stepper
 
 from torchio_seg import timing
 from torchio_seg.config.sections import Training
-from torchio_seg.records import Validation
+from torchio_seg.records import Validation, ValidationLeft
 from torchio_seg.step import Pair
 from torchio_seg.timing import Allowance, Upkeep
 from torchio_seg.trainer import Parts, Position, Trainer
@@ -181,6 +181,13 @@ def test_training_ends_when_validations_bring_nothing_better_for_long_enough() -
     assert trainer.position.best_epoch == 2
 
 
+def test_as_good_as_the_best_is_kept_in_its_place_and_tries_patience() -> None:
+    watched = Watched(Training(epochs=9, validation_every=1, patience=3), dice=[0.0] * 9)
+    trainer = watched.trainer()
+    assert trainer.run()
+    assert (trainer.position.epoch, trainer.position.best_epoch) == (4, 4)
+
+
 @pytest.mark.parametrize(("best", "chosen"), [("mean_dice", 2), ("loss", 1), ("a", 3), ("hd95", 2)])
 def test_the_best_is_told_by_what_the_settings_name(best: str, chosen: int) -> None:
     watched = Watched(Training(epochs=3, validation_every=1, best=best))
@@ -217,8 +224,37 @@ def test_time_that_is_up_ends_training_as_it_is() -> None:
     watched.allowance = Allowance(1.0, time.monotonic() - 5, lambda: Upkeep(0.0, 0.1))
     trainer = watched.trainer()
     assert trainer.run()
-    assert trainer.position.step == 1
+    assert trainer.position.step == trainer.position.num_steps == 1, "so that it is known to have ended"
     assert watched.subsets == [None]
+
+
+def test_a_deadline_that_comes_in_a_validation_lets_no_more_steps_be_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = Watched(Training(max_time="1s", validation_every=1, validation_cases=1))
+    monkeypatch.setattr(timing, "time", watched.clock)
+    watched.allowance = Allowance(4 * BATCHES * SECONDS, 0.0, lambda: Upkeep(validation=0.0, ending=0.12))
+    trainer = watched.trainer()
+    assert trainer.run()
+    assert trainer.position.step == trainer.position.num_steps == BATCHES
+    assert watched.subsets == [0, None]
+
+
+@pytest.mark.parametrize(("settings", "left_at"), [(Training(epochs=3, validation_every=1), 5), (Training(steps=8), 8)])
+def test_a_stop_in_a_validation_leaves_it_to_the_resumed_training(settings: Training, left_at: int) -> None:
+    whole = Watched(settings)
+    whole.trainer().run()
+    watched = Watched(settings)
+    first = watched.trainer()
+
+    def leave(*_: object) -> Validation:
+        raise ValidationLeft
+
+    object.__setattr__(first.parts, "validate", leave)
+    assert not first.run()
+    assert (first.position.step, first.position.validated_at) == (left_at, 0)
+    assert watched.saved[-1] == ("last", *divmod(left_at, BATCHES))
+    resumed = Watched(settings)
+    assert resumed.trainer(replace(first.position)).run()
+    assert resumed.subsets == whole.subsets
 
 
 def test_a_stop_at_an_epochs_end_saves_at_once_and_leaves_its_validation_to_the_resumed_training() -> None:

@@ -186,6 +186,12 @@ def joined(
     distributed.destroy_process_group()
 
 
+def require_unlaunched(command: str, instead: str) -> None:
+    """Refuse several processes of what each of them would do as a whole."""
+    if (launched := os.environ.get("WORLD_SIZE", "1")) != "1":
+        raise UsageError(f"{command} works in one process, torchrun started {launched}: {instead}")
+
+
 def _join(work: str) -> tuple[Store, Peers]:
     """Meet the others; CPU tensors go by gloo, those on a GPU by NCCL."""
     try:

@@ -157,6 +157,10 @@ class RegionScore:
         return self.true_voxels == 0 and self.predicted_voxels == 0
 
 
+class ValidationLeft(Exception):  # noqa: N818 (nothing went wrong)
+    """A stop was asked for before all cases were predicted; nothing of the validation is kept."""
+
+
 @dataclass(frozen=True)
 class Validation:
     """What whole-volume prediction of validation cases gave."""

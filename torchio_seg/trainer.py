@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from torchio_seg import devices
 from torchio_seg.memory import resident_bytes
 from torchio_seg.progress import Progress, Silent
+from torchio_seg.records import ValidationLeft
 from torchio_seg.step import Stepper, StepResult
 from torchio_seg.timing import EpochClock, StepTimer
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     from torchio_seg.timing import Allowance
 
     Validate = Callable[[int | None, Progress], Validation]
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -56,7 +60,7 @@ class Parts:
     """Images and masks of an epoch from some batch on, always the same for the same epoch."""
     batches_per_epoch: int
     validate: Validate | None
-    """Of all cases, or of the n-th subset of them; None where no case is kept for it."""
+    """Of all cases, or of the n-th subset of them, unless `ValidationLeft`; None where no case is kept for it."""
     save: Callable[[str, Position], None]
     """Keep the model as `best` or `last`."""
     log: Callable[[Mapping[str, Any]], None]
@@ -85,26 +89,26 @@ class Trainer:
         """Train to the end; False where a stop was asked for before."""
         position, num_epochs = self.position, self._num_epochs()
         with self._shown("training", None if num_epochs is None else num_epochs - position.epoch):
-            if position.step:
-                self._validate_if_due()  # which a stop may have kept from being done
-            while not self.is_over():
-                self._train_epoch()
-                self.parts.save("last", position)
-                if self.parts.should_stop() and not self.is_over():
-                    return False
-                self._validate_if_due()
-                self._timer.interrupt()
-                self.parts.progress.advance(1, **self._latest)
+            try:
+                if position.step:
+                    self._validate_if_due()  # which a stop may have kept from being done
+                while not self.is_over():
+                    self._train_epoch()
+                    self.parts.save("last", position)
+                    if self.parts.should_stop() and not self.is_over():
+                        return False
+                    self._validate_if_due()
+                    self._timer.interrupt()
+                    self.parts.progress.advance(1, **self._latest)
+            except ValidationLeft:
+                return False
         return True
 
     def is_over(self) -> bool:
-        """Whether all steps are taken, or no time or no hope of a better model is left."""
+        """Whether all steps are taken, or no hope of a better model is left."""
         position, patience = self.position, self.settings.patience
-        if position.num_steps is not None and position.step >= position.num_steps:
-            return True
-        if patience is not None and position.validations_since_best >= patience:
-            return True
-        return self.parts.allowance is not None and position.step > 0 and self.parts.allowance.is_up()
+        has_all_steps = position.num_steps is not None and position.step >= position.num_steps
+        return has_all_steps or (patience is not None and position.validations_since_best >= patience)
 
     def _train_epoch(self) -> None:
         """The steps of one epoch that are not done yet, or those until training ends in between."""
@@ -139,6 +143,7 @@ class Trainer:
         self._show(result.loss, clock)
         if position.num_steps is None:
             self._reckon()
+        self._heed_deadline()
         every = self.settings.save_every
         if every is not None and position.step % every == 0 and not self.is_over():
             self.parts.save("last", position)
@@ -169,6 +174,14 @@ class Trainer:
             "budget", num_steps=self.position.num_steps, seconds_per_step=seconds_per_step, **asdict(allowance.upkeep)
         )
 
+    def _heed_deadline(self) -> None:
+        """Let the training have no more steps than it took, where no time is left for others."""
+        position, allowance = self.position, self.parts.allowance
+        if allowance is None or self.is_over() or not allowance.is_up():
+            return
+        log.warning("time is up after %d steps of %s: training ends here", position.step, position.num_steps or "any")
+        position.num_steps = position.step
+
     def _validate_if_due(self) -> None:
         """At the end of the training, and of every so many epochs."""
         position, is_last = self.position, self.is_over()
@@ -176,6 +189,7 @@ class Trainer:
         if self.parts.validate is None or position.validated_at == position.step or not (is_due or is_last):
             return
         self._validate(self.parts.validate, whole=is_last)
+        self._heed_deadline()
         if self.is_over() and not is_last and self.settings.validation_cases is not None:
             self._validate(self.parts.validate, whole=True)  # a few cases end nothing before all are asked
         self.parts.save("last", position)
@@ -188,9 +202,10 @@ class Trainer:
             validation = validate(subset, self.parts.progress)
         position.validated_at = position.step
         score = validation.score(self.settings.best, falls=self.settings.best in self.parts.falling)
-        improved = score is not None and (position.best_score is None or score >= position.best_score)
+        best = position.best_score
+        improved = score is not None and (best is None or score >= best)  # of equal ones the later is kept
         if validation.is_complete:
-            position.validations_since_best = 0 if improved else position.validations_since_best + 1
+            position.validations_since_best = 0 if improved and score != best else position.validations_since_best + 1
         if improved:
             position.best_score, position.best_epoch = score, self._epochs_done
         self._log("validation", improved=improved, **asdict(validation))

@@ -33,5 +33,5 @@ def filled(tmp_path: Path, edges: tuple[int | None, ...], own: Bench | None = No
     """Results in which every edge is known already."""
     own = own or bench()
     results = Results(tmp_path / "points.json", own)
-    results.points = {found.point: found for found in (taken(own, edge) for edge in edges)}
+    results.measured = {found.point: found for found in (taken(own, edge) for edge in edges)}
     return results

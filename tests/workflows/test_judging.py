@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import numpy as np
 import pytest
 
 from torchio_seg.config.resolve import choose
+from torchio_seg.progress import Silent
+from torchio_seg.records import ValidationLeft
 from torchio_seg.volumes.nifti import create
 from torchio_seg.workflows.assembly import make_plan
 from torchio_seg.workflows.job import Job
@@ -83,3 +86,17 @@ def test_time_for_validation_is_kept_for_large_cases_too(job: Job) -> None:
 def test_the_process_with_the_largest_cases_tells_how_long_all_take(job: Job) -> None:
     upkeep = replace(job.judge, peers=replace(job.peers, num_ranks=2)).rehearse()
     assert upkeep.ending > 0.9 * SECONDS * 2 * (4 + 9), "the first and the third case fall to one"
+
+
+def test_a_stop_is_heeded_after_a_case_and_leaves_what_is_known_as_it_was(job: Job) -> None:
+    asked: list[None] = []
+
+    def should_stop() -> bool:
+        asked.append(None)
+        return len(asked) == 2
+
+    with pytest.raises(ValidationLeft):
+        job.judge.validate(lambda *_: nullcontext(), should_stop, None, Silent())
+    assert len(asked) == 2, "not before the second of three"
+    assert job.judge.rotation.known == []
+    assert job.judge.validate(lambda *_: nullcontext(), lambda: False, None, Silent()).num_cases == 3

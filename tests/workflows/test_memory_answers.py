@@ -41,10 +41,35 @@ def test_a_budget_beyond_what_may_be_taken_is_answered_by_the_line_and_says_so(t
     assert any("by the line alone" in note for note in answer_notes([answer], is_gpu=False))
 
 
+def test_what_was_measured_to_exceed_a_budget_is_not_named_by_the_line(tmp_path: Path) -> None:
+    results = filled(tmp_path, (32, 64, 96))
+    more = taken(results.bench, 64)
+    results.measured[more.point] = replace(more, peak=more.peak + 90 * MEGA)
+    budget = Budget(more.peak + 50 * MEGA, as_gpu=False)
+    found = find_largest_patch(results, TRAINING, sizes_of(results.bench, "unet"), budget, verify=False)
+    assert found.largest is not None
+    assert found.next is not None
+    assert (found.largest.size, found.next.size) == ((48, 48, 48), (64, 64, 64))
+    assert found.next.num_bytes == more.peak + 90 * MEGA
+
+
+@pytest.mark.parametrize(("budget", "is_tried"), [(2**30, True), (2**30 + 1, False)])
+def test_main_memory_stands_for_a_gpus_where_imports_have_room_beside_it(
+    tmp_path: Path, budget: int, is_tried: bool
+) -> None:
+    results = filled(tmp_path, (32, 48), bench((64, 64, 64), limit=2 * 2**30))
+    slow = replace(taken(results.bench, 64), fits=False, why="time", most_seconds=10**6)
+    results.measured[slow.point] = slow
+    sizes = {edge: (edge, edge, edge) for edge in (32, 48, 64)}
+    found = find_largest_patch(results, TRAINING, sizes, Budget(budget, as_gpu=True), verify=True)
+    assert found.largest is not None
+    assert found.largest.size == ((48, 48, 48) if is_tried else (64, 64, 64)), "by the line alone nothing is too slow"
+
+
 def test_a_size_that_took_too_long_is_not_named_and_larger_ones_are_not_tried(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64, 80))
     slow = replace(TRAINING, patch=96)
-    results.points[slow] = replace(taken(results.bench, 96), fits=False, why="time", most_seconds=600.0)
+    results.measured[slow] = replace(taken(results.bench, 96), fits=False, why="time", most_seconds=600.0)
     answer = find_largest_patch(
         results, TRAINING, sizes_of(results.bench, "unet"), Budget(10**12, as_gpu=False), verify=True
     )
@@ -78,7 +103,7 @@ def test_a_later_run_keeps_what_an_earlier_one_named_and_names_the_same_anew(tmp
     answer(results, chosen, read_budgets(400 * MEGA, 500 * MEGA), verify=False)
     again = Results.open(results.path, results.bench)
     further = taken(again.bench, 80)
-    again.points[further.point] = further
+    again.measured[further.point] = further
     again.save()
     kept = {each["budget_bytes"]: each["next"]["tried"] for each in read(again.path)["answers"]}
     assert kept == {400 * MEGA: True, 500 * MEGA: False}, "80 was not measured then"

@@ -73,15 +73,27 @@ def test_all_networks_are_trained_before_any_predicts_and_blendings_come_last() 
 def test_what_comes_to_one_size_is_measured_and_shown_once(tmp_path: Path) -> None:
     results = Results(tmp_path / "points.json", bench((48, 48, 48)))
     whole, patch, other = TRAINING, replace(TRAINING, patch=40), replace(TRAINING, patch=16)
-    results.points = {point: taken(results.bench, point.patch) for point in (other, patch)}
+    results.measured = {point: taken(results.bench, point.patch) for point in (other, patch)}
     assert results.points[patch].size == results.bench.size_of(whole), "unet takes no 40"
     assert results.take(whole) == replace(results.points[patch], point=whole)
     assert distinct(results.points) == [other, whole]
 
 
+def test_a_point_that_could_not_be_measured_keeps_its_own_size() -> None:
+    assert bench((160, 160, 96)).measure(replace(TRAINING, patch=32), reason="no time").size == (32, 32, 32)
+
+
+def test_a_budget_counts_a_process_or_what_would_lie_on_a_gpu() -> None:
+    on_cpu = replace(taken(bench(), 32), held=50 * MEGA)
+    assert on_cpu.counted(as_gpu=False) == on_cpu.peak
+    assert on_cpu.counted(as_gpu=True) == 50 * MEGA + on_cpu.peak - on_cpu.before
+    on_gpu = replace(on_cpu, reserved=10**9, device_used=2 * 10**9)
+    assert (on_gpu.memory, on_gpu.counted(as_gpu=True)) == (10**9, 2 * 10**9)
+
+
 def test_the_line_is_that_of_the_patches_alone(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64, 96, None))
-    results.points[TRAINING] = replace(results.points[TRAINING], peak=10**11)
+    results.measured[TRAINING] = replace(results.points[TRAINING], peak=10**11)
     line = lines(results.points, lambda found: found.peak)[TRAINING]
     assert line.fixed == pytest.approx(300 * MEGA)
     assert line.apiece == pytest.approx(500)
@@ -95,6 +107,8 @@ def test_results_go_on_only_with_the_same_benchmark(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="other shape"):
         Results.open(results.path, bench((64, 64, 64)))
     assert Results.open(results.path, bench((64, 64, 64)), overwrite=True).points == {}
+    with pytest.raises(UsageError, match=r"settings.optimization.optimizer \(adamw, now sgd\)"):
+        Results.open(results.path, bench(**{"optimization.optimizer": "sgd"}))
     results.path.write_text('{"points": [')
     with pytest.raises(DataError, match="no result"):
         read(results.path)
@@ -110,7 +124,7 @@ def test_another_limit_measures_again_only_what_it_may_change(
     own = bench(limit=limit_now * 10**8)
     results = Results(tmp_path / "points.json", own)
     found = replace(taken(own, 32), limit=limit_then * 10**8, fits=fitted, why="" if fitted else "memory")
-    results.points[found.point] = found
+    results.measured[found.point] = found
     assert (results.known(found.point) is not None) == is_known
 
 
@@ -118,15 +132,18 @@ def test_a_lower_limit_is_one_that_an_earlier_point_does_not_fit(tmp_path: Path)
     own = bench(limit=100 * MEGA)
     results = Results(tmp_path / "points.json", own)
     found = replace(taken(own, 32), limit=10**12)
-    results.points[found.point] = found
+    results.measured[found.point] = found
+    results.save()
     assert results.take(found.point).fits is False
+    assert results.points[found.point].why == "memory"
+    assert Results.open(results.path, replace(own, limit=10**12)).take(found.point) == found, "it is not forgotten"
 
 
 def test_a_point_that_took_too_long_is_measured_again_only_when_it_may_last_longer(tmp_path: Path) -> None:
     own = replace(bench(), most_seconds=60.0)
     results = Results(tmp_path / "points.json", own)
     found = replace(taken(own, 32), fits=False, why="time", most_seconds=60.0)
-    results.points[found.point] = found
+    results.measured[found.point] = found
     assert results.known(found.point) == found
     assert Results(results.path, replace(own, most_seconds=61.0), results.points).known(found.point) is None
 
@@ -134,7 +151,7 @@ def test_a_point_that_took_too_long_is_measured_again_only_when_it_may_last_long
 def test_larger_patches_than_one_that_took_too_long_are_recorded_and_not_tried(tmp_path: Path) -> None:
     results = filled(tmp_path, (32,))
     slow = replace(TRAINING, patch=48)
-    results.points[slow] = replace(taken(results.bench, 48), fits=False, why="time", most_seconds=10**6)
+    results.measured[slow] = replace(taken(results.bench, 48), fits=False, why="time", most_seconds=10**6)
     run(results, Selection(("unet",), (32, 48, 64), ("fp32",), (False,), prediction=False))
     left = [results.points[replace(TRAINING, patch=edge)] for edge in (64, None)]
     assert [found.fits for found in left] == [None, None]

@@ -20,7 +20,7 @@ def _refuse(results: Results, *edges: int | None, why: str = "memory") -> None:
     for edge in edges:
         point = replace(TRAINING, patch=edge)
         found = taken(results.bench, edge)
-        results.points[point] = replace(found, fits=False, why=why, peak=0, limit=LIMIT, asked=LIMIT + 1)
+        results.measured[point] = replace(found, fits=False, why=why, peak=0, limit=LIMIT, asked=LIMIT + 1)
 
 
 def _words(results: Results, *budgets: Budget) -> list[str]:
@@ -35,7 +35,7 @@ def test_the_curve_goes_on_to_the_whole_volume_and_past_the_patches_without_one(
     assert series.whole.how == "measured"
     assert series.whole.edge == pytest.approx((160 * 160 * 96) ** (1 / 3))
     assert series.curve[-1] == pytest.approx((series.whole.edge, series.whole.num_bytes))
-    del results.points[TRAINING]
+    del results.measured[TRAINING]
     (series,) = series_of(results.points, is_gpu=False)
     assert series.whole is None
     assert series.curve[-1][0] == pytest.approx(80)
@@ -60,7 +60,7 @@ def test_a_network_of_which_nothing_fits_says_so_in_its_picture(tmp_path: Path) 
     assert sum(isinstance(mark, Triangle) for mark in marks) == 4, "two, and two of the legend"
     assert "no size was found to fit 1500 MiB (1.57 GB)" in _words(results)
     assert "whole volume: more than 1.57 GB" in _words(results)
-    results.points |= filled(tmp_path, (32,)).points
+    results.measured |= filled(tmp_path, (32,)).points
     assert not any(words.startswith("no size") for words in _words(results))
 
 
@@ -70,7 +70,7 @@ def test_what_took_too_long_is_no_matter_of_memory(tmp_path: Path) -> None:
     (series,) = series_of(results.points, is_gpu=False)
     assert not series.refused
     assert series.whole is None
-    del results.points[replace(TRAINING, patch=32)]
+    del results.measured[replace(TRAINING, patch=32)]
     assert "no size was measured" in _words(results)
 
 
@@ -84,7 +84,7 @@ def test_pictures_of_other_networks_stay_as_they_are(tmp_path: Path) -> None:
     results = filled(tmp_path, (32, 64), bench())
     for found in [*results.points.values()]:
         other = replace(found, point=replace(found.point, network="segresnet"))
-        results.points[other.point] = other
+        results.measured[other.point] = other
     table = rows(results.points)
     names = {"points.csv", "segresnet.svg", "segresnet.png"}
     files = write(tmp_path, results.points, table, is_gpu=False, networks={"segresnet"})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from measured_points import bench
 
 from torchio_seg.errors import UsageError
 from torchio_seg.network_sizes import Size
-from torchio_seg.workflows.memory_setup import Words, make_selection, require_training
+from torchio_seg.workflows.memory_setup import Wishes, Words, make_bench, make_selection, require_training
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,24 @@ def test_what_only_a_training_answers_is_refused_where_there_is_none(flag: str) 
     with pytest.raises(UsageError, match=flag):
         require_training(make_selection(bench(), Words(work="prediction")), {"--other": None, flag: 1})
     require_training(make_selection(bench(), Words()), {flag: 1})
+
+
+def test_accuracy_without_a_training_that_it_could_have_is_refused() -> None:
+    with pytest.raises(UsageError, match="--checkpointing both or off"):
+        require_training(make_selection(bench(), Words(checkpointing="on")), {"--with-accuracy": True})
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"changes": {"training.batch_size": 4}}, "--set training.batch_size .* give --batch-size"),
+        ({"changes": {"prediction.blending": "hann"}}, "every blending is measured"),
+        ({"changes": {"dataset.root": "scans"}}, "--root is about a data set, but none is named: add --dataset"),
+        ({"changes": {"dataset.cases": 3}}, "--set dataset.cases is about a data set"),
+        ({"with_accuracy": True, "channels": 2}, "or leave out --with-accuracy"),
+        ({"dataset": "phantom", "classes": 2}, "or leave out --dataset"),
+    ],
+)
+def test_what_would_not_be_heeded_is_refused(wishes: dict[str, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        make_bench(Wishes(**wishes))

@@ -22,7 +22,7 @@ def test_the_share_of_the_whole_is_told_and_marked_where_it_is_estimated(tmp_pat
         pytest.approx(found.memory / taken(own, None).memory, abs=1e-4) for found in results.points.values()
     ]
     refused = replace(taken(own, None), fits=False, why="memory", asked=2 * 10**9)
-    results.points[TRAINING] = refused
+    results.measured[TRAINING] = refused
     estimated = rows(results.points)
     assert [row["of_whole"] for row in estimated[:2]] == [row["of_whole"] for row in table[:2]]
     (table_of_training,) = tables(estimated)
@@ -38,7 +38,7 @@ def test_the_notes_say_what_the_table_has_of_what_was_too_much(tmp_path: Path) -
     def told(edges: tuple[int, ...], asked: int = 2 * 10**9, limit: int = 3 * 2**29) -> tuple[str, str]:
         results = filled(tmp_path, edges)
         more = {"fits": False, "why": "memory", "asked": asked, "limit": limit, "peak": 0}
-        results.points[TRAINING] = replace(taken(results.bench, None), **more)
+        results.measured[TRAINING] = replace(taken(results.bench, None), **more)
         table = rows(results.points)
         (each,) = tables(table)
         return next(note for note in notes(table) if note.startswith("too much")), each.parts["fp32"][-1][3]
@@ -54,9 +54,9 @@ def test_every_limit_that_was_exceeded_is_told_and_where_the_time_starts(tmp_pat
     results = filled(tmp_path, ())
     for edge, limit in ((32, 2**30), (64, 10**9)):
         failed = replace(taken(results.bench, edge), fits=False, why="memory", limit=limit)
-        results.points[failed.point] = failed
+        results.measured[failed.point] = failed
     slow = replace(taken(results.bench, None), fits=False, why="time", most_seconds=60.0)
-    results.points[slow.point] = slow
+    results.measured[slow.point] = slow
     found = list(notes(rows(results.points)))
     assert "too much: more than 1 GB or 1 GiB (1.07 GB)" in found
     assert "too slow: more than 1 min, from the end of the imports on" in found
@@ -83,7 +83,7 @@ def test_every_prediction_is_compared_with_one_estimate_of_the_whole_volume(tmp_
         found = replace(taken(results.bench, point.patch), point=point)
         more = found.voxels * (0 if point.aggregation == "streaming" else 1000)  # each way has a line of its own
         failed = {} if point.patch is not None else {"fits": False, "why": "memory"}
-        results.points[point] = replace(found, peak=found.peak + more, **failed)
+        results.measured[point] = replace(found, peak=found.peak + more, **failed)
     shown = [row for row in rows(results.points) if row["fits"]]
     assert len(shown) == 14
     wholes = {round(row["memory_bytes"] / row["of_whole"] / MEGA, -1) for row in shown}
@@ -113,7 +113,9 @@ def test_every_table_fits_eighty_columns(tmp_path: Path) -> None:
     for point in Selection(("resencunet",), (128,), ("fp32",)).points():
         found = taken(own, point.patch)
         failed = replace(found, fits=False, why="memory", asked=999 * 10**9)
-        results.points[point] = replace(found if point.patch else failed, point=point, seconds=3599.0, peak=999 * 10**9)
+        results.measured[point] = replace(
+            found if point.patch else failed, point=point, seconds=3599.0, peak=999 * 10**9
+        )
     dice = [{"network": "resencunet", "patch": 128, "precision": "fp32", "max_time": "10m", "dice": 0.9}]
     for table in tables(rows(results.points, dice)):
         lines_ = [table.columns, *(("  " + row[0], *row[1:]) for part in table.parts.values() for row in part)]

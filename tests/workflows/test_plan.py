@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from torchio_seg import devices
 from torchio_seg.config.reading import read_mapping
-from torchio_seg.config.resolve import load
+from torchio_seg.config.resolve import load, resolve
 from torchio_seg.errors import ConfigError
 from torchio_seg.phantoms.cohort import choose
 from torchio_seg.phantoms.layouts.catalogue import write_layout
+from torchio_seg.records import Dataset, Labels
+from torchio_seg.volumes.nifti import create
+from torchio_seg.workflows import trial
 from torchio_seg.workflows.plan import Planned, make, write_plan
 from torchio_seg.workflows.plan_begin import Wishes
 from torchio_seg.workflows.train import start
@@ -115,6 +121,45 @@ def test_what_cannot_be_planned_is_said(scans: Path, changes: dict[str, object],
 def test_a_budget_below_the_imports_is_an_error_that_says_what_is_needed(scans: Path) -> None:
     with pytest.raises(ConfigError, match=r"the budget of 210 MB is too small"):
         make(Wishes("folders", changes={**SMALL, "dataset.root": str(scans)}, ram_budget=200 * 2**20))
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_a_patch_for_which_bf16_is_unsound_is_tried_in_fp32_unless_bf16_was_asked_for(
+    is_ours: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a CPU that computes in bf16, which that of the test may not."""
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
+    devices._computes_bf16.cache_clear()
+    settings = {"device": "cpu", "training.precision": "bf16", "sampling.patch_size": [32, 32, 32]}
+    experiment = resolve({"name": "x", "dataset": {"name": "phantom"}, "network": {"name": "unet"}}, settings, "x")
+    dataset = Dataset("x", ("CT",), Labels.of_classes({0: "background", 1: "organ"}), ())
+    argument = json.loads(json.dumps(trial.describe(experiment, dataset, None, or_fp32=is_ours)))
+    try:
+        if is_ours:
+            assert trial.take_steps(argument)["precision"] == "fp32"
+        else:
+            with pytest.raises(ConfigError, match=r"training\.precision=bf16"):
+                trial.take_steps(argument)
+    finally:
+        devices._computes_bf16.cache_clear()
+
+
+def test_a_validation_that_exceeds_the_budget_is_warned_of(
+    scans: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the logits of a case far larger than the others."""
+    shutil.copytree(scans, tmp_path / "data")
+    image = np.zeros((160, 160, 160), np.float32)
+    image[:80] = np.random.default_rng(0).integers(1, 9, (80, 1, 1))
+    label = np.zeros(image.shape, np.uint8)
+    label[10:30, 10:30, 10:30] = 1
+    for folder, array in (("images", image), ("labels", label)):
+        create(tmp_path / "data" / folder / "large.nii.gz", array, np.eye(4))
+    changes = {**SMALL, "dataset.root": str(tmp_path / "data"), "dataset.channels": ["CT"]}
+    planned = make(Wishes("folders", changes=changes, ram_budget=900 * 2**20))
+    [warning] = [record.message for record in caplog.records if "will need" in record.message]
+    assert "more than the 944 MB that it may" in warning
+    assert any(line.value in warning for line in planned.needs) or "GB" in warning
 
 
 def test_the_epoch_that_is_told_is_one_that_will_be(scans: Path) -> None:

@@ -81,10 +81,12 @@ def crossval(  # noqa: PLR0913 (flags are what the command line is made of)
     wanted = parse_folds(folds)
     changes = one_length(gather(flags, set_))
     require_known(dataset, config, changes, assignments=set_, begun=output)
+    from torchio_seg.distributed import require_unlaunched
     from torchio_seg.workflows.crossval import crossval as workflow
     from torchio_seg.workflows.series import Place, Stopped, settle
     from torchio_seg.workflows.train import Situation
 
+    require_unlaunched("crossval", "start it without torchrun; train --fold N works in several")
     experiment, papers = settle(dataset, config, changes, Place(output, "folds"), plan=plan_here)
     situation = Situation(may_shrink=auto, trust=trust, papers=papers)
     screen = Screen.shared()

@@ -27,7 +27,7 @@ def prepare(
 
     torchio-seg prepare --dataset decathlon --root Task04_Hippocampus
 
-    A layout without an experiment of its own is prepared as its plan will want it.
+    A layout without an experiment of its own is prepared at the voxel size that its plan begins with.
 
     Interrupted, it goes on where it was; what is there already is not made again.
     """

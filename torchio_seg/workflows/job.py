@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -39,6 +39,9 @@ from torchio_seg.workflows.keeping import Keeper
 from torchio_seg.workflows.network import require_sound_gradients
 from torchio_seg.workflows.patches import make_patch_recipe
 from torchio_seg.workflows.runs import find_checkpoint
+
+if TYPE_CHECKING:
+    from torchio_seg.trainer import Validate
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +123,7 @@ class Job:
             stepper=stepper,
             batches=self._batches,
             batches_per_epoch=self.feed.stream.batches_per_epoch,
-            validate=partial(self.judge.validate, surroundings.pictured) if self.plan.split.validation else None,
+            validate=self._validate(surroundings),
             save=save,
             log=surroundings.log,
             should_stop=surroundings.should_stop,
@@ -133,6 +136,12 @@ class Job:
         if resume:
             position = self.keeper.restore(surroundings.checkpoint("last"), stepper, self._num_steps)
         return Trainer(parts, settings, position)
+
+    def _validate(self, surroundings: Surroundings) -> Validate | None:
+        """Where cases are kept for it."""
+        if not self.plan.split.validation:
+            return None
+        return partial(self.judge.validate, surroundings.pictured, surroundings.should_stop)
 
     def _allowance(self, surroundings: Surroundings) -> Allowance | None:
         """The time that there is, where time decides."""

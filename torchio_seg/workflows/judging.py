@@ -17,7 +17,7 @@ from torchio_seg.distributed import Peers
 from torchio_seg.metrics import METRICS, Measures, mean_dice, means, parse_metrics, summarize
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.progress import Progress
-from torchio_seg.records import Validation
+from torchio_seg.records import Validation, ValidationLeft
 from torchio_seg.targets import encode
 from torchio_seg.timing import Upkeep
 from torchio_seg.transforms.preprocessing import find_grids
@@ -80,16 +80,27 @@ class Judge:
         """What is known of the validation cases."""
         return Rotation(self.plan.split.validation, self.settings.validation_cases)
 
-    def validate(self, pictured: Pictured, turn: int | None, progress: Progress) -> Validation:
-        """Whole-volume predictions of the validation cases, or of those whose turn it is, beside what is known."""
+    def validate(
+        self, pictured: Pictured, should_stop: Callable[[], bool], turn: int | None, progress: Progress
+    ) -> Validation:
+        """Whole-volume predictions of the validation cases, or of those whose turn it is, beside what is known.
+
+        A stop is heeded after each case, but for several processes, which have other numbers of them.
+        """
         losses: list[float] = []
+
+        def take(logits: torch.Tensor, label_map: torch.Tensor) -> None:
+            if self.peers.num_ranks == 1 and should_stop():
+                raise ValidationLeft
+            losses.append(self._loss_of(logits, label_map))
+
         with pictured("validation", False) as on_prediction:
             scores = evaluate_cases(
                 self.predictor,
                 self.plan.dataset.choose(self.rotation.turn(turn)),
                 self.plan.dataset,
                 progress=progress,
-                on_logits=lambda logits, label: losses.append(self._loss_of(logits, label)),
+                on_logits=take,
                 on_prediction=on_prediction,
                 peers=self.peers,
                 measures=self.measures,

@@ -40,12 +40,16 @@ def train_all(
         if trained.stopped_by is not None:
             raise KeyboardInterrupt
         if trained.evaluation is None or trained.evaluation.mean_dice is None:
+            log.warning("%s on %s has no Dice: no case kept apart could be scored", point.network, _where(point))
             continue
         found = {"dice": round(trained.evaluation.mean_dice, 4), "steps": trained.position.step}
         results.accuracy.append(about | found)
         results.save()
-        where = "the whole volume" if point.patch is None else f"patches of {point.patch}"
-        log.info("%s on %s: Dice %.3f after %d steps", point.network, where, found["dice"], found["steps"])
+        log.info("%s on %s: Dice %.3f after %d steps", point.network, _where(point), found["dice"], found["steps"])
+
+
+def _where(point: Point) -> str:
+    return "the whole volume" if point.patch is None else f"patches of {point.patch}"
 
 
 def _experiment(bench: Bench, experiment: Experiment, point: Point, max_time: str) -> Experiment:

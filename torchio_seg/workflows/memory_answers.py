@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass, replace
+from itertools import takewhile
 from math import inf, prod
 from typing import Any
 
@@ -101,7 +102,7 @@ def find_largest_patch(
     results: Results, series: Point, sizes: Mapping[int, Size], budget: Budget, *, verify: bool
 ) -> Answer:
     """By the line which size to try, by measuring whether it fits; by the line alone where the machine has no room."""
-    if not verify or budget.num_bytes + (_BESIDE if budget.as_gpu else 0) > results.bench.limit:
+    if not verify or not _has_room(results.bench, budget):
         return _by_line(results, series, budget, list(sizes.values()))
     points = [replace(series, patch=edge) for edge in sizes]
 
@@ -119,18 +120,26 @@ def find_largest_patch(
     return Answer(series, budget, _line(results, series, budget), *ends)
 
 
+def _has_room(bench: Bench, budget: Budget) -> bool:
+    """Whether what takes as much as the budget may be tried here."""
+    if budget.as_gpu == bench.is_for_gpu:
+        return budget.num_bytes <= bench.limit
+    return budget.as_gpu and budget.num_bytes + _BESIDE <= bench.limit  # main memory stands for the GPU's
+
+
 def _by_line(results: Results, series: Point, budget: Budget, sizes: Sequence[Size]) -> Answer:
-    """What was measured anyway is told as it was measured."""
+    """What was measured anyway, and tells whether it fits, is told as it was measured."""
     line = _line(results, series, budget)
     if line is None:
         return Answer(series, budget, None, None, None)
-    known = {found.size: found for point, found in results.points.items() if point.series == series and found.fits}
-    count = _most_that_fit(line, budget, sizes)
-    last, following = (
-        _rung(known[size], budget) if size in known else Rung(size, round(line(prod(size))), None)
-        for size in (sizes[max(0, count - 1)], sizes[min(count, len(sizes) - 1)])
-    )
-    return Answer(series, budget, line, last if count else None, following if count < len(sizes) else None)
+    own = [found for point, found in results.points.items() if point.series == series]
+    known = {found.size: found for found in own if found.fits or found.asked > budget.num_bytes}
+    rungs = [
+        _rung(known[size], budget) if size in known else Rung(size, round(line(prod(size))), None) for size in sizes
+    ]
+    fitting = list(takewhile(lambda rung: rung.num_bytes <= budget.num_bytes, rungs))
+    following = rungs[len(fitting)] if len(fitting) < len(rungs) else None
+    return Answer(series, budget, line, fitting[-1] if fitting else None, following)
 
 
 def _line(results: Results, series: Point, budget: Budget) -> Line | None:

@@ -74,7 +74,8 @@ class Results:
 
     path: Path
     bench: Bench
-    points: dict[Point, Measured] = field(default_factory=dict)
+    measured: dict[Point, Measured] = field(default_factory=dict)
+    """As it was found, under whatever limit."""
     accuracy: list[dict[str, Any]] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     """The largest patches that this run named."""
@@ -93,26 +94,34 @@ class Results:
                 f"{path} was measured with other {'; '.join(differing)}: name another folder with -o, or add "
                 "--overwrite"
             )
-        results.points = {each.point: each for each in found["points"]}
+        results.measured = {each.point: each for each in found["points"]}
         results.accuracy, results.named_before = found["accuracy"], found["answers"]
         return results
 
     @property
+    def points(self) -> dict[Point, Measured]:
+        """What was measured, as this run's limit has it: what takes more does not fit."""
+        return {point: self._judged(found) for point, found in self.measured.items()}
+
+    @property
     def is_gpu(self) -> bool:
         """Whether a GPU was measured."""
-        return any(found.reserved is not None for found in self.points.values())
+        return any(found.reserved is not None for found in self.measured.values())
 
     def known(self, point: Point) -> Measured | None:
-        """What an earlier run found, as far as it tells what happens under the limits of this one."""
-        found, limit = self.points.get(point), self.bench.limit
+        """What an earlier run found, if it tells what happens under the limits of this one."""
+        found = self.measured.get(point)
         if found is None or found.crashed:
             return None
         if found.fits is None or found.why == "time":
             return found if found.most_seconds >= self.bench.most_seconds else None
-        if not found.fits:
-            return found if found.limit >= limit else None
-        too_much = found.taken > limit
-        return replace(found, fits=False, why="memory", limit=limit, asked=found.taken) if too_much else found
+        return found if found.fits or found.limit >= self.bench.limit else None
+
+    def _judged(self, found: Measured) -> Measured:
+        limit = self.bench.limit
+        if not found.fits or found.taken <= limit:
+            return found
+        return replace(found, fits=False, why="memory", limit=limit, asked=found.taken)
 
     def take(self, point: Point, reason: str | None = None) -> Measured:
         """The point, measured unless it is there already, by another patch of that size too, or a reason not to."""
@@ -120,14 +129,14 @@ class Results:
         if found is None:
             found = self.bench.measure(point, reason)
             log.info("%s: %s", told(point), outcome(found))
-        if found != self.points.get(point):
-            self.points[point] = found
+        if found != self.measured.get(point):
+            self.measured[point] = found
             self.save()
-        return found
+        return self._judged(found)
 
     def _known_by_size(self, point: Point) -> Measured | None:
         """Of the same work on as many voxels: patches are padded to what the network takes, and cut to the volume."""
-        alike = [(other, each.size) for other, each in self.points.items() if other.series == point.series]
+        alike = [(other, each.size) for other, each in self.measured.items() if other.series == point.series]
         try:
             size = self.bench.size_of(point) if alike else None
         except ConfigError:
@@ -138,7 +147,7 @@ class Results:
     def save(self) -> None:
         """Whole or not at all."""
         about = self.bench.identity() | {"commit": machine.commit(), "machine": machine.describe(PACKAGES)}
-        content = {"about": about, "points": [asdict(each) for each in self.points.values()]}
+        content = {"about": about, "points": [asdict(each) for each in self.measured.values()]}
         answers = {_question(each): each for each in (*self.named_before, *(each.to_json() for each in self.answers))}
         write_json(self.path, content | {"accuracy": self.accuracy, "answers": list(answers.values())})
 

@@ -122,6 +122,11 @@ class Bench:
     most_seconds: float
     """For a point, all its steps, imports not counted."""
 
+    @property
+    def is_for_gpu(self) -> bool:
+        """Whether the memory that counts is a GPU's."""
+        return devices.choose(self.base.device).type == "cuda"
+
     def identity(self) -> dict[str, Any]:
         """Results are of use to another benchmark where this is the same."""
         device = devices.choose(self.base.device)
@@ -212,7 +217,7 @@ class Bench:
         return None
 
     def _measure(self, point: Point, size: Size) -> Measured:
-        is_gpu = devices.choose(self.base.device).type == "cuda"
+        is_gpu = self.is_for_gpu
         task, argument = self._task(point, size, self.limit if is_gpu else None)
         most_bytes = None if is_gpu else self.limit
         found = memory.measure(task, argument, most_bytes=most_bytes, most_seconds=self.most_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -21,6 +22,8 @@ from torchio_seg.workflows.cases import load_dataset
 from torchio_seg.workflows.memory_benchmark import Selection
 from torchio_seg.workflows.memory_points import Bench
 
+log = logging.getLogger(__name__)
+
 CHANNELS, CLASSES, SHAPE = 4, 4, (240, 240, 155)
 """Of BraTS."""
 PHANTOM_SHAPE = (128, 128, 128)
@@ -34,6 +37,17 @@ _WORK = ("training", "prediction", "both")
 
 EDGES, _NUM_EDGES = (16, 24, 32, 48, 64, 96, 128, 160), 4
 """Of patches; the longest that are shorter than the volume are measured."""
+_OPTIONS = {
+    "training.batch_size": "give --batch-size",
+    "training.precision": "give --precisions",
+    "training.activation_checkpointing": "give --checkpointing",
+    "training.max_time": "give --accuracy-time",
+    "sampling.patch_size": "give --patches",
+    "prediction.patch_size": "give --patches",
+    "prediction.blending": "every blending is measured",
+    "prediction.batch_size": "a patch after the other is predicted",
+}
+"""Settings that points differ in, or that are the same for all, and what to do instead of setting them."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +80,7 @@ class Wishes:
 
 def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
     """The experiment, its data found, and the benchmark of its network."""
+    _require_free(wishes)
     if wishes.dataset is None and wishes.config is None and not wishes.with_accuracy:
         settings = {"name": "memory", "dataset": {"name": "phantom"}, "network": {"name": "unet"}}
         experiment = resolve(settings, wishes.changes, "the benchmark with these options")
@@ -75,6 +90,11 @@ def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
     if wishes.shape is not None:
         i, j, k = wishes.shape
         shape = (i, j, k)
+    if wishes.config is not None and experiment.training.batch_size != wishes.batch_size:
+        log.info(
+            "a step is measured with --batch-size %d; %s has %d",
+            *(wishes.batch_size, wishes.config, experiment.training.batch_size),
+        )
     training = experiment.training.model_copy(update={"batch_size": wishes.batch_size})
     prediction = experiment.prediction.model_copy(update={"batch_size": 1})
     base = experiment.model_copy(update={"training": training, "prediction": prediction})
@@ -83,18 +103,30 @@ def make_bench(wishes: Wishes) -> tuple[Experiment, Bench]:
     return experiment, Bench(base, replace(dataset, cases=()), shape, limit, wishes.most_seconds)
 
 
+def _require_free(wishes: Wishes) -> None:
+    """Refuse settings that the benchmark has options for, or has no use for."""
+    for key, instead in _OPTIONS.items():
+        if key in wishes.changes:
+            raise UsageError(f"--set {key} is what the benchmark goes through: {instead}")
+    is_noise = wishes.dataset is None and wishes.config is None and not wishes.with_accuracy
+    if is_noise and (named := [key for key in wishes.changes if key.startswith("dataset.")]):
+        flag = "--root" if named[0] == "dataset.root" else f"--set {named[0]}"
+        raise UsageError(f"{flag} is about a data set, but none is named: add --dataset NAME, or leave it out")
+
+
 def _of_data(wishes: Wishes) -> tuple[Experiment, Dataset, Size]:
     """Of the data set that is named, or large phantom brains; its largest case, or the box that holds every one."""
     changes = dict(wishes.changes)
     name = wishes.dataset
     if wishes.dataset is None and wishes.config is None:
         name, changes = "phantom", {"dataset.shape": list(PHANTOM_SHAPE)} | changes
+    source = "--dataset" if wishes.dataset else "--config" if wishes.config else "--with-accuracy"
     if wishes.channels is not None or wishes.classes is not None:
-        raise UsageError("--channels and --classes are those of the data set; leave them out, or leave out --dataset")
+        raise UsageError(f"--channels and --classes are those of the data set; leave them out, or leave out {source}")
     if name == "phantom" and wishes.shape is not None:
         changes["dataset.shape"] = list(wishes.shape)
     elif wishes.shape is not None:
-        raise UsageError("--shape is that of the data set's largest case; leave it out, or leave out --dataset")
+        raise UsageError(f"--shape is that of the data set's largest case; leave it out, or leave out {source}")
     experiment = choose(name, wishes.config, changes)
     dataset = load_dataset(experiment)
     _, grids = resolve_grids(experiment, dataset, dataset.cases)
@@ -137,6 +169,11 @@ def require_training(selection: Selection, flags: Mapping[str, object]) -> None:
     """Refuse what only a training has an answer to where none is measured."""
     if asked := [flag for flag, value in flags.items() if value and not selection.training]:
         raise UsageError(f"{asked[0]} is about training, which --work prediction leaves out; leave out one of the two")
+    if flags.get("--with-accuracy") and False not in selection.checkpointing:
+        raise UsageError(
+            "--with-accuracy trains without activation checkpointing, which --checkpointing on leaves out; give "
+            "--checkpointing both or off"
+        )
 
 
 def _edges(text: str | None, shape: Size) -> tuple[int, ...]:

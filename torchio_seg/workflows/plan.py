@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from torchio_seg.config.dumping import to_yaml
 from torchio_seg.config.resolve import resolve
 from torchio_seg.errors import ConfigError, UsageError
 from torchio_seg.files import write_json, write_text
+from torchio_seg.machine import in_units
 from torchio_seg.network_sizes import Sizes, sizes_of
 from torchio_seg.planning.coarseness import longest_edge
 from torchio_seg.planning.costs import PARAMETER_BYTES
@@ -39,6 +41,8 @@ if TYPE_CHECKING:
     from torchio_seg.planning.schedule import Schedule
     from torchio_seg.progress import Progress
     from torchio_seg.records import Dataset
+
+log = logging.getLogger(__name__)
 
 PLAN, FINGERPRINT = "plan.yaml", "plan.fingerprint.json"
 _PARTS_OF_LOGITS, _PARTS_OF_IMAGE = 4, 3
@@ -117,12 +121,22 @@ def finish(begun: Begun, wishes: Wishes, *, progress: Progress) -> Planned:
     classes = list(listed.dataset.labels.names.values())
     changes = choose_changes(seen.spacing, classes, few_steps=schedule.steps < SHORT)
     planned = merged(settings, whole_settings(best.candidate, schedule, rig.surroundings, changes))
-    planned = merged(planned, {"training": {"channels_last": tryer.channels_last}})
+    precision = best.outcome.answer["precision"]  # fp32 where bf16 is not sound for this patch
+    planned = merged(planned, {"training": {"channels_last": tryer.channels_last, "precision": precision}})
     experiment = resolve(planned, rest, ORIGIN)
     settled = Settled(
         experiment, seen.fingerprint, begun.target, found, schedule, changes, tryer.measures_layout, cohort
     )
-    needs = tell_needs(settled, _amounts(settled, seen, tryer))
+    amounts = _amounts(settled, seen, tryer)
+    if not rig.is_gpu and amounts.process > rig.ram_budget:
+        log.warning(
+            "the training process will need %s, more than the %s that it may: validation holds the logits of a whole "
+            "case, which smaller patches do not change; give --ram-budget more, or voxels as large as you can bear by "
+            "--set preprocessing.spacing=[X,Y,Z]",
+            in_units(amounts.process),
+            in_units(rig.ram_budget),
+        )
+    needs = tell_needs(settled, amounts)
     return Planned(experiment, seen.fingerprint, tuple(tell_choices(settled)), tuple(needs))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -203,7 +204,7 @@ def _short_of_memory(said: str, job: Job) -> str:
 def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> Trained:
     """From the last checkpoint on, if the folder has one."""
     peers = job.peers
-    with opened(job, folder, progress) as ledger:
+    with told_how_to_go_on(folder), opened(job, folder, progress) as ledger:
         with stop_requests(launched=peers.num_ranks > 1) as request:
 
             def should_stop() -> bool:
@@ -226,6 +227,17 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
     asked = peers.highest(request.signal or 0) or None
     model = peers.from_main(lambda: runs.find_checkpoint(folder))
     return Trained(folder, trainer.position, model, None if finished else asked, evaluation, asked)
+
+
+@contextmanager
+def told_how_to_go_on(folder: Path) -> Iterator[None]:
+    """What somebody who does not wait for the end of a step, or of the evaluation, is told."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if checkpoint.exists(folder / "checkpoints" / "last"):
+            stop.add_note(f"stopped; what was saved is kept, and train --resume {folder} goes on from there")
+        raise
 
 
 def _require_same_training(experiment: Experiment, earlier: Experiment) -> None:

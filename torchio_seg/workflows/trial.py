@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from torchio_seg import devices, memory, speedups
 from torchio_seg.config.resolve import resolve
 from torchio_seg.config.sections import Experiment
+from torchio_seg.errors import ConfigError
 from torchio_seg.optimization import Schedule, build_optimizer, fill_averages
 from torchio_seg.records import Dataset, Labels
 from torchio_seg.step import Stepper
@@ -27,18 +28,21 @@ _LONG_S, _VERY_LONG_S = 10.0, 60.0
 """A step after which one more is enough; one after which none is needed."""
 
 
-def describe(experiment: Experiment, dataset: Dataset, device_bytes: int | None) -> dict[str, Any]:
-    """The argument of `take_steps`."""
+def describe(
+    experiment: Experiment, dataset: Dataset, device_bytes: int | None, *, or_fp32: bool = False
+) -> dict[str, Any]:
+    """The argument of `take_steps`; `or_fp32`: where the precision is not sound for this patch, take that."""
     return {
         "experiment": experiment.model_dump(mode="json"),
         "channels": dataset.channels,
         "labels": asdict(dataset.labels),
         "device_bytes": device_bytes,
+        "or_fp32": or_fp32,
     }
 
 
 def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
-    """Seconds of a step once it is warm, bytes before the first and on a GPU, and the number of weights.
+    """Seconds of a step once it is warm, bytes before the first and on a GPU, number of weights, precision.
 
     A network that is to be compiled is taken as it is: to compile it lasts longer than all trials.
     """
@@ -53,7 +57,12 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
     network = build_network(experiment, dataset, patch_size)
     if device.type == "cpu":
         precision = devices.usable(device, experiment.training.precision)
-        require_sound_gradients(network, len(dataset.channels), patch_size, precision)
+        try:
+            require_sound_gradients(network, len(dataset.channels), patch_size, precision)
+        except ConfigError:
+            if not argument["or_fp32"]:
+                raise
+            experiment = resolve(argument["experiment"], {"training.precision": "fp32"}, "the plan")
     network = network.to(device)
     if experiment.training.activation_checkpointing:
         speedups.recompute_levels(network)
@@ -64,6 +73,7 @@ def take_steps(argument: Mapping[str, Any]) -> dict[str, Any]:
         "seconds": seconds,
         "before_step": before,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        "precision": experiment.training.precision,
         **device_figures(device),
     }
 

@@ -145,7 +145,8 @@ class Tryer:
         layout = {"training": {"channels_last": channels_last}}
         settings = merged(merged(self.settings, candidate_settings(candidate, rig.surroundings)), layout)
         experiment = resolve(settings, self.changes, "the plan with these options")
-        argument = trial.describe(experiment, self.dataset, rig.vram_budget if rig.is_gpu else None)
+        budget, is_ours = rig.vram_budget if rig.is_gpu else None, "training.precision" not in self.changes
+        argument = trial.describe(experiment, self.dataset, budget, or_fp32=is_ours)
         outcome = memory.measure(
             f"{trial.__name__}:{trial.take_steps.__name__}",
             argument,
