@@ -131,3 +131,4 @@ def test_deep_supervision_weighs_coarser_outputs_less() -> None:
     value = supervised(squared_error, [fine, coarse], masks)
     assert float(value) == pytest.approx((1 * 1 + 0.5 * 4) / 1.5)
     assert float(supervised(squared_error, fine, masks)) == 1.0
+    assert float(supervised(squared_error, [fine, coarse], masks, 1.0)) == pytest.approx((1 + 4) / 2)

@@ -110,7 +110,7 @@ class Stepper:
         images, masks = images.to(self.device, non_blocking=True), masks.to(self.device, non_blocking=True)
         with autocast(self.device, self.settings.precision):
             outputs = self._shared(images)
-        loss = share * supervised(self.loss, outputs, masks)
+        loss = share * supervised(self.loss, outputs, masks, self.settings.coarse_weight)
         self.scaler.scale(loss).backward()
         return float(loss.detach())
 
@@ -172,11 +172,13 @@ def _num_known(masks: torch.Tensor) -> int:
     return int((~masks[:, 0].isnan()).flatten(1).any(1).sum())
 
 
-def supervised(loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], masks: torch.Tensor) -> torch.Tensor:
-    """The loss of the logits; of a list (deep supervision, finest first) the mean, weighted by 1, 1/2, 1/4, ..."""
+def supervised(
+    loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], masks: torch.Tensor, coarse_weight: float = 0.5
+) -> torch.Tensor:
+    """The loss of the logits; of a list (deep supervision) the mean, each counting so much of the next finer one."""
     if isinstance(outputs, torch.Tensor):
         return loss(outputs.float(), masks)
-    weights = [0.5**level for level in range(len(outputs))]
+    weights = [coarse_weight**level for level in range(len(outputs))]
     total = masks.new_zeros(())
     for weight, logits in zip(weights, outputs, strict=True):
         size = logits.shape[2:]

@@ -32,6 +32,30 @@ def test_a_folder_that_is_a_file_and_a_wrong_word_are_refused_before_anything_is
 
 
 @pytest.mark.slow
+def test_accuracy_stands_beside_memory_and_is_not_trained_for_twice(call: Call, tmp_path: Path) -> None:
+    words = (
+        *(*WORDS, "--patches", "16", "--checkpointing", "off", "--with-accuracy", "--accuracy-time", "8s"),
+        *("-o", tmp_path / "out", "--set", "network.channels=[4,8]", "--set", "dataset.cases=6"),
+    )
+    first = call(*words)
+    assert first.code == 0, first.err
+    found = json.loads((tmp_path / "out" / "points.json").read_text())["accuracy"]
+    assert [(each["network"], each["patch"], each["max_time"]) for each in found] == [
+        ("unet", 16, "8s"),
+        ("unet", None, "8s"),
+    ]
+    assert all(0 <= each["dice"] <= 1 and each["steps"] > 1 for each in found)
+    for each in found:
+        assert f"{each['dice']:.3f}" in first.out
+    kept = (tmp_path / "out" / "points.json").read_bytes()
+    assert call(*words).code == 0
+    assert (tmp_path / "out" / "points.json").read_bytes() == kept
+    refused = call(*words, "--set", "optimization.learning_rate=0.5")
+    assert refused.code == 2
+    assert "settings.optimization.learning_rate" in refused.err
+
+
+@pytest.mark.slow
 def test_a_limit_that_no_point_meets_is_told_and_the_command_ends_well(call: Call, tmp_path: Path) -> None:
     done = call(
         *WORDS,

@@ -48,6 +48,14 @@ def test_what_is_hardly_faster_or_too_large_is_not(last: float, fits: bool) -> N
     assert tryer.tried == [False, True, False]
 
 
+def test_processes_that_train_together_share_the_machine() -> None:
+    experiment = choose("folders", None, {"device": "cpu"})
+    alone, shared = (rig_of(experiment, None, None, None, num_local=number) for number in (1, 64))
+    assert shared.ram_budget < alone.ram_budget
+    assert shared.surroundings.num_workers == 1
+    assert rig_of(experiment, 2**30, None, None, num_local=64).ram_budget == 2**30, "which somebody gave for each"
+
+
 def test_a_layout_that_was_set_is_not_measured() -> None:
     tryer = Clocked(1.0, 0.5, {"training.channels_last": True})
     tryer(CANDIDATE)

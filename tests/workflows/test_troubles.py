@@ -99,6 +99,19 @@ def test_auto_takes_the_same_steps_with_fewer_patches_at_once(
     assert norms[0] == pytest.approx(norms[1], rel=1e-4)
 
 
+def test_memory_that_a_validation_lacks_is_not_blamed_on_the_step(tmp_path: Path, greedy: str) -> None:
+    code = GREEDY.format(most=2).replace(
+        "self.training and", "not self.training and torch.is_inference_mode_enabled() and"
+    )
+    (tmp_path / "greedy_network.py").write_text(code.replace("> 2", "> 0 and images.any()"))
+    wanted = experiment(tmp_path, **{"network.name": greedy})
+    with pytest.raises(TrainingError, match="while a case was predicted whole: CUDA out of memory") as caught:
+        start(wanted, tmp_path / "runs", situation=Situation(may_shrink=True))
+    assert "--patch-size" not in str(caught.value)
+    [run] = (tmp_path / "runs").glob("*/*-*")
+    assert checkpoint.exists(run / "checkpoints" / "last")
+
+
 def test_memory_that_runs_out_inside_an_epoch_goes_on_where_it_was_saved(tmp_path: Path, greedy: str) -> None:
     """The network takes whole batches at first, and less from its fourth pass on."""
     code = GREEDY.format(most=2).replace("self.training and", "self.training and self.is_late() and")

@@ -77,12 +77,12 @@ def plan(  # noqa: PLR0913 (flags are what the command line is made of)
     screen.say(f"train it     {program()} train --config {typed(output)}")
 
 
-def plan_here(dataset: str, changes: Mapping[str, Any]) -> tuple[Experiment, dict[str, str]]:
+def plan_here(dataset: str, changes: Mapping[str, Any], num_local: int = 1) -> tuple[Experiment, dict[str, str]]:
     """The experiment that a training of a layout follows, shown, and what its run keeps of how it came about."""
     from torchio_seg.workflows.plan import PLAN, finish, papers_of
     from torchio_seg.workflows.plan_begin import Wishes, begin
 
-    screen, wishes = Screen.shared(), Wishes(dataset, changes=changes)
+    screen, wishes = Screen.shared(), Wishes(dataset, changes=changes, num_local=num_local)
     begun = begin(wishes, progress=screen)
     screen.say(f"no experiment is called {dataset}, so one is planned; the run keeps it as {PLAN}")
     planned = finish(begun, wishes, progress=screen)

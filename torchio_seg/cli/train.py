@@ -145,7 +145,8 @@ def _begin(asked: Asked, situation: Situation) -> Trained:
 
     dataset, config, changes = asked.dataset, asked.config, asked.changes
     if config is None and dataset is not None and is_layout(dataset):
-        experiment, papers = situation.peers.from_main(lambda: plan_here(dataset, changes))
+        peers = situation.peers
+        experiment, papers = peers.from_main(lambda: plan_here(dataset, changes, peers.num_local))
         situation = replace(situation, papers=papers)
     else:
         experiment = choose(dataset, config, changes)

@@ -158,6 +158,8 @@ class Training(Section):
     """Of the network's arithmetic; weights and sums stay fp32."""
     clip_norm: PositiveFloat | None = 12.0
     """Longest gradient vector; longer ones are shortened."""
+    coarse_weight: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """What a coarser output of a network with deep supervision counts for in the loss, beside the next finer one."""
     ema: Fraction | None = None
     """What of the running average of the weights stays at each step (0.999), which is then validated and kept; null:
     the weights themselves are."""

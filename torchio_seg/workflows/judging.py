@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import prod
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from torchio_seg.distributed import Peers
+from torchio_seg.errors import TrainingError
+from torchio_seg.machine import is_out_of_memory
 from torchio_seg.metrics import METRICS, Measures, mean_dice, means, parse_metrics, summarize
 from torchio_seg.predictor.predictor import Predictor
 from torchio_seg.progress import Progress
@@ -33,6 +35,22 @@ if TYPE_CHECKING:
 
 Pictured = Callable[[str, bool], AbstractContextManager[OnPrediction | None]]
 """Who looks at predictions of a part of the cases, and whether they are the last."""
+
+
+@contextmanager
+def _named_where_memory_ends() -> Iterator[None]:
+    """Fewer patches in a step are no cure for a case that is too large."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        said = str(error).partition(". ")[0]
+        raise TrainingError(
+            f"out of memory while a case was predicted whole: {said}. What was trained is saved. A validation holds "
+            "the logits of a case, every class of every voxel: give the process more memory, or train anew in larger "
+            "voxels (--set preprocessing.spacing=[X,Y,Z])"
+        ) from error
 
 
 @dataclass(frozen=True)
@@ -94,7 +112,7 @@ class Judge:
                 raise ValidationLeft
             losses.append(self._loss_of(logits, label_map))
 
-        with pictured("validation", False) as on_prediction:
+        with _named_where_memory_ends(), pictured("validation", False) as on_prediction:
             scores = evaluate_cases(
                 self.predictor,
                 self.plan.dataset.choose(self.rotation.turn(turn)),
@@ -161,7 +179,7 @@ class Judge:
         Training cases are predicted for the pictures alone, and by the process that draws them.
         """
         measures = replace(self.measures, penalize=False)  # as torchio-seg evaluate has it
-        with pictured(self.part, True) as on_prediction:
+        with _named_where_memory_ends(), pictured(self.part, True) as on_prediction:
             if on_prediction is not None:
                 seen = self.plan.dataset.choose(trained_on)
                 evaluate_cases(self.predictor, seen, self.plan.dataset, progress=progress, on_prediction=on_prediction)

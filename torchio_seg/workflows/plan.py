@@ -104,7 +104,8 @@ def make(wishes: Wishes, *, progress: Progress | None = None) -> Planned:
 def finish(begun: Begun, wishes: Wishes, *, progress: Progress) -> Planned:
     """Choose the rest by rules, and measure what fits."""
     listed, settings, rest = begun.listed, begun.settings, begun.rest
-    rig = rig_of(begun.experiment, wishes.ram_budget, wishes.vram_budget, begun.experiment.training.max_time)
+    max_time = begun.experiment.training.max_time
+    rig = rig_of(begun.experiment, wishes.ram_budget, wishes.vram_budget, max_time, num_local=wishes.num_local)
     grid_may_change = begun.grid_may_change
     seen = see(begun.experiment, listed, progress, FIRST_LOOK if grid_may_change else MOST_LOOKED_AT)
     cohort = listed.cohort(rest.get("sampling.patches_per_case"))
@@ -128,7 +129,7 @@ def finish(begun: Begun, wishes: Wishes, *, progress: Progress) -> Planned:
         experiment, seen.fingerprint, begun.target, found, schedule, changes, tryer.measures_layout, cohort
     )
     amounts = _amounts(settled, seen, tryer)
-    if not rig.is_gpu and amounts.process > rig.ram_budget:
+    if amounts.process > rig.ram_budget:
         log.warning(
             "the training process will need %s, more than the %s that it may: validation holds the logits of a whole "
             "case, which smaller patches do not change; give --ram-budget more, or voxels as large as you can bear by "

@@ -41,6 +41,8 @@ class Wishes:
     """By dotted key; they stand whatever would have been planned."""
     ram_budget: int | None = None
     vram_budget: int | None = None
+    num_local: int = 1
+    """Processes that will train together on this machine."""
 
 
 @dataclass(frozen=True)

@@ -70,14 +70,24 @@ class Rig:
         return self.vram_budget if self.is_gpu and self.vram_budget is not None else self.ram_budget
 
 
-def rig_of(experiment: Experiment, ram_budget: int | None, vram_budget: int | None, max_time: str | None) -> Rig:
-    """The experiment's device with these budgets, or with what is free up to the usual."""
+def rig_of(
+    experiment: Experiment,
+    ram_budget: int | None,
+    vram_budget: int | None,
+    max_time: str | None,
+    *,
+    num_local: int = 1,
+) -> Rig:
+    """The experiment's device with these budgets, or with what is free up to the usual.
+
+    `num_local`: so many processes of the training share the machine.
+    """
     device = devices.choose(experiment.device)
     is_gpu = device.type == "cuda"
     if is_gpu and vram_budget is None:
         vram_budget = min(USUAL_BUDGET, int(_LARGEST_SHARE * torch.cuda.mem_get_info(device)[0]))
-    ram = ram_budget or min(USUAL_BUDGET, int(_LARGEST_SHARE * machine.free_memory()))
-    processors = machine.num_processors()
+    ram = ram_budget or min(USUAL_BUDGET, int(_LARGEST_SHARE * machine.free_memory() / num_local))
+    processors = max(1, machine.num_processors() // num_local)
     workers = min(8, processors) if is_gpu else max(1, min(4, processors // 4))
     surroundings = Surroundings(_precision(device), workers, is_gpu, max_time)
     return Rig(device, surroundings, ram, vram_budget, seconds(max_time) if max_time else DAY_S)
