@@ -37,8 +37,8 @@ class Ledger:
     """Who is told what a training does."""
 
     log: Callable[[Mapping[str, Any]], None] = lambda _: None
-    keep_until: Callable[[int], None] = lambda _: None
-    """Forget what was written of later steps."""
+    keep_until: Callable[[int, int], None] = lambda *_: None
+    """Forget what was written of later steps than the first, and of later validations than the second."""
     saved: Callable[[str], None] = lambda _: None
     """A checkpoint of this name lies in the folder."""
     pictured: Callable[[str, bool], AbstractContextManager[OnPrediction | None]] = lambda *_: nullcontext()

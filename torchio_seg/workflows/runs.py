@@ -6,7 +6,7 @@ import fcntl
 import json
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -169,12 +169,16 @@ class Journal:
         self.records: list[dict[str, Any]] = []
         """All but those of single steps, of which there may be hundreds of thousands."""
         self._file = path.open("a", encoding="utf-8")
-        self.keep_until(None)
+        self._keep(read_journal(path))
 
-    def keep_until(self, step: int | None) -> None:
-        """Forget what a kill cut short, and steps beyond this one, which a resumed training takes again."""
+    def keep_until(self, step: int, validated_at: int) -> None:
+        """Forget steps beyond this one and validations beyond that, which a resumed training does again."""
+        last = {"validation": validated_at}
         records = read_journal(self.path)
-        kept = [record for record in records if step is None or record.get("step", 0) <= step]
+        self._keep([each for each in records if each.get("step", 0) <= last.get(each.get("kind", ""), step)])
+
+    def _keep(self, kept: Sequence[dict[str, Any]]) -> None:
+        """These alone, without what a kill cut short."""
         self.records = [record for record in kept if record.get("kind") != "step"]
         self._file.close()
         write_text(self.path, "".join(json.dumps(record) + "\n" for record in kept))

@@ -220,7 +220,7 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
                 job.describe(folder)
                 tell_of_ranks(job.experiment, job.device, peers)
             first = trainer.position.step
-            ledger.keep_until(first)
+            ledger.keep_until(first, trainer.position.validated_at)
             finished = trainer.run()
         is_new = peers.from_main(lambda: trainer.position.step > first or not job.judge.is_done(folder))
         evaluation = job.evaluate(surroundings) if finished and job.judge.held_out and is_new else None
