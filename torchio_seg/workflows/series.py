@@ -167,8 +167,10 @@ def run_all(
             own = replace(situation, began=time.monotonic(), papers=NO_PAPERS, before_folder=whole.make)
             trained = _train(folder / name, experiment, progress, own)
         except KeyboardInterrupt as stop:
-            if folder.exists():
-                stop.add_note(f"stopped in {name}; what was saved is kept; the same command with -o {folder} goes on")
+            if folder.exists():  # which is told in place of how that run alone would go on
+                stop.__notes__ = [
+                    f"stopped in {name}; what was saved is kept; the same command with -o {folder} goes on"
+                ]
             raise
         if trained.stopped_by is None:
             _mark(folder / name)
