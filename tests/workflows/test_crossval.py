@@ -210,25 +210,20 @@ class Interrupting(Silent):
                 signal.raise_signal(signal.SIGINT)
 
 
-def test_stopped_in_a_step_it_saves_says_where_and_goes_on_to_the_same(
-    data: Path, tmp_path: Path, done: Gathered
+@pytest.mark.parametrize(("place", "count"), [("epoch", 2), ("cases", 1)])
+def test_stopped_in_a_fold_it_saves_says_where_and_goes_on_to_the_same(
+    data: Path, tmp_path: Path, done: Gathered, place: str, count: int
 ) -> None:
+    """In a step, and so late that the fold was not scored any more."""
     folder = tmp_path / "cv"
-    stopped = crossval(experiment_of(data), tmp_path, folder=folder, progress=Interrupting("epoch", 2))
-    assert stopped == series.Stopped(folder, "fold_0", 2, signal.SIGINT)
+    stopped = crossval(experiment_of(data), tmp_path, folder=folder, progress=Interrupting(place, count))
+    state = checkpoint.read_trainer_state(folder / "fold_0" / "checkpoints" / "last")
+    assert stopped == series.Stopped(folder, "fold_0", state["position"]["step"], signal.SIGINT)
     assert not (folder / "fold_1").exists()
     assert not series.is_finished(folder / "fold_0")
     result = again(folder, data)
     assert [sha256_of(folder / name) for name in result.folds] == [sha256_of(done.folder / name) for name in done.folds]
     assert result.summaries == done.summaries
-
-
-def test_stopped_too_late_for_a_fold_it_does_not_begin_the_next(data: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "cv"
-    stopped = crossval(experiment_of(data), tmp_path, folder=folder, progress=Interrupting("cases", 1))
-    assert isinstance(stopped, series.Stopped)
-    assert series.is_finished(folder / "fold_0")
-    assert not (folder / "fold_1").exists()
 
 
 def test_other_settings_other_cases_and_other_folders_are_refused(own: Path, data: Path, tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class Trained:
     model: Path
     """Its best checkpoint, or the last where none was validated."""
     stopped_by: int | None
-    """The signal that ended it before its last epoch, or None."""
+    """The signal that ended it before its last epoch, or its evaluation, or None."""
     evaluation: Evaluation | None
     """Of the best model, where training ran to its end."""
     asked_to_stop: int | None = None
@@ -222,11 +222,13 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
             first = trainer.position.step
             ledger.keep_until(first, trainer.position.validated_at)
             finished = trainer.run()
+        asked = peers.highest(request.signal or 0) or None
         is_new = peers.from_main(lambda: trainer.position.step > first or not job.judge.is_done(folder))
-        evaluation = job.evaluate(surroundings) if finished and job.judge.held_out and is_new else None
-    asked = peers.highest(request.signal or 0) or None
+        is_to_be_scored = finished and bool(job.judge.held_out) and is_new
+        evaluation = job.evaluate(surroundings) if is_to_be_scored and asked is None else None
     model = peers.from_main(lambda: runs.find_checkpoint(folder))
-    return Trained(folder, trainer.position, model, None if finished else asked, evaluation, asked)
+    is_left = not finished or (is_to_be_scored and evaluation is None)
+    return Trained(folder, trainer.position, model, asked if is_left else None, evaluation, asked)
 
 
 @contextmanager
