@@ -179,7 +179,7 @@ class Trainer:
         position, allowance = self.position, self.parts.allowance
         if allowance is None or self.is_over() or not allowance.is_up():
             return
-        log.warning("time is up after %d steps of %s: training ends here", position.step, position.num_steps or "any")
+        log.warning("time is up after %d of %s steps", position.step, position.num_steps or "an unknown number of")
         position.num_steps = position.step
 
     def _validate_if_due(self) -> None:
