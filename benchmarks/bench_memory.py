@@ -25,8 +25,7 @@ from torchio_seg import components
 from torchio_seg.workflows.memory_benchmark import POINTS
 from torchio_seg.workflows.memory_points import PACKAGES
 
-FAST_FIRST = ("unet", "unet_plain", "segresnet", "unetr", "dynunet")
-NETWORKS = tuple(dict.fromkeys((*FAST_FIRST, *components.names("networks"))))
+NETWORKS = tuple(dict.fromkeys(("unet", *components.names("networks"))))
 PARTS = (*((network, "training") for network in NETWORKS), ("unet", "prediction"), ("segresnet", "prediction"))
 CHECKPOINTED = ("unet",)
 FULL = "--shape 240,240,155 --patches 64,96,128,160 --precisions fp32,bf16 --set prediction.overlap=0.25"

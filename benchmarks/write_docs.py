@@ -80,9 +80,7 @@ def memory_section(path: Path) -> tuple[str, dict[Path, str]]:
     about, found = results["about"], rows(points, results["accuracy"])
     shape = " x ".join(map(str, about["shape"]))
     commands = told.get("commands", {})
-    commits = sorted(
-        {found.commit[:SHORT] for found in points.values() if found.commit}
-    )  # a run may go on with another
+    commits = sorted({each.commit for each in points.values() if each.commit})  # a run may go on with another
     lines = [
         "## Memory: patches against the whole volume\n",
         f"{shape} voxels, {about['channels']} channels, {about['classes']} classes: `{told['command']}`\n",

@@ -175,7 +175,7 @@ def _num_known(masks: torch.Tensor) -> int:
 def supervised(
     loss: Loss, outputs: torch.Tensor | Sequence[torch.Tensor], masks: torch.Tensor, coarse_weight: float = 0.5
 ) -> torch.Tensor:
-    """The loss of the logits; of a list (deep supervision) the mean, each counting so much of the next finer one."""
+    """The loss of the logits; of a list (deep supervision, finest first) the mean, each counting less."""
     if isinstance(outputs, torch.Tensor):
         return loss(outputs.float(), masks)
     weights = [coarse_weight**level for level in range(len(outputs))]

@@ -79,10 +79,6 @@ def test_what_comes_to_one_size_is_measured_and_shown_once(tmp_path: Path) -> No
     assert distinct(results.points) == [other, whole]
 
 
-def test_a_point_that_could_not_be_measured_keeps_its_own_size() -> None:
-    assert bench((160, 160, 96)).measure(replace(TRAINING, patch=32), reason="no time").size == (32, 32, 32)
-
-
 def test_a_budget_counts_a_process_or_what_would_lie_on_a_gpu() -> None:
     on_cpu = replace(taken(bench(), 32), held=50 * MEGA)
     assert on_cpu.counted(as_gpu=False) == on_cpu.peak
@@ -191,9 +187,10 @@ def test_a_crash_is_told_and_measured_again_and_a_refusal_is_not(
     (tmp_path / "own_networks").mkdir()
     (tmp_path / "own_networks" / "crashing.py").write_text(CRASHING)
     monkeypatch.syspath_prepend(tmp_path)
-    results = Results(tmp_path / "points.json", bench((16, 16, 16), **{"network.name": "own_networks.crashing"}))
-    crash = results.take(Point("own_networks.crashing", "prediction", None, "fp32", False, "gaussian", "streaming"))
+    results = Results(tmp_path / "points.json", bench((32, 32, 32), **{"network.name": "own_networks.crashing"}))
+    crash = results.take(Point("own_networks.crashing", "prediction", 16, "fp32", False, "gaussian", "streaming"))
     assert crash.fits is None
+    assert crash.size == (16, 16, 16), "its own, not the volume's"
     assert crash.why.startswith("a trial ended with 3")
     refusal = results.take(Point("nonet", "training", 64, "fp32"))
     again = Results.open(results.path, results.bench)

@@ -204,7 +204,7 @@ def _short_of_memory(said: str, job: Job) -> str:
 def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> Trained:
     """From the last checkpoint on, if the folder has one."""
     peers = job.peers
-    with told_how_to_go_on(folder), opened(job, folder, progress) as ledger:
+    with _told_how_to_go_on(folder), opened(job, folder, progress) as ledger:
         with stop_requests(launched=peers.num_ranks > 1) as request:
 
             def should_stop() -> bool:
@@ -232,7 +232,7 @@ def _train(job: Job, folder: Path, progress: Progress, situation: Situation) -> 
 
 
 @contextmanager
-def told_how_to_go_on(folder: Path) -> Iterator[None]:
+def _told_how_to_go_on(folder: Path) -> Iterator[None]:
     """What somebody who does not wait for the end of a step, or of the evaluation, is told."""
     try:
         yield

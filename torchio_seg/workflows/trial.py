@@ -111,9 +111,7 @@ def _time_steps(stepper: Stepper, experiment: Experiment, dataset: Dataset) -> t
         if number == 0:
             memory.reset_peak()  # building the network and looking at it is no part of a step
             before = memory.resident_bytes(os.getpid())
-            fill_averages(
-                stepper.optimizer
-            )  # so that the first step takes as much as others, should it be the only one
+            fill_averages(stepper.optimizer)  # the first step takes as much as others: it may be the only one
         started = time.perf_counter()
         stepper([pair])
         devices.wait_for(stepper.device)
